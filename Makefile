@@ -1,0 +1,32 @@
+# make run    set up .venv and train efficientnet-staged on the embedded demo
+# make test   set up .venv with the test tools and run the whole suite
+# make lint   ruff and mypy
+PYTHON ?= python3
+
+.PHONY: run test lint clean
+
+run: .venv/.installed
+	.venv/bin/zoo run efficientnet-staged
+
+test: .venv/.installed-dev
+	.venv/bin/python -m pytest
+
+lint: .venv/.installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+clean:
+	rm -rf .venv runs pictures
+
+.venv/bin/pip:
+	$(PYTHON) -c 'import sys; sys.exit("zoo needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/pip
+	.venv/bin/pip install --disable-pip-version-check -e .
+	touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv/bin/pip
+	.venv/bin/pip install --disable-pip-version-check -e ".[dev]"
+	touch $@ .venv/.installed

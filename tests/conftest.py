@@ -1,0 +1,175 @@
+"""What several test files need: a cache of their own, folders of images, and plug-ins installed for a moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROLES = {"train": "train", "validation": "test", "test": "valid"}
+
+# A backbone that compiles in a moment, a schedule of one stage, and models made of them.
+TINY_PLUGIN = '''
+from dataclasses import dataclass
+
+import zoo
+
+
+@dataclass(frozen=True)
+class Tiny(zoo.Backbone):
+    """A few convolutions."""
+
+    name = "tiny"
+    weights: str = "none"
+
+    def build(self, image_shape):
+        import keras
+
+        inputs = keras.Input(image_shape)
+        x = keras.layers.Rescaling(1 / 127.5, -1, name="rescale")(inputs)
+        for number, width in enumerate((8, 16)):
+            x = keras.layers.Conv2D(width, 3, strides=2, name=f"block{number}_conv")(x)
+            x = keras.layers.BatchNormalization(name=f"block{number}_bn")(x)
+            x = keras.layers.ReLU(name=f"block{number}_relu")(x)
+            x = keras.layers.Dropout(0.1, name=f"block{number}_dropout")(x)
+        return keras.Model(inputs, x)
+
+
+@dataclass(frozen=True)
+class TwoStage(zoo.Schedule):
+    """The head, then everything."""
+
+    name = "two-stage"
+    epochs: int = 3
+    learning_rate: float = 0.01
+
+    def stages(self):
+        return [
+            zoo.Stage("head", self.epochs, 2, self.learning_rate),
+            zoo.Stage("all", self.epochs, 2, self.learning_rate, unfreeze="all", batchnorm="train"),
+        ]
+
+
+@dataclass(frozen=True)
+class Diverging(zoo.Schedule):
+    """A learning rate that no network survives."""
+
+    name = "diverging"
+
+    def stages(self):
+        return [zoo.Stage("all", 50, 50, 1e30, optimizer="sgd", unfreeze="all", batchnorm="train")]
+
+
+@zoo.hookimpl
+def zoo_backbones():
+    return [Tiny]
+
+
+@zoo.hookimpl
+def zoo_schedules():
+    return [TwoStage, Diverging]
+
+
+@zoo.hookimpl
+def zoo_models():
+    return {
+        "tiny": {"backbone": "tiny", "schedule": "two-stage", "batch_size": 8},
+        "tiny-long": {"backbone": "tiny", "schedule": {"name": "two-stage", "epochs": 5000}, "batch_size": 8},
+        "tiny-nan": {"backbone": "tiny", "schedule": "diverging", "batch_size": 8},
+    }
+'''
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A user cache that begins empty, for this process and those it starts; Keras' own as well."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(folder / "zoo"))
+        patch.setenv("KERAS_HOME", str(folder / "keras"))
+        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+        yield folder
+
+
+def disc(rng: np.random.Generator, positive: bool, size: int) -> np.ndarray:
+    """A noisy image with a bright disc, larger where it is positive: what a few convolutions learn at once."""
+    image = rng.integers(0, 80, (size, size, 3)).astype(np.uint8)
+    centre = rng.integers(size // 3, 2 * size // 3, 2).tolist()
+    cv2.circle(image, centre, size // 3 if positive else size // 8, (220, 200, 180), -1)
+    return image
+
+
+def write_folds(
+    root: Path, folds: int = 2, per_class: int = 10, classes: Sequence[str] = ("normal", "abnormal"), size: int = 32
+) -> Path:
+    """Distinct images in the study's layout; parts rotate over the roles from fold to fold."""
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(classes):
+        for number in range(per_class):
+            image = disc(rng, label > 0, size)
+            for fold in range(folds):
+                part = (number + fold) % 5
+                role = {0: "valid", 1: "test"}.get(part, "train")
+                path = root / f"Fold{fold}" / role / name / f"{name} {number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), image)
+    return root
+
+
+@pytest.fixture
+def folds(tmp_path: Path) -> Path:
+    """Two folds of 2 x 10 images."""
+    return write_folds(tmp_path / "data")
+
+
+Install = Callable[..., EntryPoint]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a plug-in: a module and the metadata that declares it, in a folder of its own.
+
+    Calling it gives the entry point; `tmp_path / "site"` on PYTHONPATH makes all of them visible to a process.
+    """
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def install(code: str, distribution: str = "zoo-tiny", name: str = "tiny", module: str | None = None) -> EntryPoint:
+        module = module or f"{distribution}_{name}".replace("-", "_")
+        (site / f"{module}.py").write_text(code)
+        info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir(exist_ok=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        with (info / "entry_points.txt").open("a") as file:
+            file.write(f"[zoo]\n{name} = {module}\n" if file.tell() == 0 else f"{name} = {module}\n")
+        found = {d.name: d for d in distributions(path=[str(site)])}[distribution]
+        return next(point for point in found.entry_points if point.name == name)
+
+    return install
+
+
+Zoo = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    """Run the command line as a user does, in an empty folder, with whatever `install` installed."""
+    here = tmp_path / "here"
+    here.mkdir()
+
+    def zoo(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "zoo.cli", *map(str, arguments)],
+            cwd=here, capture_output=True, text=True, timeout=500,
+            env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), **environment},
+        )  # fmt: skip
+
+    return zoo

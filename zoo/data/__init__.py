@@ -1,0 +1,1 @@
+"""From files to arrays: datasets, splits, decoded images, and the demo."""

@@ -1,0 +1,149 @@
+"""Procedural fundus photographs, for trying zoo without data. Deterministic: the same images everywhere.
+
+Each image shows a retina cropped around the optic disc. Its cup-to-disc ratio r is drawn evenly from
+0.2 to 0.8, and its label is "abnormal" if r plus Gaussian noise of standard deviation 0.06 exceeds 0.5. So no
+classifier, not even one that measures r without error, can be right more often than
+1 - (0.06 / 0.3) / sqrt(2 pi) = 92.0 % of the time: that is the best possible accuracy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from zoo.data import cache
+from zoo.errors import DataError
+
+CLASSES = ("normal", "abnormal")
+IMAGES = 400
+FOLDS = 10
+SIZE = 128  # pixels
+IMAGE_SIZE = 64  # what the demo is resized to for training, pixels
+MAX_EPOCHS = 10  # a stage of the demo, at most
+BATCH_SIZE = 16  # of the demo: a few hundred images make too few steps with more
+VERSION = 1  # raise it when the images change
+
+RATIO_RANGE = (0.2, 0.8)
+LABEL_NOISE = 0.06
+BEST_ACCURACY = 1 - LABEL_NOISE / (RATIO_RANGE[1] - 0.5) / np.sqrt(2 * np.pi)
+
+
+def folder() -> Path:
+    """The demo in the study's layout, in the user cache; made on first use, in seconds."""
+    return cache.make_once(cache.folder(f"demo-{VERSION}"), _fill, size=20_000_000)
+
+
+def write(target: Path) -> None:
+    """Copy the demo to a folder that doesn't exist yet, or is empty.
+
+    Raises DataError if it is in use or cannot be written.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(f"{target} is already in use; name a folder that is new or empty")
+    try:
+        _fill(target)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror}") from error
+
+
+def describe(images: int = IMAGES, seed: int = 0) -> pd.DataFrame:
+    """One row per image: file, cup_to_disc, label (0 normal, 1 abnormal), and part (0..9).
+
+    Parts are balanced: fold k tests on part k, validates on part k + 1 and trains on the others.
+    """
+    rng = np.random.default_rng(seed)
+    ratio = rng.uniform(*RATIO_RANGE, images)
+    label = (ratio + rng.normal(0, LABEL_NOISE, images) > 0.5).astype(int)
+    part = np.empty(images, dtype=int)
+    for value in (0, 1):
+        of_class = rng.permutation(np.flatnonzero(label == value))
+        part[of_class] = np.arange(len(of_class)) % FOLDS
+    names = [f"demo{number:03d}.png" for number in range(images)]
+    return pd.DataFrame({"file": names, "cup_to_disc": ratio, "label": label, "part": part})
+
+
+def _fill(target: Path) -> None:
+    """Fold 0 holds the files; the other folds link to them where the file system can, else copy."""
+    table = describe()
+    first: dict[str, Path] = {}
+    for fold in range(FOLDS):
+        roles = {fold: "valid", (fold + 1) % FOLDS: "test"}
+        for row, (name, ratio, label, part) in enumerate(table.itertuples(index=False, name=None)):
+            path = target / f"Fold{fold}" / roles.get(part, "train") / CLASSES[label] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if fold == 0:
+                cv2.imwrite(str(path), cv2.cvtColor(draw(ratio, seed=row), cv2.COLOR_RGB2BGR))
+                first[name] = path
+            else:
+                _link(first[name], path)
+    table.to_csv(target / "demo.csv", index=False)
+
+
+def _link(source: Path, path: Path) -> None:
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
+
+
+def draw(ratio: float, seed: int, size: int = SIZE) -> np.ndarray:
+    """One fundus photograph with that cup-to-disc ratio: uint8 RGB (size, size, 3)."""
+    rng = np.random.default_rng([VERSION, seed])
+    scale = 2 * size  # drawn at twice the size and averaged down, against jagged edges
+    y, x = np.mgrid[0:scale, 0:scale].astype(np.float32) / scale
+
+    hue = np.array([0.72, 0.34, 0.16]) * rng.uniform([0.85, 0.8, 0.7], [1.15, 1.2, 1.3])
+    light = 1 - rng.uniform(0.3, 0.9) * ((x - rng.uniform(0.3, 0.7)) ** 2 + (y - rng.uniform(0.3, 0.7)) ** 2)
+    image = light[..., None] * hue
+    image += (
+        cv2.GaussianBlur(rng.normal(0, 1, (scale, scale, 1)).astype(np.float32), (0, 0), scale / 24)[..., None] * 0.4
+    )
+
+    centre = rng.uniform(0.42, 0.58, 2)
+    radius = rng.uniform(0.19, 0.25)
+    oval = rng.uniform(0.9, 1.0)
+    disc = np.hypot((x - centre[0]) / oval, y - centre[1]) / radius
+    shift = rng.uniform(-0.08, 0.08, 2) * radius
+    cup = np.hypot((x - centre[0] - shift[0]) / oval, y - centre[1] - shift[1]) / (radius * ratio)
+    image = _blend(image, np.array([0.93, 0.66, 0.38]) * rng.uniform(0.9, 1.05), _inside(disc, 0.06))
+    image = _blend(image, np.array([0.99, 0.9, 0.7]) * rng.uniform(0.93, 1.0), 0.85 * _inside(cup, 0.1))
+
+    for _ in range(rng.integers(7, 11)):
+        _vessel(image, rng, centre, radius, scale)
+    image = cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    image = image + rng.normal(0, 0.012, image.shape)
+    return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+
+
+def _inside(distance: np.ndarray, softness: float) -> np.ndarray:
+    """1 inside a normalised distance of 1, 0 outside, with a soft edge."""
+    return np.asarray(1 / (1 + np.exp(np.clip((distance - 1) / softness * 4, -30, 30))))
+
+
+def _blend(image: np.ndarray, colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return np.asarray(image * (1 - mask[..., None]) + colour * mask[..., None])
+
+
+def _vessel(image: np.ndarray, rng: np.random.Generator, centre: np.ndarray, radius: float, scale: int) -> None:
+    """A vessel that leaves the disc up or down, bends sideways and thins out, drawn into `image`."""
+    upwards = rng.choice([-1, 1])
+    angle = upwards * np.pi / 2 + rng.uniform(-0.9, 0.9)
+    bend = rng.normal(0, 0.04)
+    width = rng.uniform(0.012, 0.028)
+    step = 0.03
+    point = centre + rng.uniform(-0.3, 0.3, 2) * radius
+    colour = np.array([0.45, 0.13, 0.09]) * rng.uniform(0.8, 1.2)
+    mask = np.zeros(image.shape[:2], dtype=np.float32)
+    for _ in range(40):
+        following = point + step * np.array([np.cos(angle), np.sin(angle)])
+        ends = [tuple(int(v) for v in np.round(p * scale)) for p in (point, following)]
+        cv2.line(mask, ends[0], ends[1], 1.0, max(1, round(width * scale)), cv2.LINE_AA)
+        point, angle, width = following, angle + bend + rng.normal(0, 0.09), width * 0.97
+        if not (0 <= point[0] <= 1 and 0 <= point[1] <= 1):
+            break
+    image[:] = _blend(image, colour, 0.75 * cv2.GaussianBlur(mask, (0, 0), scale / 200))

@@ -1,0 +1,180 @@
+"""Decode every distinct image once, into a memory-mapped uint8 array that later runs reuse.
+
+How files become RGB 0..255, all through OpenCV: greyscale is repeated over the three channels; an alpha channel
+is dropped (the colour stored beneath it counts); 16 bits become 8 by dividing by 257 and rounding; CMYK is
+converted; an EXIF orientation is applied. Images are stretched to a square of the wanted size, by area
+averaging when they shrink and bilinearly when they grow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from zoo.data import cache
+from zoo.errors import DataError, shorten
+
+# Part of every cache key: raise it when decoding or resizing changes, so that old caches are not reused.
+DECODER_VERSION = 1
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Decoded images: `pixels` is uint8 RGB (n, size, size, 3), memory-mapped; `hashes` has one entry a row.
+
+    A hash is the sha256 of the image's shape and pixels as decoded, before resizing: what tells whether two
+    files are the same picture.
+    """
+
+    folder: Path
+    pixels: np.ndarray
+    hashes: tuple[str, ...]
+
+    def rows(self, hashes: Iterable[str]) -> np.ndarray:
+        """The row of each image hash. Raises KeyError for an image that isn't stored."""
+        row_of = {digest: row for row, digest in enumerate(self.hashes)}
+        return np.asarray([row_of[digest] for digest in hashes], dtype=np.int64)
+
+
+def open_store(folder: Path) -> ImageStore:
+    """The store that `decode` made in that folder."""
+    index = pd.read_csv(folder / "index.csv")
+    return ImageStore(folder, np.load(folder / "pixels.npy", mmap_mode="r"), tuple(index["image"]))
+
+
+def decode(
+    root: Path, paths: Sequence[str], size: int, progress: Progress | None = None
+) -> tuple[ImageStore, dict[str, str]]:
+    """All of the files (relative to `root`) in a store, and the image hash of each path.
+
+    Files with the same bytes are decoded once. The store is keyed by the bytes of all files and the size, so it
+    is reused until a file changes. `progress` is called with images done and in all.
+
+    Raises DataError that names every file that cannot be read.
+    """
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        file_hashes = _hash_files(root, paths, pool)
+        representative = {digest: root / path for path, digest in file_hashes.items()}
+        digests = sorted(representative)
+        key = hashlib.sha256("\n".join([f"{DECODER_VERSION} {size}", *digests]).encode()).hexdigest()[:32]
+
+        def fill(folder: Path) -> None:
+            _decode_into(folder, [representative[digest] for digest in digests], digests, size, pool, progress)
+
+        needed = len(digests) * size * size * 3
+        folder = cache.make_once(cache.folder("images", f"{key}-{size}"), fill, needed)
+    index = pd.read_csv(folder / "index.csv")
+    image_of_file = dict(zip(index["file"], index["image"], strict=True))
+    return open_store(folder), {path: image_of_file[digest] for path, digest in file_hashes.items()}
+
+
+def _hash_files(root: Path, paths: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, str]:
+    """sha256 of each file's bytes; hard links to one file (ten folds of the same images) are read once."""
+
+    def read(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def identity(path: str) -> tuple[int, int] | str:
+        status = (root / path).stat()
+        return (status.st_dev, status.st_ino) if status.st_ino else path  # no inode numbers on some file systems
+
+    try:
+        identities = {path: identity(path) for path in dict.fromkeys(paths)}
+        one_path = {key: path for path, key in identities.items()}
+        digests = dict(zip(one_path, pool.map(lambda key: read(root / one_path[key]), one_path), strict=True))
+    except OSError as error:
+        raise DataError(f"image {error.filename} cannot be read: {error.strerror}") from error
+    return {path: digests[key] for path, key in identities.items()}
+
+
+def _decode_into(
+    folder: Path,
+    files: Sequence[Path],
+    digests: Sequence[str],
+    size: int,
+    pool: ThreadPoolExecutor,
+    progress: Progress | None,
+) -> None:
+    pixels = np.lib.format.open_memmap(
+        folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(len(files), size, size, 3)
+    )
+
+    def work(row: int) -> tuple[str, str | None]:
+        try:
+            image = read_image(files[row])
+        except DataError as error:
+            return "", str(error)
+        pixels[row] = resize(image, size)
+        return hash_image(image), None
+
+    hashes: list[str] = []
+    faults: list[str] = []
+    for done, (digest, fault) in enumerate(pool.map(work, range(len(files))), start=1):
+        hashes.append(digest)
+        if fault:
+            faults.append(fault)
+        if progress:
+            progress(done, len(files))
+    if faults:
+        count = f"{len(faults)} image{'s' if len(faults) > 1 else ''} cannot be used"
+        raise DataError(f"{count}; mend or remove:\n{shorten(sorted(faults))}")
+    pixels.flush()
+    pd.DataFrame({"file": digests, "image": hashes}).to_csv(folder / "index.csv", index=False)
+
+
+def read_image(file: Path) -> np.ndarray:
+    """Decode one file to uint8 RGB (height, width, 3), as this module's docstring says.
+
+    Raises DataError naming the file.
+    """
+    data = file.read_bytes()
+    if not data:
+        raise DataError(f"{file}: empty file")
+    if _is_cut_off(data):
+        raise DataError(f"{file}: cut off before the end of the image")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise DataError(f"{file}: OpenCV cannot decode it ({' '.join(error.err.split())})") from error
+    if image is None:
+        raise DataError(f"{file}: not an image that OpenCV can decode")
+    if image.dtype == np.uint16:
+        return np.round(image / 257.0).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise DataError(f"{file}: pixels are {image.dtype}; save it with 8 or 16 bits a channel")
+    return np.asarray(image)
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Whether a JPEG or PNG stops before its end marker; decoders may fill the rest with grey and say nothing."""
+    if data.startswith(b"\xff\xd8"):  # JPEG: an end-of-image marker must follow the last start of scan
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    return False
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Stretch (height, width, 3) to (size, size, 3)."""
+    if image.shape[:2] == (size, size):
+        return image
+    shrinks = image.shape[0] * image.shape[1] > size * size
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+
+
+def hash_image(image: np.ndarray) -> str:
+    """sha256 of an image's shape and pixels."""
+    shape = "x".join(map(str, image.shape))
+    return hashlib.sha256(shape.encode() + b":" + np.ascontiguousarray(image).tobytes()).hexdigest()

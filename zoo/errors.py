@@ -1,0 +1,46 @@
+"""Every error that zoo raises on purpose. The CLI prints them as one or two lines, without a traceback."""
+
+
+class ZooError(Exception):
+    """What went wrong, where, and what to do about it, in one or two lines."""
+
+
+class ConfigError(ZooError):
+    """A registry, recipe or command-line option that cannot be used as it stands."""
+
+
+class DataError(ZooError):
+    """Images or folders that cannot be used as they stand."""
+
+
+class PluginError(ZooError):
+    """A plug-in that cannot be loaded, clashes with another, or returned something unusable."""
+
+
+class LeakError(ZooError):
+    """An image that would be scored has been trained or selected on."""
+
+
+class WeightsError(ZooError):
+    """Pre-trained weights that cannot be had, or don't fit the network."""
+
+
+class TrainingError(ZooError):
+    """A training run that cannot go on, such as a loss that is no longer a number."""
+
+
+def shorten(items: list[str], most: int = 10) -> str:
+    """The first items, one a line, and how many more there are."""
+    lines = [f"  {item}" for item in items[:most]]
+    if len(items) > most:
+        lines.append(f"  … and {len(items) - most} more")
+    return "\n".join(lines)
+
+
+def unknown(kind: str, name: str, known: list[str]) -> str:
+    """A sentence for a name that nobody knows: the nearest match if there is one, and all known names."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r};{hint} known: {', '.join(sorted(known)) or 'none'}"

@@ -1,0 +1,83 @@
+"""Metrics of one role, computed once over all of its predictions by scikit-learn.
+
+For two classes f1, precision and recall are those of the positive class (the last one), specificity is the
+recall of the other, and a prediction is positive where the probability reaches the threshold. For more classes
+they are macro averages over classes, each against the rest, the AUC is the macro average of one class against
+the rest, and the prediction is the most probable class.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import metrics
+
+# The columns of results.csv, each followed by _validation and _test.
+METRICS = ("loss", "accuracy", "f1", "precision", "recall", "specificity", "auc")
+THRESHOLD = 0.5
+
+
+def per_class(probabilities: np.ndarray) -> np.ndarray:
+    """Network outputs, (n, 1) of the positive class or (n, classes), as float64 (n, classes) that add up to 1."""
+    outputs = np.asarray(probabilities, dtype=np.float64)
+    if outputs.shape[1] == 1:
+        return np.hstack([1 - outputs, outputs])
+    return outputs / outputs.sum(axis=1, keepdims=True)
+
+
+def predict(probabilities: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
+    """Class numbers (n,) from probabilities (n, classes)."""
+    if probabilities.shape[1] == 2:
+        return (probabilities[:, 1] >= threshold).astype(int)
+    return np.asarray(probabilities.argmax(axis=1))
+
+
+def score(labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRESHOLD) -> dict[str, Any]:
+    """All METRICS, the confusion matrix (row: true class, column: predicted), the threshold and the image count.
+
+    `labels` (n,) are class numbers, `probabilities` (n, classes). The loss is the cross-entropy in nats. A
+    metric that is not defined, such as an AUC where one class is missing, is NaN.
+    """
+    classes = probabilities.shape[1]
+    known = list(range(classes))
+    predicted = predict(probabilities, threshold)
+    confusion = metrics.confusion_matrix(labels, predicted, labels=known)
+    averaging: dict[str, Any] = (
+        {"pos_label": 1, "average": "binary"} if classes == 2 else {"labels": known, "average": "macro"}
+    )
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        labels, predicted, zero_division=0.0, **averaging
+    )
+    return {
+        "loss": float(metrics.log_loss(labels, probabilities, labels=known)),
+        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "f1": float(f1),
+        "precision": float(precision),
+        "recall": float(recall),
+        "specificity": _specificity(confusion),
+        "auc": _auc(labels, probabilities),
+        "confusion_matrix": confusion.tolist(),
+        "threshold": threshold if classes == 2 else None,
+        "images": len(labels),
+    }
+
+
+def _specificity(confusion: np.ndarray) -> float:
+    """True negatives among all negatives: of the positive class for two classes, else averaged over classes."""
+    total = confusion.sum()
+    false_positives = confusion.sum(axis=0) - confusion.diagonal()
+    negatives = total - confusion.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each = 1 - false_positives / negatives
+    return float(each[1] if len(confusion) == 2 else np.nanmean(each))
+
+
+def _auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    classes = probabilities.shape[1]
+    present = np.unique(labels)
+    if len(present) < classes:
+        return float("nan")
+    if classes == 2:
+        return float(metrics.roc_auc_score(labels, probabilities[:, 1]))
+    return float(metrics.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"))

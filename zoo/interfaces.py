@@ -1,0 +1,178 @@
+"""The four parts of a recipe. A plug-in subclasses one of them as a frozen dataclass.
+
+The fields of the dataclass are the parameters that registry.toml may set, with their types; raise ValueError
+in `__post_init__` for values out of range. Import keras inside the methods, never at the top of a plug-in:
+listing models must not load it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from zoo.errors import WeightsError
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+# How pydantic checks the fields of a dataclass: exact types, and no field that the class doesn't have.
+STRICT: Mapping[str, Any] = {"extra": "forbid", "strict": True}
+OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
+
+
+class Part(ABC):
+    """What all parts share: a name for registry.toml, and fields that can be written down as a table."""
+
+    name: ClassVar[str]
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
+
+    def table(self) -> dict[str, Any]:
+        """The part as registry.toml would hold it: its name and every field."""
+        assert dataclasses.is_dataclass(self)
+        return {"name": self.name, **dataclasses.asdict(self)}
+
+
+@dataclass(frozen=True)
+class Backbone(Part):
+    """A network from images to features.
+
+    `weights` is "auto" (ImageNet where they can be had, else random with a warning), "imagenet" (insist),
+    "none" (random) or the path of a weights file. The core acts on it, once for all backbones; a backbone
+    only says how its network is built and how weights get into it.
+    """
+
+    weights: str = field(default="auto", kw_only=True)
+
+    @abstractmethod
+    def build(self, image_shape: tuple[int, int, int]) -> keras.Model:
+        """A functional model with random weights: float RGB 0..255 of (n, height, width, 3) to a feature map.
+
+        Normalisation belongs inside the model. The feature map may have any shape that the head accepts,
+        usually (n, h, w, channels).
+        """
+
+    def load_weights(self, model: keras.Model, source: str) -> None:
+        """Fill `model`, as built by `build`, from "imagenet" or from the file at path `source`.
+
+        Whatever this raises is reported as a WeightsError. This default knows no ImageNet weights and reads
+        a file with Keras.
+        """
+        if source == "imagenet":
+            raise WeightsError(f"backbone {self.name!r} brings no ImageNet weights")
+        model.load_weights(source)
+
+
+@dataclass(frozen=True)
+class Head(Part):
+    """The layers between the feature map and the class probabilities."""
+
+    @abstractmethod
+    def build(self, features: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+        """Probabilities: (n, 1) through a sigmoid for two classes, (n, classes) through a softmax for more."""
+
+
+@dataclass(frozen=True)
+class Decay:
+    """Exponential decay of the learning rate: lr(step) = lr0 * rate ** (step / (every_epochs * steps per epoch)).
+
+    With `staircase` the exponent is rounded down, so that the rate drops in steps.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
+
+    rate: float
+    every_epochs: float = 1.0
+    staircase: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= 1:
+            raise ValueError(f"rate must be above 0 and at most 1, not {self.rate}")
+        if self.every_epochs <= 0:
+            raise ValueError(f"every_epochs must be above 0, not {self.every_epochs}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training, from the best weights of the stage before.
+
+    `patience` is the number of epochs without a lower validation loss after which the stage ends.
+    `unfreeze` is 0 (the head only), n (the last n layers of the assembled model, head included), the prefix of
+    a layer name such as "block7a" (from the first such layer on), or "all". The head always trains.
+    `batchnorm` is "frozen" (BatchNormalization layers of the backbone stay in inference mode) or "train".
+    """
+
+    name: str
+    epochs: int
+    patience: int
+    learning_rate: float
+    optimizer: str = "rmsprop"
+    decay: Decay | None = None
+    unfreeze: int | str = 0
+    batchnorm: Literal["frozen", "train"] = "frozen"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        if self.patience < 1:
+            raise ValueError(f"patience must be at least 1, not {self.patience}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
+        if isinstance(self.unfreeze, int) and self.unfreeze < 0:
+            raise ValueError(f"unfreeze must be 0 or more layers, not {self.unfreeze}")
+        if self.batchnorm not in ("frozen", "train"):
+            raise ValueError(f"batchnorm must be 'frozen' or 'train', not {self.batchnorm!r}")
+
+
+@dataclass(frozen=True)
+class Schedule(Part):
+    """The stages of training, as pure data."""
+
+    @abstractmethod
+    def stages(self) -> Sequence[Stage]:
+        """At least one stage, in order, each with a name of its own."""
+
+
+@dataclass(frozen=True)
+class Augmenter(Part):
+    """Random changes to training images. Never applied to validation or test images."""
+
+    # False promises that `augment` returns its images as they are, so that it need not be called.
+    changes_images: ClassVar[bool] = True
+
+    @abstractmethod
+    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """uint8 RGB (n, height, width, 3) to the same shape and type; all randomness from `rng`."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model that can be trained: four parts under a name. `source` says who registered it."""
+
+    name: str
+    backbone: Backbone
+    head: Head
+    schedule: Schedule
+    augmenter: Augmenter
+    batch_size: int
+    seed: int
+    source: str
+
+    def table(self) -> dict[str, Any]:
+        """The recipe with every parameter spelt out, as registry.toml would hold it."""
+        parts: dict[str, Part] = {kind: getattr(self, kind) for kind in PART_KINDS}
+        tables = {kind: part.table() for kind, part in parts.items()}
+        return {**tables, "batch_size": self.batch_size, "seed": self.seed}
+
+
+PART_KINDS: dict[str, type[Part]] = {
+    "backbone": Backbone,
+    "head": Head,
+    "schedule": Schedule,
+    "augmenter": Augmenter,
+}

@@ -1,0 +1,200 @@
+"""A request -> a plan: data read, recipes built, everything checked and written down, one job per model and fold."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import zoo
+from zoo import plugins, registry
+from zoo.data import dataset, demo, images, splits
+from zoo.errors import ConfigError
+from zoo.interfaces import Recipe
+from zoo.store import RunFolder, read_json, write_csv, write_json
+from zoo.worker import Job
+
+LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for. None means: what registry.toml says, or no limit. `folds` None means all."""
+
+    models: tuple[str, ...]
+    data: str | None = None
+    folds: tuple[int, ...] | None = (0,)
+    out: Path | None = None
+    weights: str | None = None
+    seed: int | None = None
+    max_epochs: int | None = None
+    image_size: int | None = None
+    registry: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything settled and checked before the first job: nothing in it can still turn out to be wrong."""
+
+    run: RunFolder
+    jobs: list[Job]
+    data: registry.DataConfig
+    splits: pd.DataFrame
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images and splits of a request, and what was said about them."""
+
+    config: registry.DataConfig
+    splits: pd.DataFrame
+    store: images.ImageStore
+    is_demo: bool
+
+
+def load_data(
+    config: registry.DataConfig,
+    root: str | None,
+    image_size: int | None,
+    folds: Sequence[int] | None,
+    progress: images.Progress | None = None,
+) -> Data:
+    """Read, decode and check the folds that are asked for. `root` and `image_size` win over the registry's.
+
+    Raises DataError, ConfigError or LeakError for whatever would spoil a training run.
+    """
+    is_demo = (root or config.root) == registry.DEMO
+    place = demo.folder() if is_demo else Path(root or config.root).expanduser()
+    size = image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
+    config = dataclasses.replace(config, root=str(place.absolute()), image_size=size)
+    table = dataset.read_folds(place, config.classes, config.roles, folds)
+    store, image_of_path = images.decode(place, list(table["path"]), size, progress)
+    table["image"] = table["path"].map(image_of_path)
+    table = table[splits.COLUMNS]
+    splits.check_disjoint(table)
+    return Data(config, table, store, is_demo)
+
+
+def make_plan(request: Request, progress: images.Progress | None = None) -> Plan:
+    """Settle and check a request, and write run.json and splits.csv.
+
+    `progress` is called with images decoded and in all. Raises ZooError for a request that cannot be met.
+    """
+    found = plugins.discover()
+    models = registry.load(request.registry, found)
+    recipes = {name: _recipe(models, name, request) for name in request.models}
+    data = load_data(models.data, request.data, request.image_size, request.folds, progress)
+    notes = [*found.problems]
+    max_epochs = request.max_epochs
+    if data.is_demo:
+        max_epochs = max_epochs or demo.MAX_EPOCHS
+        recipes = {
+            name: dataclasses.replace(recipe, batch_size=min(recipe.batch_size, demo.BATCH_SIZE))
+            for name, recipe in recipes.items()
+        }
+        notes.append(
+            f"Demo: {data.splits['image'].nunique()} procedural fundus images at {data.config.image_size} px, "
+            f"batches of {demo.BATCH_SIZE}, at most {max_epochs} epochs a stage; no classifier can be right more "
+            f"often than {demo.BEST_ACCURACY:.0%} of the time on it. Your own images: --data DIR"
+        )
+    folder = RunFolder(request.out or _default_out(request))
+    described = _describe(request, recipes, data, max_epochs)
+    folder.create()
+    if folder.request.exists():
+        _refuse_changes(folder, described)
+    else:
+        write_csv(folder.splits, data.splits)
+        write_json(folder.request, described)
+    folds = list(dict.fromkeys(data.splits["fold"].tolist()))
+    jobs = [
+        Job(
+            model=name, fold=fold, recipe=recipe.table(), source=recipe.source, classes=list(data.config.classes),
+            image_size=data.config.image_size, max_epochs=max_epochs, images=str(data.store.folder.absolute()),
+            run=str(folder.path.absolute()),
+        )
+        for name, recipe in recipes.items()
+        for fold in folds
+    ]  # fmt: skip
+    return Plan(folder, jobs, data.config, data.splits, notes)
+
+
+def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
+    recipe = models.recipe(name)
+    if request.weights is not None:
+        recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, weights=request.weights))
+    weights = recipe.backbone.weights
+    if weights not in ("auto", "imagenet", "none"):
+        file = Path(weights).expanduser()
+        if not file.is_file():
+            raise ConfigError(f"{name}: weights file {weights} does not exist; use auto, imagenet, none or a file")
+        recipe = dataclasses.replace(
+            recipe, backbone=dataclasses.replace(recipe.backbone, weights=str(file.absolute()))
+        )
+    if request.seed is not None:
+        recipe = dataclasses.replace(recipe, seed=request.seed)
+    return recipe
+
+
+def _default_out(request: Request) -> Path:
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{'-'.join(request.models[:1])}-{moment}"
+
+
+def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epochs: int | None) -> dict[str, Any]:
+    """The content of run.json."""
+    return {
+        "request": {key: str(value) if isinstance(value, Path) else value for key, value in vars(request).items()},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipes": {name: recipe.table() for name, recipe in recipes.items()},
+        "max_epochs": max_epochs,
+        "data": {**dataclasses.asdict(data.config), "fingerprint": fingerprint(data.splits)},
+        "versions": {"zoo": zoo.__version__, "python": platform.python_version(), **_versions()},
+        "machine": {},
+        "weights": {},
+    }
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """sha256 of which picture plays which role in which fold with which label, whatever its path."""
+    rows = table[["fold", "role", "image", "label"]].sort_values(["fold", "role", "image"], kind="stable")
+    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _refuse_changes(folder: RunFolder, described: dict[str, Any]) -> None:
+    """A run folder goes on only with the request that it was begun with."""
+    before = read_json(folder.request)
+    now = json.loads(json.dumps(described))  # tuples become lists, as in the file
+    for key in ("recipes", "max_epochs", "data"):
+        change = _first_change(key, before.get(key), now[key])
+        if change:
+            raise ConfigError(f"{folder.path} was begun with another request: {change}; name a new folder with --out")
+
+
+def _first_change(where: str, before: Any, now: Any) -> str | None:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            change = _first_change(f"{where}.{key}", before.get(key), now.get(key))
+            if change:
+                return change
+        return None
+    return None if before == now else f"{where} was {before!r} and is now {now!r}"

@@ -1,0 +1,188 @@
+"""registry.toml and the plug-ins' models -> recipes, every field checked before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import pydantic
+
+from zoo.errors import ConfigError, PluginError, unknown
+from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage
+from zoo.plugins import Plugins
+
+ROLES = ("train", "validation", "test")
+DEMO = "demo"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The [data] table."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
+
+    root: str = DEMO
+    image_size: int = 224
+    classes: tuple[str, ...] = ("normal", "abnormal")
+    roles: dict[str, str] = dataclasses.field(default_factory=lambda: {role: role for role in ROLES})
+
+    def __post_init__(self) -> None:
+        if self.image_size < 32:
+            raise ValueError(f"image_size must be at least 32 pixels, not {self.image_size}")
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes must be two or more different names, not {list(self.classes)}")
+        if sorted(self.roles) != sorted(ROLES) or len(set(self.roles.values())) < len(ROLES):
+            raise ValueError(f"roles must give {', '.join(ROLES)} a folder each, not {self.roles}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A [models.NAME] table, and [defaults]: each part a name, or a table with a name and parameters."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
+
+    backbone: str | dict[str, Any] = "efficientnet-b0"
+    head: str | dict[str, Any] = "pooled"
+    schedule: str | dict[str, Any] = "three-stage"
+    augmenter: str | dict[str, Any] = "none"
+    batch_size: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be 0 or more and below 2**32, not {self.seed}")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The models that can be trained, from registry.toml and from plug-ins."""
+
+    path: Path
+    data: DataConfig
+    defaults: dict[str, Any]
+    models: dict[str, dict[str, Any]]
+    plugins: Plugins
+
+    def names(self) -> list[str]:
+        """All models by name, those of registry.toml first and in its order."""
+        return [*self.models, *(name for name in self.plugins.names("model") if name not in self.models)]
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of that name; registry.toml wins over a plug-in's model.
+
+        Raises ConfigError, or PluginError if plug-ins clash over one of its parts.
+        """
+        if name in self.models:
+            table, source = self.models[name], self.path.name
+        elif name in self.names():
+            offer = self.plugins.get("model", name)
+            table, source = offer.value, offer.plugin.distribution
+        else:
+            raise ConfigError(unknown("model", name, self.names()))
+        return build_recipe(name, {**self.defaults, **table}, self.plugins, source)
+
+
+def load(path: Path | None, plugins: Plugins) -> Registry:
+    """Read a registry file: `path`, else ./registry.toml, else the one that zoo ships.
+
+    Raises ConfigError for a file that is missing, no TOML, or holds an unknown or mistyped field outside the
+    models; a faulty model is only an error when its recipe is asked for.
+    """
+    path = path or find()
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"registry {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"registry {path} is not TOML: {error}") from error
+    for name in tables:
+        if name not in ("data", "defaults", "models"):
+            raise ConfigError(f"{path}: {unknown('table', name, ['data', 'defaults', 'models'])}")
+    models = tables.get("models", {})
+    if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
+        raise ConfigError(f"{path}: models must be tables, each as [models.NAME]")
+    defaults = tables.get("defaults", {})
+    check(ModelConfig, defaults, f"{path}: defaults")
+    data = check(DataConfig, tables.get("data", {}), f"{path}: data")
+    if data.root != DEMO:
+        data = dataclasses.replace(data, root=str(path.parent / Path(data.root).expanduser()))
+    return Registry(path, data, defaults, models, plugins)
+
+
+def find() -> Path:
+    """./registry.toml, else the packaged one, else (in a checkout) the one at the project's top."""
+    package = Path(__file__).parent
+    candidates = [Path("registry.toml"), package / "registry.toml", package.parent / "registry.toml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise ConfigError("no registry.toml here or in the installed package: name one with --registry PATH")
+
+
+def build_recipe(name: str, table: Mapping[str, Any], plugins: Plugins, source: str) -> Recipe:
+    """A recipe from the table that describes it, every part built and its stages checked."""
+    where = f"{source}: models.{name}"
+    config = check(ModelConfig, table, where)
+    parts = {kind: _part(kind, getattr(config, kind), plugins, f"{where}.{kind}") for kind in PART_KINDS}
+    recipe = Recipe(name, **parts, batch_size=config.batch_size, seed=config.seed, source=source)  # type: ignore[arg-type]
+    checked_stages(recipe.schedule)
+    return recipe
+
+
+def checked_stages(schedule: Schedule) -> list[Stage]:
+    """The stages of a schedule, or PluginError if it returns anything else."""
+    try:
+        stages = list(schedule.stages())
+    except Exception as error:
+        raise PluginError(f"schedule {schedule.name!r} gives no stages: {error}") from error
+    if not stages or not all(isinstance(stage, Stage) for stage in stages):
+        raise PluginError(f"schedule {schedule.name!r} must return one or more zoo.Stage, not {stages!r}")
+    if len({stage.name for stage in stages}) < len(stages):
+        raise PluginError(f"schedule {schedule.name!r} names two stages alike")
+    return stages
+
+
+def _part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: str) -> Part:
+    fields = {"name": table} if isinstance(table, str) else dict(table)
+    name = fields.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: a table needs a name, one of {', '.join(plugins.names(kind))}")
+    try:
+        offer = plugins.get(kind, name)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    part: Part = check(offer.value, fields, f"{where} ({name})")
+    return part
+
+
+def check(cls: type[T], table: Mapping[str, Any], where: str) -> T:
+    """An instance of dataclass `cls` from a table, each field strictly of its type.
+
+    Raises ConfigError with the place of every fault, and the known names for an unknown field.
+    """
+    known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    try:
+        # Through JSON, because there a list may fill a tuple, as TOML has no other sequence.
+        return pydantic.TypeAdapter(cls).validate_json(json.dumps(table, default=str), strict=True)
+    except pydantic.ValidationError as error:
+        faults = "; ".join(_fault(fault, known) for fault in error.errors())
+        raise ConfigError(f"{where}: {faults}") from None
+    except pydantic.PydanticUserError as error:
+        raise PluginError(f"{where}: its fields have types that zoo cannot check: {error.message}") from error
+
+
+def _fault(fault: Any, known: list[str]) -> str:
+    place = ".".join(str(step) for step in fault["loc"])
+    if fault["type"] == "unexpected_keyword_argument" and len(fault["loc"]) == 1:
+        return unknown("field", place, known)
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}, not {fault['input']!r}" if place else message

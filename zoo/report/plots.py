@@ -1,0 +1,111 @@
+"""The pictures of a run, as PNG files. No window is ever opened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+DPI = 200
+# Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".draft-{path.name}")
+    figure.savefig(draft, dpi=DPI, format="png")
+    draft.replace(path)
+
+
+def curves(history: pd.DataFrame, title: str, path: Path) -> None:
+    """Accuracy and loss per epoch, a column of two panels per stage, the best epoch of each stage marked.
+
+    `history` has the columns of history.csv.
+    """
+    stages = list(dict.fromkeys(history["stage"]))
+    figure = Figure(figsize=(1.2 + 3.0 * len(stages), 5.0), layout="constrained")
+    grid: Any = figure.subplots(2, len(stages), squeeze=False, sharex="col", sharey="row")
+    best_of_all = history["val_loss"].idxmin()
+    for column, stage in enumerate(stages):
+        part = history[history["stage"] == stage]
+        best = part["val_loss"].idxmin()
+        for axes, metric in zip(grid[:, column], ("accuracy", "loss"), strict=True):
+            marker = "o" if len(part) == 1 else None
+            axes.plot(part["epoch"], part[metric], color=BLUE, marker=marker)
+            axes.plot(part["epoch"], part[f"val_{metric}"], color=ORANGE, marker=marker)
+            axes.axvline(part["epoch"][best], color=GREY, linewidth=0.8, linestyle=":")
+            axes.plot(part["epoch"][best], part[f"val_{metric}"][best], **_best_marker(best == best_of_all))
+            axes.grid(alpha=0.25)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.spines[["top", "right"]].set_visible(False)
+        rates = [f"{part['learning_rate'].iloc[row]:.3g}" for row in (0, -1)]
+        rate = rates[0] if rates[0] == rates[1] else " to ".join(rates)
+        grid[0, column].set_title(f"stage {column + 1}: {stage} (learning rate {rate})", fontsize=10)
+        grid[1, column].set_xlabel("epoch")
+    grid[0, 0].set_ylabel("accuracy")
+    grid[1, 0].set_ylabel("loss (cross-entropy)")
+    lines = [Line2D([], [], color=colour) for colour in (BLUE, ORANGE)]
+    dots = [Line2D([], [], **_best_marker(of_all)) for of_all in (False, True)]
+    labels = ["training", "validation", "lowest validation loss of the stage", "of all stages (best.keras)"]
+    figure.legend([*lines, *dots], labels, loc="outside lower center", ncols=min(4, 2 * len(stages)), frameon=False)
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def _best_marker(of_all_stages: bool) -> dict[str, Any]:
+    """A filled dot for the epoch that best.keras holds, a hollow one for the best of a stage."""
+    filled = ORANGE if of_all_stages else "white"
+    return {"marker": "o", "markersize": 7, "color": filled, "markeredgecolor": ORANGE, "linestyle": "", "zorder": 3}
+
+
+def confusion_matrices(scores: dict[str, dict[str, Any]], classes: Sequence[str], title: str, path: Path) -> None:
+    """One confusion matrix per role side by side: counts, and below them the share of the true class.
+
+    `scores` is the content of metrics.json.
+    """
+    side = max(2.6, 0.8 * len(classes))
+    figure = Figure(figsize=((side + 0.7) * len(scores), side + 1.1), layout="constrained")
+    panels: Any = figure.subplots(1, len(scores), squeeze=False)[0]
+    for axes, (role, score) in zip(panels, scores.items(), strict=True):
+        _confusion(axes, np.asarray(score["confusion_matrix"]), classes)
+        axes.set_title(f"{role} (n = {score['images']}, F1 {score['f1']:.3f})", fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def _confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(counts.shape):
+        axes.text(
+            column, row, f"{counts[row, column]}\n{shares[row, column]:.1%}", ha="center", va="center", fontsize=10,
+            color="white" if shares[row, column] > 0.55 else "black",
+        )  # fmt: skip
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.tick_params(length=0)
+
+
+def image_grid(images: np.ndarray, captions: Sequence[str], title: str, path: Path, columns: int = 5) -> None:
+    """uint8 RGB images (n, height, width, 3) in rows of `columns`, each with its caption."""
+    rows = math.ceil(len(images) / columns)
+    figure = Figure(figsize=(1.75 * columns, 2.0 * rows + 0.4), layout="constrained")
+    grid: Any = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, image, caption in zip(grid.flat, images, captions, strict=False):
+        axes.imshow(image)
+        axes.set_title(caption, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)

@@ -1,0 +1,147 @@
+"""What a run looks like while it goes on: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from zoo.report import tables
+
+
+def duration(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class DecodingProgress:
+    """Shows how far the decoding of images is. As a context it gives the function to call with (done, total)."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._bar.start()
+        return self._update
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def _update(self, done: int, total: int) -> None:
+        if self._task is None:
+            self._task = self._bar.add_task("decoding images", total=total)
+        self._bar.update(self._task, completed=done)
+
+
+class JobProgress:
+    """Prints the events of jobs. Use it as a context, and call `on_event` with each event of `jobs.execute`.
+
+    The time left is that of the stage at hand at most: its remaining epochs at the pace of those already run,
+    without the first, in which the network is compiled. Early stopping may end the stage sooner, and what later
+    stages will cost an epoch isn't known before they run, so no estimate is made of them.
+    """
+
+    def __init__(self, console: Console, classes: list[str], roles: dict[str, str], several: bool) -> None:
+        self.console = console
+        self.classes = classes
+        self.roles = roles
+        self.several = several
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[detail]}"),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._stage: dict[str, Any] = {}
+        self._seconds: list[float] = []
+
+    def __enter__(self) -> JobProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def on_event(self, job: Any, event: dict[str, Any]) -> None:
+        """Show one event; see `zoo.worker` and `zoo.training.trainer` for what they hold."""
+        getattr(self, f"_{event['event']}")(job, event)
+
+    def _say(self, text: str, style: str = "") -> None:
+        self.console.print(escape(text), style=style, highlight=False, soft_wrap=True)
+
+    def _job_started(self, job: Any, event: dict[str, Any]) -> None:
+        self._say(f"\n{job.model}, fold {job.fold}", style="bold")
+        self._say(
+            f"  device {event['device']} · backend {event['backend']} (Keras {event['keras']}) · "
+            f"precision {event['precision']} · weights {event['weights']}"
+        )
+        if event["warning"]:
+            self._say(f"  warning: {event['warning']}", style="yellow")
+
+    def _stage_started(self, job: Any, event: dict[str, Any]) -> None:
+        self._stage, self._seconds = event, []
+        self._say(
+            f"  stage {event['number']}/{event['stages']} {event['stage']}: at most {event['epochs']} epochs of "
+            f"{event['steps']} steps; {event['trainable']:,} parameters train, {event['frozen']:,} stay"
+        )
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(
+            f"  stage {event['number']}/{event['stages']} {event['stage']}",
+            total=event["epochs"] * event["steps"], detail="compiling",
+        )  # fmt: skip
+
+    def _step_ended(self, job: Any, event: dict[str, Any]) -> None:
+        if self._task is not None:
+            done = (event["epoch"] - 1) * self._stage["steps"] + event["step"]
+            detail = (
+                f"epoch {event['epoch']}/{self._stage['epochs']} step {event['step']}/{self._stage['steps']} "
+                f"loss {event['loss']:.4f}{self._left(event['epoch'] - 1)}"
+            )
+            self._bar.update(self._task, completed=done, detail=detail)
+
+    def _epoch_ended(self, job: Any, event: dict[str, Any]) -> None:
+        self._seconds.append(event["seconds"])
+        self._say(
+            f"    epoch {event['epoch']:>3}/{event['epochs']}  loss {event['loss']:.4f}  accuracy "
+            f"{event['accuracy']:.4f}  val_loss {event['val_loss']:.4f}  val_accuracy {event['val_accuracy']:.4f}  "
+            f"lr {event['learning_rate']:.1e}  {event['seconds']:.1f} s"
+            f"{self._left(event['epoch'])}{'  best so far' if event['best'] else ''}"
+        )
+
+    def _left(self, epochs_done: int) -> str:
+        """At most how long the stage still takes; empty before that can be known."""
+        pace = self._seconds[1:]
+        left = self._stage["epochs"] - epochs_done
+        return f"  stage ETA ≤ {duration(left * sum(pace) / len(pace))}" if pace and left else ""
+
+    def _stage_ended(self, job: Any, event: dict[str, Any]) -> None:
+        if event["epochs"] < self._stage["epochs"]:
+            self._say(f"    stopped early after {event['epochs']} epochs")
+
+    def _scoring(self, job: Any, event: dict[str, Any]) -> None:
+        self._clear()
+        self._say("  training has ended: the best epoch is scored once on validation and test")
+
+    def _job_ended(self, job: Any, event: dict[str, Any]) -> None:
+        self._clear()
+        self.console.print(tables.scores(event["metrics"], self.roles, self.classes))
+
+    def _job_skipped(self, job: Any, event: dict[str, Any]) -> None:
+        self._say(f"\n{job.model}, fold {job.fold}: already done", style="bold")
+        if not self.several:
+            self.console.print(tables.scores(event["metrics"], self.roles, self.classes))
+
+    def _job_failed(self, job: Any, event: dict[str, Any]) -> None:
+        self._clear()
+        self._say(f"{job.model}, fold {job.fold} failed: {event['error']}", style="red")
+
+    def _clear(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None

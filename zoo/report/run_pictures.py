@@ -1,0 +1,39 @@
+"""Which pictures stand where in a run folder, and what is on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from zoo.data import splits as splits_table
+from zoo.data.images import ImageStore
+from zoo.report import plots
+from zoo.store import JobFolder, read_json
+
+
+def draw(job: JobFolder, title: str, classes: Sequence[str]) -> None:
+    """curves.png and confusion.png beside the results of a job that is done."""
+    if not job.done:
+        return
+    plots.curves(pd.read_csv(job.history), title, job.path / "curves.png")
+    plots.confusion_matrices(read_json(job.metrics), classes, title, job.path / "confusion.png")
+
+
+def samples(splits: pd.DataFrame, store: ImageStore, classes: Sequence[str], out: Path, count: int = 10) -> list[Path]:
+    """One picture per fold and role with `count` images, as even over the classes as can be; their paths."""
+    paths = []
+    for fold, role in splits[["fold", "role"]].drop_duplicates().itertuples(index=False, name=None):
+        subset = splits_table.subset(splits, fold, role, store)
+        rng = np.random.default_rng(0)
+        mixed = [rng.permutation(np.flatnonzero(subset.labels == label)) for label in range(len(classes))]
+        turns = [images[turn] for turn in range(count) for images in mixed if turn < len(images)]
+        chosen = np.sort(turns[:count])
+        path = out / f"fold-{fold}-{role}.png"
+        title = f"fold {fold}, {role}: {len(chosen)} of {len(subset)} images"
+        captions = [classes[label] for label in subset.labels[chosen]]
+        plots.image_grid(subset.pixels[subset.rows[chosen]], captions, title, path)
+        paths.append(path)
+    return paths

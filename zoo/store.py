@@ -1,0 +1,135 @@
+"""The run folder: where each file is, written so that nobody ever reads half of one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from zoo.errors import ConfigError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside the file, flush to the disk, and rename: a reader sees the old text or the new, never half."""
+    draft = path.with_name(f".draft-{path.name}")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """As write_text; NaN becomes null, since JSON has none."""
+    write_text(path, json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """As write_text, without the table's index."""
+    write_text(path, table.to_csv(index=False))
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a run, or ConfigError if it is there but unusable."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not the JSON that zoo wrote: {error}") from error
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """<model>/fold-<k> of a run."""
+
+    path: Path
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.keras"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "job.log"
+
+    def status(self) -> dict[str, Any]:
+        """status.json: state (done, failed or running) and what goes with it; empty before the job began."""
+        path = self.path / "status.json"
+        status: dict[str, Any] = read_json(path) if path.exists() else {}
+        return status
+
+    def set_status(self, state: str, **details: Any) -> None:
+        """Write status.json."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "status.json", {"state": state, **details})
+
+    @property
+    def done(self) -> bool:
+        """Whether the job has ended and all its files are there."""
+        return self.status().get("state") == "done"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run: its request, its splits, and a folder per model and fold."""
+
+    path: Path
+
+    @property
+    def request(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def splits(self) -> Path:
+        return self.path / "splits.csv"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results.csv"
+
+    def job(self, model: str, fold: int) -> JobFolder:
+        """The folder of one job."""
+        return JobFolder(self.path / model / f"fold-{fold}")
+
+    def create(self) -> None:
+        """Make the folder. Raises ConfigError if it cannot be written to."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".draft-probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"run folder {self.path} cannot be written: {error.strerror}; name another with --out DIR"
+            ) from error

@@ -1,0 +1,211 @@
+"""Assemble a network from a backbone and a head, load its weights, and freeze it as a stage asks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from zoo.data.splits import Subset
+from zoo.errors import ConfigError, PluginError, WeightsError, unknown
+from zoo.interfaces import Backbone, Head, Stage
+
+DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
+
+
+@dataclass(frozen=True)
+class Network:
+    """A flat functional model, from uint8-valued images to probabilities, and which of its layers are whose."""
+
+    model: keras.Model
+    head_layers: frozenset[str]
+    weights: str  # what the backbone really started from: "imagenet", "random" or "file NAME sha256 …"
+    warning: str | None = None
+
+    def is_head(self, layer: keras.Layer) -> bool:
+        """Whether the layer belongs to the head."""
+        return layer.name in self.head_layers
+
+
+def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], classes: int) -> Network:
+    """Build backbone and head into one flat model, so that layers can be counted through both.
+
+    Raises PluginError if a part cannot be built or returns something else, WeightsError for weights that
+    cannot be had or don't fit.
+    """
+    try:
+        base = backbone.build(image_shape)
+    except Exception as error:
+        raise PluginError(f"backbone {backbone.name!r} cannot be built for images {image_shape}: {error}") from error
+    if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
+        raise PluginError(f"backbone {backbone.name!r} must build a functional keras.Model with one input and output")
+    weights, warning = load_weights(backbone, base)
+    try:
+        outputs = head.build(base.outputs[0], classes)
+        model = keras.Model(base.inputs[0], outputs, name="network")
+    except Exception as error:
+        raise PluginError(f"head {head.name!r} cannot be built on backbone {backbone.name!r}: {error}") from error
+    expected = (None, 1 if classes == 2 else classes)
+    if model.output_shape != expected:
+        raise PluginError(f"head {head.name!r} gives outputs {model.output_shape}; {expected} is needed")
+    of_backbone = {layer.name for layer in base.layers}
+    head_layers = frozenset(layer.name for layer in model.layers if layer.name not in of_backbone)
+    return Network(model, head_layers, weights, warning)
+
+
+def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
+    """Fill the backbone's network as `backbone.weights` says; (what it holds now, a warning or None).
+
+    Raises WeightsError unless the weights are "auto" and only ImageNet cannot be had.
+    """
+    if backbone.weights == "none":
+        return "random", None
+    if backbone.weights not in ("auto", "imagenet"):
+        return _load_file(backbone, model, Path(backbone.weights).expanduser()), None
+    try:
+        with _socket_timeout(DOWNLOAD_TIMEOUT):
+            backbone.load_weights(model, "imagenet")
+        return "imagenet", None
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        advice = _advice(reason)
+        if backbone.weights == "imagenet":
+            raise WeightsError(f"no ImageNet weights for {backbone.name!r}: {reason}. {advice}") from error
+        return "random", f"no ImageNet weights for {backbone.name!r}, training from random weights: {reason}. {advice}"
+
+
+def _load_file(backbone: Backbone, model: keras.Model, path: Path) -> str:
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist; weights are auto, imagenet, none or a file")
+    try:
+        backbone.load_weights(model, str(path))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"weights file {path} does not fit backbone {backbone.name!r}: {reason}") from error
+    with path.open("rb") as file:
+        return f"file {path.name} sha256 {hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+
+
+def _advice(reason: str) -> str:
+    """Where to put the file that a refused download asked for."""
+    match = re.search(r"[\w.-]+\.(?:h5|keras)\b", reason)
+    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    place = f"put {match[0]} into {cache}, or " if match else ""
+    return f"To use them {place}name a file with --weights FILE; --weights none starts from random weights"
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Keras downloads without a timeout; on a network that swallows packets it would wait for minutes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def unfreeze(network: Network, stage: Stage) -> int:
+    """Set what is trainable in a stage; the index in `model.layers` of the first layer that isn't frozen.
+
+    Raises ConfigError for a layer prefix that no layer has.
+    """
+    layers = network.model.layers
+    first = min(_first_unfrozen(network, stage.unfreeze), _head_start(network))
+    for index, layer in enumerate(layers):
+        layer.trainable = index >= first
+        if stage.batchnorm == "frozen" and isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = network.is_head(layer)
+    return first
+
+
+def _head_start(network: Network) -> int:
+    """Layers are in topological order, so that the head's come last."""
+    return min(index for index, layer in enumerate(network.model.layers) if network.is_head(layer))
+
+
+def fit_batchnorm(model: keras.Model, training: Subset, seed: int, most: int = 256) -> None:
+    """Set the statistics of every BatchNormalization to those of (at most `most`) training images.
+
+    For networks that start from random weights. Keras starts the statistics at mean 0 and variance 1, with
+    which a frozen random network passes on almost nothing of its input, and stages that freeze it learn
+    nothing (EfficientNetB0 on the demo: AUC 0.4). Data-dependent initialisation in the sense of Mishkin and
+    Matas, "All you need is a good init" (2016), through the layers that are there anyway.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    chosen = np.random.default_rng([seed, 0]).permutation(len(training))[:most]
+    for layer in layers:
+        layer.momentum = 0.0  # the statistics of one batch replace the old ones
+    try:
+        model(training.pixels[training.rows[np.sort(chosen)]], training=True)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+
+def _first_unfrozen(network: Network, amount: int | str) -> int:
+    layers = network.model.layers
+    if amount == "all":
+        return 0
+    if isinstance(amount, int):
+        return max(0, len(layers) - amount)
+    for index, layer in enumerate(layers):
+        if layer.name.startswith(amount):
+            return index
+    blocks = list(dict.fromkeys(layer.name.split("_")[0] for layer in layers))
+    raise ConfigError(f"unfreeze: {unknown('layer prefix', amount, blocks)}")
+
+
+def frozen_prefix(model: keras.Model, first_unfrozen: int) -> keras.KerasTensor | None:
+    """The deepest tensor before layer `first_unfrozen` through which all data passes; None if that is the input.
+
+    What comes before it is the same in every epoch: nothing there is trained.
+    """
+    produced_by = {id(layer.output): index for index, layer in enumerate(model.layers)}
+    last_used_by: dict[int, int] = {}
+    for index, layer in enumerate(model.layers):
+        for tensor in [] if isinstance(layer, keras.layers.InputLayer) else keras.tree.flatten(layer.input):
+            last_used_by[produced_by[id(tensor)]] = index
+    cut = None
+    open_until = 0  # the last layer that reads anything made before the layer at hand
+    for index, layer in enumerate(model.layers[:first_unfrozen]):
+        if open_until <= index and not isinstance(layer, keras.layers.InputLayer):
+            cut = layer.output
+        open_until = max(open_until, last_used_by.get(index, index))
+    return cut
+
+
+class StageModel(keras.Model):
+    """The network as one stage trains it: a frozen prefix in inference mode, then the rest in training mode.
+
+    A functional model cannot say this: Keras passes the outer `training` flag to every layer in it, so that
+    dropout and stochastic depth would go on in its frozen part.
+    """
+
+    def __init__(self, prefix: keras.Model, rest: keras.Model) -> None:
+        super().__init__()
+        self.prefix = prefix
+        self.rest = rest
+
+    def call(self, images: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        return self.rest(self.prefix(images, training=False), training=training)
+
+
+def stage_model(network: Network, stage: Stage) -> keras.Model:
+    """The model to compile and fit for a stage. It shares all layers and weights with `network.model`."""
+    model = network.model
+    cut = frozen_prefix(model, unfreeze(network, stage))
+    if cut is None:
+        return keras.Model(model.inputs[0], model.outputs[0])
+    staged = StageModel(keras.Model(model.inputs[0], cut), keras.Model(cut, model.outputs[0]))
+    staged.build((None, *model.input_shape[1:]))
+    return staged

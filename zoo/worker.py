@@ -1,0 +1,152 @@
+"""One job, in a process of its own: train one recipe on one fold, score it, and write its folder.
+
+`python -m zoo.worker` reads a job as JSON from standard input and writes events, one JSON object a line, to
+standard output; whatever else is printed goes to standard error, which the parent sends to the job's log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import LeakError, TrainingError, ZooError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from zoo.data.splits import Subset
+    from zoo.training.trainer import Notify
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know, as plain data. `images` is the folder of the decoded images."""
+
+    model: str
+    fold: int
+    recipe: dict[str, Any]
+    source: str
+    classes: list[str]
+    image_size: int
+    max_epochs: int | None
+    images: str
+    run: str
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        return cls(**json.loads(text))
+
+
+def run(job: Job, notify: Notify) -> None:
+    """Train, score and write one job. Its last act is to set its status to done.
+
+    Raises ZooError for what zoo foresees; whatever else is raised comes from a part or a library.
+    """
+    import keras
+    import pandas as pd
+
+    from zoo import plugins, registry
+    from zoo.data import images, splits
+    from zoo.evaluation import metrics
+    from zoo.store import RunFolder, write_csv, write_json
+    from zoo.training import device, trainer
+    from zoo.training import model as networks
+
+    folder = RunFolder(Path(job.run)).job(job.model, job.fold)
+    recipe = registry.build_recipe(job.model, job.recipe, plugins.discover(), job.source)
+    store = images.open_store(Path(job.images))
+    table = splits.read(RunFolder(Path(job.run)).splits)
+    training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
+
+    keras.utils.set_random_seed(recipe.seed)
+    network = networks.assemble(
+        recipe.backbone, recipe.head, (job.image_size, job.image_size, 3), classes=len(job.classes)
+    )
+    machine = device.describe()
+    notify({"event": "job_started", "weights": network.weights, "warning": network.warning, **machine})
+
+    stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
+    history = trainer.train(
+        network, stages, recipe.augmenter, training, validation, len(job.classes), recipe.batch_size, recipe.seed,
+        folder.best, notify,
+    )  # fmt: skip
+    seen = sorted({*training.hashes, *validation.hashes})
+    write_json(folder.provenance, {"weights": network.weights, "images": seen})
+    write_csv(folder.history, pd.DataFrame(history, columns=trainer.HISTORY))
+
+    # Every choice is made: only now is the test role opened, and only here.
+    test = splits.subset(table, job.fold, "test", store)
+    refuse_leak(seen, test)
+    notify({"event": "scoring"})
+    scores, rows = {}, []
+    for role, subset in (("validation", validation), ("test", test)):
+        outputs = trainer.predict(network.model, subset, len(job.classes))
+        scores[role] = metrics.score(subset.labels, metrics.per_class(outputs))
+        rows.append(predictions_table(subset, role, outputs, job.classes))
+    write_csv(folder.predictions, pd.concat(rows))
+    write_json(folder.metrics, scores)
+    details = {"weights": network.weights, "warning": network.warning, "machine": machine}
+    folder.set_status("done", **details)
+    notify({"event": "job_ended", "metrics": scores})
+
+
+def predictions_table(subset: Subset, role: str, outputs: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Rows of predictions.csv. `probability` is that of the positive (last) class; more than two get one each."""
+    import pandas as pd
+
+    table = pd.DataFrame({"role": role, "image": subset.hashes, "path": subset.paths, "label": subset.labels})
+    table["probability"] = outputs[:, -1].astype(float)
+    if len(classes) > 2:
+        for number, name in enumerate(classes):
+            table[f"probability_{name}"] = outputs[:, number].astype(float)
+    return table
+
+
+def refuse_leak(seen: list[str], test: Subset) -> None:
+    """Raise LeakError if the weights have been trained or selected on any image of the test role."""
+    known = set(seen)
+    leaked = [path for digest, path in zip(test.hashes, test.paths, strict=True) if digest in known]
+    if leaked:
+        raise LeakError(f"the weights have seen {len(leaked)} of the {len(test)} test images, such as {leaked[0]}")
+
+
+def main() -> int:
+    """Run the job on standard input. 0 when done, 1 when it failed."""
+    from zoo.store import RunFolder
+
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of libraries and plug-ins go to the log
+
+    def notify(event: dict[str, Any]) -> None:
+        try:
+            print(json.dumps(event), file=events)
+        except BrokenPipeError:
+            os._exit(1)  # nobody listens any more: the parent was killed
+
+    job = Job.from_json(sys.stdin.read())
+    folder = RunFolder(Path(job.run)).job(job.model, job.fold)
+    folder.set_status("running")
+    try:
+        run(job, notify)
+        return 0
+    except Exception as error:
+        text = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {' '.join(str(error).split())}"
+        # Wrong from the start, rather than gone wrong in training: nothing was trained.
+        refused = isinstance(error, ZooError) and not isinstance(error, TrainingError)
+        folder.set_status("failed", error=text, refused=refused, traceback=traceback.format_exc())
+        traceback.print_exc()
+        notify({"event": "job_failed", "error": text, "refused": refused})
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
