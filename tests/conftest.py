@@ -64,7 +64,7 @@ class Diverging(zoo.Schedule):
     name = "diverging"
 
     def stages(self):
-        return [zoo.Stage("all", 50, 50, 1e30, optimizer="sgd", unfreeze="all", batchnorm="train")]
+        return [zoo.Stage("all", 50, 50, 3e38, unfreeze="all", batchnorm="train")]
 
 
 @zoo.hookimpl
@@ -145,6 +145,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     def install(code: str, distribution: str = "zoo-tiny", name: str = "tiny", module: str | None = None) -> EntryPoint:
         module = module or f"{distribution}_{name}".replace("-", "_")
         (site / f"{module}.py").write_text(code)
+        monkeypatch.delitem(sys.modules, module, raising=False)
         info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir(exist_ok=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")

@@ -95,7 +95,7 @@ def draw(ratio: float, seed: int, size: int = SIZE) -> np.ndarray:
     """One fundus photograph with that cup-to-disc ratio: uint8 RGB (size, size, 3)."""
     rng = np.random.default_rng([VERSION, seed])
     scale = 2 * size  # drawn at twice the size and averaged down, against jagged edges
-    y, x = np.mgrid[0:scale, 0:scale].astype(np.float32) / scale
+    y, x = np.mgrid[0:scale, 0:scale].astype(np.float32) / np.float32(scale)
 
     hue = np.array([0.72, 0.34, 0.16]) * rng.uniform([0.85, 0.8, 0.7], [1.15, 1.2, 1.3])
     light = 1 - rng.uniform(0.3, 0.9) * ((x - rng.uniform(0.3, 0.7)) ** 2 + (y - rng.uniform(0.3, 0.7)) ** 2)
@@ -113,8 +113,11 @@ def draw(ratio: float, seed: int, size: int = SIZE) -> np.ndarray:
     image = _blend(image, np.array([0.93, 0.66, 0.38]) * rng.uniform(0.9, 1.05), _inside(disc, 0.06))
     image = _blend(image, np.array([0.99, 0.9, 0.7]) * rng.uniform(0.93, 1.0), 0.85 * _inside(cup, 0.1))
 
+    vessels = np.zeros((scale, scale), dtype=np.float32)
     for _ in range(rng.integers(7, 11)):
-        _vessel(image, rng, centre, radius, scale)
+        _vessel(vessels, rng, centre, radius)
+    blood = np.array([0.45, 0.13, 0.09]) * rng.uniform(0.8, 1.2)
+    image = _blend(image, blood, 0.75 * cv2.GaussianBlur(vessels, (0, 0), scale / 200))
     image = cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     image = image + rng.normal(0, 0.012, image.shape)
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
@@ -129,16 +132,14 @@ def _blend(image: np.ndarray, colour: np.ndarray, mask: np.ndarray) -> np.ndarra
     return np.asarray(image * (1 - mask[..., None]) + colour * mask[..., None])
 
 
-def _vessel(image: np.ndarray, rng: np.random.Generator, centre: np.ndarray, radius: float, scale: int) -> None:
-    """A vessel that leaves the disc up or down, bends sideways and thins out, drawn into `image`."""
-    upwards = rng.choice([-1, 1])
-    angle = upwards * np.pi / 2 + rng.uniform(-0.9, 0.9)
+def _vessel(mask: np.ndarray, rng: np.random.Generator, centre: np.ndarray, radius: float) -> None:
+    """A vessel that leaves the disc up or down, bends sideways and thins out, drawn into `mask` with value 1."""
+    scale = len(mask)
+    angle = rng.choice([-1, 1]) * np.pi / 2 + rng.uniform(-0.9, 0.9)
     bend = rng.normal(0, 0.04)
     width = rng.uniform(0.012, 0.028)
     step = 0.03
     point = centre + rng.uniform(-0.3, 0.3, 2) * radius
-    colour = np.array([0.45, 0.13, 0.09]) * rng.uniform(0.8, 1.2)
-    mask = np.zeros(image.shape[:2], dtype=np.float32)
     for _ in range(40):
         following = point + step * np.array([np.cos(angle), np.sin(angle)])
         ends = [tuple(int(v) for v in np.round(p * scale)) for p in (point, following)]
@@ -146,4 +147,3 @@ def _vessel(image: np.ndarray, rng: np.random.Generator, centre: np.ndarray, rad
         point, angle, width = following, angle + bend + rng.normal(0, 0.09), width * 0.97
         if not (0 <= point[0] <= 1 and 0 <= point[1] <= 1):
             break
-    image[:] = _blend(image, colour, 0.75 * cv2.GaussianBlur(mask, (0, 0), scale / 200))

@@ -65,12 +65,14 @@ def decode(
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         file_hashes = _hash_files(root, paths, pool)
-        representative = {digest: root / path for path, digest in file_hashes.items()}
-        digests = sorted(representative)
+        files: dict[str, list[Path]] = {}
+        for path, digest in file_hashes.items():
+            files.setdefault(digest, []).append(root / path)
+        digests = sorted(files)
         key = hashlib.sha256("\n".join([f"{DECODER_VERSION} {size}", *digests]).encode()).hexdigest()[:32]
 
         def fill(folder: Path) -> None:
-            _decode_into(folder, [representative[digest] for digest in digests], digests, size, pool, progress)
+            _decode_into(folder, [files[digest] for digest in digests], digests, size, pool, progress)
 
         needed = len(digests) * size * size * 3
         folder = cache.make_once(cache.folder("images", f"{key}-{size}"), fill, needed)
@@ -101,7 +103,7 @@ def _hash_files(root: Path, paths: Sequence[str], pool: ThreadPoolExecutor) -> d
 
 def _decode_into(
     folder: Path,
-    files: Sequence[Path],
+    files: Sequence[Sequence[Path]],
     digests: Sequence[str],
     size: int,
     pool: ThreadPoolExecutor,
@@ -111,22 +113,22 @@ def _decode_into(
         folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(len(files), size, size, 3)
     )
 
-    def work(row: int) -> tuple[str, str | None]:
+    def work(row: int) -> tuple[str, str]:
         try:
-            image = read_image(files[row])
+            image = read_image(files[row][0])
         except DataError as error:
             return "", str(error)
         pixels[row] = resize(image, size)
-        return hash_image(image), None
+        return hash_image(image), ""
 
     hashes: list[str] = []
     faults: list[str] = []
-    for done, (digest, fault) in enumerate(pool.map(work, range(len(files))), start=1):
+    for row, (digest, fault) in enumerate(pool.map(work, range(len(files)))):
         hashes.append(digest)
         if fault:
-            faults.append(fault)
+            faults += [f"{file}: {fault}" for file in files[row]]
         if progress:
-            progress(done, len(files))
+            progress(row + 1, len(files))
     if faults:
         count = f"{len(faults)} image{'s' if len(faults) > 1 else ''} cannot be used"
         raise DataError(f"{count}; mend or remove:\n{shorten(sorted(faults))}")
@@ -137,23 +139,23 @@ def _decode_into(
 def read_image(file: Path) -> np.ndarray:
     """Decode one file to uint8 RGB (height, width, 3), as this module's docstring says.
 
-    Raises DataError naming the file.
+    Raises DataError saying why it cannot be used.
     """
     data = file.read_bytes()
     if not data:
-        raise DataError(f"{file}: empty file")
+        raise DataError("empty file")
     if _is_cut_off(data):
-        raise DataError(f"{file}: cut off before the end of the image")
+        raise DataError("cut off before the end of the image")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
-        raise DataError(f"{file}: OpenCV cannot decode it ({' '.join(error.err.split())})") from error
+        raise DataError(f"OpenCV cannot decode it ({' '.join(error.err.split())})") from error
     if image is None:
-        raise DataError(f"{file}: not an image that OpenCV can decode")
+        raise DataError("not an image that OpenCV can decode")
     if image.dtype == np.uint16:
         return np.round(image / 257.0).astype(np.uint8)
     if image.dtype != np.uint8:
-        raise DataError(f"{file}: pixels are {image.dtype}; save it with 8 or 16 bits a channel")
+        raise DataError(f"pixels are {image.dtype}; save it with 8 or 16 bits a channel")
     return np.asarray(image)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +87,9 @@ def _load_file(backbone: Backbone, model: keras.Model, path: Path) -> str:
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist; weights are auto, imagenet, none or a file")
     try:
-        backbone.load_weights(model, str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that the file leaves random
+            backbone.load_weights(model, str(path))
     except Exception as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"weights file {path} does not fit backbone {backbone.name!r}: {reason}") from error

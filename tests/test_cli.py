@@ -1,0 +1,347 @@
+"""The command line as its users meet it: whole runs in processes of their own, and every refusal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
+
+METRICS = ["loss", "accuracy", "f1", "precision", "recall", "specificity", "auc"]
+
+
+@pytest.fixture
+def tiny(install: Install) -> None:
+    install(TINY_PLUGIN)
+
+
+def run_options(folds: Path, out: Path) -> list[object]:
+    return ["--data", folds, "--image-size", 32, "--out", out]
+
+
+@pytest.fixture
+def finished(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> Path:
+    """The run folder of both folds of the tiny model."""
+    done = zoo("run", "tiny", "--folds", "all", *run_options(folds, tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "run"
+
+
+def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, zoo: Zoo) -> None:
+    """One run, looked at from all sides: training it once is what takes the time."""
+    run = json.loads((finished / "run.json").read_text())
+    assert run["recipes"]["tiny"]["backbone"] == {"name": "tiny", "weights": "none"}
+    assert run["weights"] == {"tiny": {"0": "random", "1": "random"}}
+    assert run["machine"]["backend"] == os.environ.get("KERAS_BACKEND", "tensorflow")
+    assert run["data"]["classes"] == ["normal", "abnormal"]
+
+    splits = pd.read_csv(finished / "splits.csv")
+    assert list(splits.columns) == ["fold", "role", "image", "path", "label", "group"]
+
+    results = pd.read_csv(finished / "results.csv")
+    expected = ["model", "fold", "weights", *(f"{m}_{role}" for role in ("validation", "test") for m in METRICS)]
+    assert list(results.columns) == expected
+    assert list(results["fold"]) == [0, 1]
+
+    for fold in (0, 1):
+        job = finished / "tiny" / f"fold-{fold}"
+        assert json.loads((job / "status.json").read_text())["state"] == "done"
+        history = pd.read_csv(job / "history.csv")
+        assert list(history.columns) == ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]  # fmt: skip
+        seen = set(json.loads((job / "provenance.json").read_text())["images"])
+        of_fold = splits[splits["fold"] == fold]
+        assert seen == set(of_fold[of_fold["role"] != "test"]["image"])
+        assert not seen & set(of_fold[of_fold["role"] == "test"]["image"])
+        for picture in ("curves.png", "confusion.png"):
+            assert cv2.imread(str(job / picture)).shape[0] > 400
+        check_numbers(job, results[results["fold"] == fold].iloc[0], history)
+        check_model(job, folds)
+    leftovers = [path for path in finished.rglob("*") if path.name.startswith(".")]
+    assert leftovers == []
+
+    before = (finished / "tiny/fold-0/best.keras").stat().st_mtime_ns
+    again = zoo("run", "tiny", "--folds", "all", *run_options(folds, finished))
+    assert again.returncode == 0
+    assert again.stdout.count("already done") == 2
+    assert (finished / "tiny/fold-0/best.keras").stat().st_mtime_ns == before
+
+    changed = zoo("run", "tiny", "--folds", "all", "--seed", 3, *run_options(folds, finished))
+    assert changed.returncode == 2
+    assert "recipes.tiny.seed was 0 and is now 3" in changed.stderr
+    other_data = write_folds(folds.parent / "other", per_class=15)
+    changed = zoo("run", "tiny", "--folds", "all", *run_options(other_data, finished))
+    assert changed.returncode == 2
+    assert "data.fingerprint was" in changed.stderr
+
+
+def check_numbers(job: Path, row: pd.Series, history: pd.DataFrame) -> None:
+    """Every metric again from predictions.csv, with scikit-learn and an explicit positive class."""
+    scores = json.loads((job / "metrics.json").read_text())
+    predictions = pd.read_csv(job / "predictions.csv")
+    assert list(predictions.columns) == ["role", "image", "path", "label", "probability"]
+    for role, part in predictions.groupby("role"):
+        called = (part["probability"] >= 0.5).astype(int)
+        f1 = metrics.f1_score(part["label"], called, pos_label=1, zero_division=0)
+        assert scores[role]["f1"] == row[f"f1_{role}"] == pytest.approx(f1)
+        assert scores[role]["auc"] == pytest.approx(metrics.roc_auc_score(part["label"], part["probability"]))
+        assert scores[role]["confusion_matrix"] == metrics.confusion_matrix(part["label"], called).tolist()
+        assert scores[role]["loss"] == pytest.approx(metrics.log_loss(part["label"], part["probability"]), rel=1e-4)
+        assert scores[role]["threshold"] == 0.5
+    assert scores["validation"]["loss"] == pytest.approx(history["val_loss"].min(), rel=1e-3)
+
+
+LOAD = """
+import sys, keras, cv2, numpy as np
+model = keras.saving.load_model(sys.argv[1], safe_mode=True)
+images = [cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB) for path in sys.argv[2:]]
+print(*model.predict(np.stack(images), verbose=0)[:, 0].tolist(), sep="\\n", file=sys.stderr)
+"""
+
+
+def check_model(job: Path, folds: Path) -> None:
+    """best.keras with plain Keras, in a process that never heard of zoo, on the files themselves."""
+    predictions = pd.read_csv(job / "predictions.csv")
+    files = [str(folds / path) for path in predictions["path"]]
+    plain = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", LOAD, str(job / "best.keras"), *files],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    probabilities = [float(line) for line in plain.stderr.splitlines()[-len(files) :]]
+    np.testing.assert_allclose(probabilities, predictions["probability"], atol=1e-5)
+
+
+def test_more_than_two_classes(zoo: Zoo, tiny: None, tmp_path: Path) -> None:
+    write_folds(tmp_path / "data", folds=1, classes=("none", "mild", "severe"))
+    (tmp_path / "here/registry.toml").write_text("[data]\nclasses = ['none', 'mild', 'severe']\nroles = { train = 'train', validation = 'test', test = 'valid' }")  # fmt: skip
+    done = zoo("run", "tiny", "--max-epochs", 2, *run_options(tmp_path / "data", tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    job = tmp_path / "run/tiny/fold-0"
+    predictions = pd.read_csv(job / "predictions.csv")
+    each = ["probability_none", "probability_mild", "probability_severe"]
+    assert list(predictions.columns) == ["role", "image", "path", "label", "probability", *each]
+    np.testing.assert_allclose(predictions[each].sum(axis=1), 1, rtol=1e-5)
+    assert np.shape(json.loads((job / "metrics.json").read_text())["test"]["confusion_matrix"]) == (3, 3)
+    assert "averages over the classes" in done.stdout
+
+
+def test_a_job_that_diverges_is_recorded(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> None:
+    done = zoo("run", "tiny-nan", *run_options(folds, tmp_path / "nan"))
+    assert done.returncode == 1
+    assert "the loss is" in done.stdout
+    status = json.loads((tmp_path / "nan/tiny-nan/fold-0/status.json").read_text())
+    assert status["state"] == "failed"
+    assert "TrainingError" in status["traceback"]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(pd.read_csv(tmp_path / "nan/results.csv")) == 0
+
+
+@pytest.fixture
+def long_run(tiny: None, folds: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A run that takes long, after its first epoch; it is ended whatever the test does."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "zoo.cli", "run", "tiny-long", *map(str, run_options(folds, tmp_path / "run"))],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout
+    for line in process.stdout:
+        if "epoch " in line and "val_loss" in line:
+            break
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def workers(run: Path) -> list[int]:
+    """Processes that have this run's log open."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_text()
+            log = (process / "fd/2").readlink()
+        except OSError:
+            continue
+        if "zoo.worker" in arguments and str(log).startswith(str(run)):
+            found.append(int(process.name))
+    return found
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+
+
+@needs_proc
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
+    long_run: "subprocess.Popen[str]", zoo: Zoo, folds: Path, tmp_path: Path
+) -> None:
+    long_run.send_signal(signal.SIGINT)
+    _, errors = long_run.communicate(timeout=60)
+    assert long_run.returncode == 1
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    run = tmp_path / "run"
+    assert workers(run) == []
+    assert json.loads((run / "tiny-long/fold-0/status.json").read_text())["error"] == "interrupted"
+    json.loads((run / "run.json").read_text())
+    # The folder is valid: a shorter request is refused for what changed, not for what was left behind.
+    done = zoo("run", "tiny-long", "--max-epochs", 1, *run_options(folds, run))
+    assert done.returncode == 2
+    assert "max_epochs was None and is now 1" in done.stderr
+
+
+@needs_proc
+def test_a_worker_ends_when_its_parent_is_killed(long_run: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    assert len(workers(tmp_path / "run")) == 1
+    long_run.kill()
+    deadline = time.monotonic() + 60
+    while workers(tmp_path / "run") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert workers(tmp_path / "run") == []
+
+
+@needs_proc
+def test_a_worker_that_is_killed_is_a_failed_job(long_run: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    (worker,) = workers(tmp_path / "run")
+    os.kill(worker, signal.SIGKILL)
+    output, _ = long_run.communicate(timeout=60)
+    assert long_run.returncode == 1
+    assert "killed by SIGKILL (out of memory?)" in output
+    status = json.loads((tmp_path / "run/tiny-long/fold-0/status.json").read_text())
+    assert status["state"] == "failed"
+
+
+def test_a_weights_file_that_does_not_fit_is_a_wrong_request(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> None:
+    (tmp_path / "junk.weights.h5").write_text("junk")
+    done = zoo("run", "tiny", "--weights", tmp_path / "junk.weights.h5", *run_options(folds, tmp_path / "run"))
+    assert done.returncode == 2
+    assert "does not fit backbone 'tiny'" in done.stdout
+
+
+def spoil(folds: Path, how: str) -> None:
+    train = folds / "Fold0/train/normal"
+    if how == "broken":
+        for image in list(train.iterdir())[:3]:
+            image.write_bytes(b"broken")
+    elif how == "empty class":
+        shutil.rmtree(train)
+        train.mkdir()
+    elif how == "missing role":
+        shutil.rmtree(folds / "Fold0/valid")
+    elif how == "leak":
+        image = next(train.iterdir())
+        shutil.copy(image, folds / "Fold0/valid/normal/another name.png")
+
+
+REFUSALS = {
+    "broken": ([], "3 images cannot be used"),
+    "empty class": ([], "Fold0/train/normal holds no image"),
+    "missing role": ([], "Fold0/valid/normal is missing"),
+    "leak": ([], "1 picture in more than one role"),
+    "no such fold": (["--folds", "0,9"], "has no fold 9; it has folds 0, 1"),
+    "no such model": (["--folds", "0"], "unknown model 'tinny'; did you mean 'tiny'?"),
+    "odd folds": (["--folds", "first"], "neither all nor numbers"),
+    "no epochs": (["--max-epochs", "0"], "0 is not in the range"),
+    "tiny images": (["--image-size", "8"], "8 is not in the range"),
+    "no weights file": (["--weights", "nowhere.h5"], "weights file nowhere.h5 does not exist"),
+    "odd option": (["--epochs", "3"], "No such option"),
+    "out is a file": (["--out", "registry.toml"], "cannot be written"),
+    "registry": (["--registry", "wrong.toml"], "batch_size: Input should be a valid integer"),
+}
+
+
+@pytest.mark.parametrize(("case", "options", "says"), [(k, *v) for k, v in REFUSALS.items()], ids=REFUSALS.keys())
+def test_a_wrong_request_is_one_clear_message_and_trains_nothing(
+    zoo: Zoo, tiny: None, folds: Path, tmp_path: Path, case: str, options: list[str], says: str
+) -> None:
+    spoil(folds, case)
+    (tmp_path / "here/registry.toml").write_text("[data]\nroles = { train = 'train', validation = 'test', test = 'valid' }")  # fmt: skip
+    (tmp_path / "here/wrong.toml").write_text("[defaults]\nbatch_size = 'many'")
+    model = "tinny" if case == "no such model" else "tiny"
+    done = zoo("run", model, *run_options(folds, tmp_path / "run"), *options)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_debug_shows_the_traceback(zoo: Zoo) -> None:
+    done = zoo("run", "nothing", "--debug")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "unknown model 'nothing'" in done.stderr
+
+
+def test_list_shows_models_and_parts(zoo: Zoo, tiny: None) -> None:
+    rows = json.loads(zoo("list", "--json").stdout)
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["efficientnet-staged"] == {
+        "name": "efficientnet-staged", "backbone": "efficientnet-b0", "head": "pooled", "schedule": "three-stage",
+        "augmenter": "none", "from": "registry.toml",
+    }  # fmt: skip
+    assert by_name["tiny"]["from"] == "zoo-tiny"
+    assert "efficientnet-staged" in zoo("list").stdout
+    assert "EfficientNetB0 without its top" in zoo("list", "backbones").stdout
+
+
+def test_a_broken_plugin_is_one_line_and_the_rest_works(zoo: Zoo, tiny: None, install: Install) -> None:
+    install("import nothing_like_it", "broken", "bad")
+    for command in (["list"], ["plugins", "list"]):
+        done = zoo(*command)
+        assert done.returncode == 0
+        assert "tiny" in done.stdout
+        assert [line for line in done.stderr.splitlines() if line] == [
+            "warning: plug-in bad (broken 1.0) left out: ModuleNotFoundError: No module named 'nothing_like_it'"
+        ]
+
+
+def test_data_show_writes_pictures(zoo: Zoo, folds: Path, tmp_path: Path) -> None:
+    done = zoo("data", "show", "--data", folds, "--image-size", 32, "--out", tmp_path / "pictures")
+    assert done.returncode == 0, done.stderr
+    assert "12 x 32 x 32 x 3 uint8" in done.stdout
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert names == ["fold-0-test.png", "fold-0-train.png", "fold-0-validation.png"]
+
+
+def test_data_demo_writes_a_dataset(zoo: Zoo, tmp_path: Path) -> None:
+    done = zoo("data", "demo", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    assert "400 images in 10 folds" in done.stdout
+    assert zoo("data", "demo", tmp_path / "demo").returncode == 2
+
+
+NO_NETWORK = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+
+
+def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
+    """EfficientNetB0 on the demo, small and short, where no weights can be had."""
+    options = ["--image-size", 32, "--max-epochs", 1, "--out", tmp_path / "run"]
+    done = zoo("run", "efficientnet-staged", *options, **NO_NETWORK)
+    assert done.returncode == 0, done.stderr
+    for text in ("Demo: ", "at most 1 epochs a stage", "92%", "backend tensorflow", "precision float32", "weights random", "training from random weights", "stage 3/3 all"):  # fmt: skip
+        assert text in done.stdout
+    history = pd.read_csv(tmp_path / "run/efficientnet-staged/fold-0/history.csv")
+    assert list(history["stage"]) == ["head", "top", "all"]
+    assert pd.read_csv(tmp_path / "run/results.csv")["weights"].tolist() == ["random"]
+
+
+def test_the_main_job_under_jax_without_tensorflow(zoo: Zoo, tmp_path: Path) -> None:
+    blocked = tmp_path / "site/tensorflow"
+    blocked.mkdir(parents=True)
+    (blocked / "__init__.py").write_text("raise ImportError('TensorFlow is blocked')")
+    options = ["--image-size", 32, "--max-epochs", 1, "--weights", "none", "--out", tmp_path / "run"]
+    done = zoo("run", "efficientnet-staged", *options, KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "backend jax" in done.stdout
+    assert json.loads((tmp_path / "run/run.json").read_text())["machine"]["backend"] == "jax"

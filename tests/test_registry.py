@@ -1,0 +1,175 @@
+"""registry.toml -> recipes: what is right is built, what is wrong is answered with what, where and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY_PLUGIN, Install
+from zoo import registry
+from zoo.errors import ConfigError, PluginError
+from zoo.interfaces import Decay
+from zoo.plugins import Plugins, discover
+
+
+@pytest.fixture
+def plugins() -> Plugins:
+    return discover()
+
+
+def load(tmp_path: Path, text: str, plugins: Plugins) -> registry.Registry:
+    path = tmp_path / "registry.toml"
+    path.write_text(text)
+    return registry.load(path, plugins)
+
+
+def test_the_shipped_registry(plugins: Plugins) -> None:
+    shipped = registry.load(Path(__file__).parents[1] / "registry.toml", plugins)
+    recipe = shipped.recipe("efficientnet-staged")
+    assert (recipe.backbone.name, recipe.head.name) == ("efficientnet-b0", "pooled")
+    assert (recipe.schedule.name, recipe.augmenter.name) == ("three-stage", "none")
+    assert (recipe.batch_size, recipe.seed) == (128, 0)
+    assert shipped.data.classes == ("normal", "abnormal")
+    assert shipped.data.roles == {"train": "train", "validation": "test", "test": "valid"}
+
+
+def test_parts_take_parameters(tmp_path: Path, plugins: Plugins) -> None:
+    text = """
+    [defaults]
+    batch_size = 32
+    [models.mine]
+    head = { name = "pooled", dropout = 0.5 }
+    schedule = { name = "three-stage", learning_rates = [1, 0.1, 0.01], top = "block7a", decay = { rate = 0.9 } }
+    """
+    recipe = load(tmp_path, text, plugins).recipe("mine")
+    stages = recipe.schedule.stages()
+    assert recipe.head.table() == {"name": "pooled", "dropout": 0.5}
+    assert [stage.learning_rate for stage in stages] == [1, 0.1, 0.01]
+    assert stages[1].unfreeze == "block7a"
+    assert stages[0].decay == Decay(0.9)
+    assert recipe.batch_size == 32
+
+
+def test_a_recipe_survives_being_written_down(tmp_path: Path, plugins: Plugins) -> None:
+    """A worker process builds its recipe from the table in its job."""
+    text = '[models.mine]\nschedule = { name = "three-stage", decay = { rate = 0.9, staircase = true } }'
+    recipe = load(tmp_path, text, plugins).recipe("mine")
+    assert registry.build_recipe("mine", recipe.table(), plugins, recipe.source) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[models.m]\nbackbone = 'efficientnet-b1'", "did you mean 'efficientnet-b0'"),
+        ("[models.m]\nbakbone = 'efficientnet-b0'", "unknown field 'bakbone'; did you mean 'backbone'"),
+        ("[models.m]\nhead = { name = 'pooled', units = 3 }", r"models.m.head \(pooled\): unknown field 'units'"),
+        ("[models.m]\nhead = { dropout = 0.5 }", "needs a name, one of pooled"),
+        ("[models.m]\nhead = { name = 'pooled', dropout = 'much' }", "dropout: .*number, not 'much'"),
+        ("[models.m]\nhead = { name = 'pooled', dropout = 1.5 }", "dropout must be 0 or more and below 1"),
+        ("[models.m]\nhead = { name = 'pooled', dropout = true }", "dropout: .*number, not True"),
+        ("[models.m]\nbatch_size = 0", "batch_size must be at least 1"),
+        ("[models.m]\nbatch_size = '8'", "batch_size: .*integer, not '8'"),
+        ("[models.m]\nseed = -1", "seed must be 0 or more"),
+        ("[models.m]\nhead = 3", "head"),
+        ("[models.m]\nschedule = { name = 'three-stage', learning_rates = [0.1] }", "learning_rates"),
+        ("[models.m]\nschedule = { name = 'three-stage', epochs = 0 }", "epochs must be at least 1"),
+        ("[models.m]\nschedule = { name = 'three-stage', decay = { rate = 2 } }", "rate must be above 0"),
+        ("[models.m]\nschedule = { name = 'three-stage', optimizer = 'sdg' }", "optimizer must be one of"),
+    ],
+)
+def test_a_wrong_model_is_refused(tmp_path: Path, plugins: Plugins, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        load(tmp_path, text, plugins).recipe("m")
+    assert "registry.toml: models.m" in str(caught.value)
+
+
+def test_a_wrong_model_costs_the_others_nothing(tmp_path: Path, plugins: Plugins) -> None:
+    both = load(tmp_path, "[models.bad]\nseed = 'x'\n[models.good]\nseed = 7", plugins)
+    assert both.recipe("good").seed == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[data", "is not TOML"),
+        ("[modles.m]", "unknown table 'modles'; did you mean 'models'"),
+        ("models = 3", "models must be tables"),
+        ("models = { m = 3 }", "models must be tables"),
+        ("[data]\nimage_size = 8", "image_size must be at least 32"),
+        ("[data]\nimage_size = '224'", "image_size: .*integer, not '224'"),
+        ("[data]\nclasses = ['one']", "two or more"),
+        ("[data]\nclasses = ['a', 'a']", "different names"),
+        ("[data]\nroles = { train = 'train', test = 'test' }", "roles must give train, validation, test"),
+        ("[data]\nroles = { train = 'a', validation = 'b', test = 'b' }", "roles must give"),
+        ("[defaults]\nepochs = 3", "unknown field 'epochs'"),
+    ],
+)
+def test_a_wrong_registry_is_refused(tmp_path: Path, plugins: Plugins, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        load(tmp_path, text, plugins)
+    assert "registry.toml" in str(caught.value)
+
+
+def test_a_missing_registry_is_named(tmp_path: Path, plugins: Plugins) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml cannot be read"):
+        registry.load(tmp_path / "nowhere.toml", plugins)
+
+
+def test_here_wins_over_the_packaged_one(tmp_path: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert registry.load(None, plugins).names() == ["efficientnet-staged"]
+    (tmp_path / "registry.toml").write_text("[models.mine]")
+    assert registry.load(None, plugins).names() == ["mine"]
+
+
+def test_data_is_found_from_the_registry(tmp_path: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert load(tmp_path, "[data]\nroot = 'images'", plugins).data.root == str(tmp_path / "images")
+
+
+def test_a_plugin_brings_models_and_the_registry_wins(tmp_path: Path, install: Install) -> None:
+    plugins = discover([*discover_shipped(), install(TINY_PLUGIN)])
+    plain = load(tmp_path, "", plugins)
+    assert plain.recipe("tiny").source == "zoo-tiny"
+    assert plain.recipe("tiny").head.name == "pooled"
+    edited = load(tmp_path, "[models.tiny]\nbackbone = 'tiny'\nseed = 5", plugins)
+    assert edited.recipe("tiny").source == "registry.toml"
+    assert edited.recipe("tiny").seed == 5
+    assert edited.names() == ["tiny", "tiny-long", "tiny-nan"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "says"),
+    [
+        ("[]", "must return one or more zoo.Stage"),
+        ("None", "gives no stages"),
+        ("['head']", "must return one or more zoo.Stage"),
+        ("1 / 0", "gives no stages: division by zero"),
+        ("[zoo.Stage('a', 1, 1, 0.1), zoo.Stage('a', 1, 1, 0.1)]", "names two stages alike"),
+    ],
+)
+def test_a_schedule_of_nonsense_is_refused(tmp_path: Path, install: Install, stages: str, says: str) -> None:
+    code = f"""
+from dataclasses import dataclass
+import zoo
+
+@dataclass(frozen=True)
+class S(zoo.Schedule):
+    name = "odd"
+    def stages(self):
+        return {stages}
+
+@zoo.hookimpl
+def zoo_schedules():
+    return [S]
+"""
+    plugins = discover([*discover_shipped(), install(code)])
+    with pytest.raises(PluginError, match=says):
+        load(tmp_path, "[models.m]\nschedule = 'odd'", plugins).recipe("m")
+
+
+def discover_shipped() -> list:  # type: ignore[type-arg]
+    from importlib.metadata import entry_points
+
+    return [point for point in entry_points(group="zoo") if point.dist and point.dist.name == "zoo"]

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from zoo.errors import ConfigError
+from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json, write_text
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+
+    def power_cut(descriptor: int) -> None:
+        raise OSError("power cut")
+
+    monkeypatch.setattr(os, "fsync", power_cut)
+    with pytest.raises(OSError, match="power cut"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_nan_is_null_in_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"auc": float("nan"), "rows": [1.5, float("inf")]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"auc": None, "rows": [1.5, None]}
+
+
+def test_probabilities_survive_a_csv_to_the_last_bit(tmp_path: Path) -> None:
+    table = pd.DataFrame({"probability": [1 / 3, 0.1, 1e-17]})
+    write_csv(tmp_path / "a.csv", table)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert [float(line) for line in lines[1:]] == table["probability"].tolist()
+
+
+def test_a_spoilt_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"run\.json is not the JSON"):
+        read_json(tmp_path / "run.json")
+
+
+def test_status_goes_from_nothing_to_done(tmp_path: Path) -> None:
+    job = JobFolder(tmp_path / "model" / "fold-0")
+    assert job.status() == {}
+    job.set_status("running")
+    assert not job.done
+    job.set_status("done", weights="random")
+    assert job.done
+    assert job.status() == {"state": "done", "weights": "random"}
+
+
+def test_a_run_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"run folder .* cannot be written"):
+        RunFolder(tmp_path / "file").create()

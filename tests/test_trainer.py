@@ -1,0 +1,125 @@
+"""Stages, the best epoch, early stopping, learning rates, and the refusal of NaN."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import zoo
+from tests.parts import Brighten, Linear, Residual, stage, subset
+from zoo_augment import NoAugmentation
+
+keras = pytest.importorskip("keras")
+from zoo.evaluation import metrics  # noqa: E402
+from zoo.training import model as networks  # noqa: E402
+from zoo.training import trainer  # noqa: E402
+
+
+class Run:
+    """A short training run on images whose class can be seen, and all that it left."""
+
+    def __init__(self, folder: Path, stages: list[zoo.Stage], classes: int = 2, **changes: Any) -> None:
+        options: dict[str, Any] = {"augmenter": NoAugmentation(), "batch_size": 8, "seed": 0} | changes
+        keras.utils.set_random_seed(options["seed"])
+        self.network = networks.assemble(Residual(weights="none"), Linear(), (32, 32, 3), classes)
+        self.training, self.validation = subset(24, classes), subset(12, classes, seed=1)
+        if options.pop("mislabelled", False):  # the more is learnt, the higher the validation loss
+            self.validation = dataclasses.replace(self.validation, labels=1 - self.validation.labels)
+        self.file = folder / "best.keras"
+        self.events: list[dict[str, Any]] = []
+        self.classes = classes
+        history = trainer.train(
+            self.network, stages, options["augmenter"], self.training, self.validation, classes,
+            options["batch_size"], options["seed"], self.file, self.events.append,
+        )  # fmt: skip
+        self.history = pd.DataFrame(history)
+
+    def validation_loss(self, model: Any) -> float:
+        outputs = trainer.predict(model, self.validation, self.classes)
+        return float(metrics.score(self.validation.labels, metrics.per_class(outputs))["loss"])
+
+
+def test_it_learns_and_says_how(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage(epochs=4), stage("all", epochs=6, unfreeze="all", batchnorm="train")])
+    assert list(run.history.columns) == trainer.HISTORY
+    assert list(run.history["stage"]) == ["head"] * 4 + ["all"] * 6
+    assert list(run.history["epoch"]) == [1, 2, 3, 4, 1, 2, 3, 4, 5, 6]
+    assert run.history["loss"].iloc[-1] < 0.7 * run.history["loss"].iloc[0]
+    kinds = [event["event"] for event in run.events if event["event"] != "step_ended"]
+    assert kinds == ["stage_started", *["epoch_ended"] * 4, "stage_ended", "stage_started", *["epoch_ended"] * 6, "stage_ended"]  # fmt: skip
+
+
+def test_the_best_epoch_is_kept_in_memory_and_in_the_file(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage("all", epochs=6, patience=6, unfreeze="all")], mislabelled=True)
+    lowest = run.history["val_loss"].min()
+    assert run.history["val_loss"].idxmin() < 3
+    assert run.validation_loss(run.network.model) == pytest.approx(lowest, rel=1e-4)
+    assert run.validation_loss(keras.saving.load_model(run.file, safe_mode=True)) == pytest.approx(lowest, rel=1e-4)
+
+
+def test_a_stage_starts_from_the_best_of_the_one_before(tmp_path: Path) -> None:
+    """The second stage learns too little to see: its loss is the lowest of the first, not its last."""
+    stages = [stage("all", epochs=6, patience=6, unfreeze="all"), stage("still", learning_rate=1e-12)]
+    run = Run(tmp_path, stages, mislabelled=True)
+    first, second = (run.history[run.history["stage"] == name]["val_loss"] for name in ("all", "still"))
+    assert first.iloc[-1] > first.min() + 0.1
+    np.testing.assert_allclose(second, first.min(), rtol=1e-5)
+
+
+def test_a_worse_later_stage_does_not_replace_the_best(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage(epochs=3), stage("wild", learning_rate=5.0, unfreeze="all", batchnorm="train")])
+    assert run.history["val_loss"].idxmin() < 3
+    assert run.validation_loss(run.network.model) == pytest.approx(run.history["val_loss"].min(), rel=1e-4)
+
+
+def test_early_stopping(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage(epochs=50, patience=4, learning_rate=1e-30)])
+    assert len(run.history) == 5
+    assert run.events[-1] == {"event": "stage_ended", "stage": "head", "epochs": 5}
+
+
+@pytest.mark.parametrize("staircase", [True, False])
+def test_decay(tmp_path: Path, staircase: bool) -> None:
+    decay = zoo.Decay(0.5, every_epochs=2, staircase=staircase)
+    run = Run(tmp_path, [stage(epochs=5, patience=5, decay=decay)])
+    done = np.arange(1, 6) / 2  # epochs of decay at the end of each epoch
+    expected = 0.01 * 0.5 ** (np.floor(done) if staircase else done)
+    np.testing.assert_allclose(run.history["learning_rate"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "adam", "adamw", "sgd"])
+def test_optimizers(tmp_path: Path, name: str) -> None:
+    run = Run(tmp_path, [stage(epochs=2, optimizer=name)])
+    assert run.history["loss"].iloc[1] < run.history["loss"].iloc[0]
+
+
+def test_three_classes(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage("all", epochs=8, patience=8, unfreeze="all", batchnorm="train")], classes=3)
+    assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
+    assert run.validation_loss(run.network.model) == pytest.approx(run.history["val_loss"].min(), rel=1e-4)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(zoo.TrainingError, match=r"stage 'all': the loss is (nan|inf).*learning rate below 3e\+38"):
+        Run(tmp_path, [stage("all", epochs=50, learning_rate=3e38, unfreeze="all", batchnorm="train")])
+
+
+def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
+    stages = [stage("all", unfreeze="all", batchnorm="train")]
+    first, second, other = (Run(tmp_path, stages, augmenter=Brighten(), seed=seed) for seed in (5, 5, 6))
+    timed = ["seconds"]
+    pd.testing.assert_frame_equal(first.history.drop(columns=timed), second.history.drop(columns=timed))
+    for ours, theirs in zip(first.network.model.get_weights(), second.network.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (other.history["loss"] != first.history["loss"]).all()
+
+
+def test_capped_epochs() -> None:
+    stages = [stage(epochs=200), stage("short", epochs=2)]
+    assert [s.epochs for s in trainer.capped(stages, 5)] == [5, 2]
+    assert trainer.capped(stages, None) == stages
