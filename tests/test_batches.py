@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+import zoo
 from tests.parts import Brighten, subset
 from zoo.training.batches import Batches, TrainingBatches, targets
 from zoo_augment import NoAugmentation
 
 
-def training(batch_size: int = 5, augmenter: object = None, seed: int = 0, stage: int = 0, epoch: int = 0) -> TrainingBatches:  # fmt: skip
-    return TrainingBatches(subset(24), 2, batch_size, augmenter or Brighten(), seed, stage, epoch)  # type: ignore[arg-type]
+def training(batch_size: int = 5, augmenter: zoo.Augmenter | None = None, **key: int) -> TrainingBatches:
+    return TrainingBatches(
+        subset(24), 2, batch_size, augmenter or Brighten(), **{"seed": 0, "stage": 0, "epoch": 0} | key
+    )
 
 
 def everything(batches: Batches) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from sklearn import metrics
 
 from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
 
+ROLES_LINE = "roles = { train = 'train', validation = 'test', test = 'valid' }"
 METRICS = ["loss", "accuracy", "f1", "precision", "recall", "specificity", "auc"]
 
 
@@ -60,7 +61,16 @@ def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, zoo: Zoo) ->
         job = finished / "tiny" / f"fold-{fold}"
         assert json.loads((job / "status.json").read_text())["state"] == "done"
         history = pd.read_csv(job / "history.csv")
-        assert list(history.columns) == ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]  # fmt: skip
+        assert list(history.columns) == [
+            "stage",
+            "epoch",
+            "learning_rate",
+            "loss",
+            "accuracy",
+            "val_loss",
+            "val_accuracy",
+            "seconds",
+        ]
         seen = set(json.loads((job / "provenance.json").read_text())["images"])
         of_fold = splits[splits["fold"] == fold]
         assert seen == set(of_fold[of_fold["role"] != "test"]["image"])
@@ -125,7 +135,8 @@ def check_model(job: Path, folds: Path) -> None:
 
 def test_more_than_two_classes(zoo: Zoo, tiny: None, tmp_path: Path) -> None:
     write_folds(tmp_path / "data", folds=1, classes=("none", "mild", "severe"))
-    (tmp_path / "here/registry.toml").write_text("[data]\nclasses = ['none', 'mild', 'severe']\nroles = { train = 'train', validation = 'test', test = 'valid' }")  # fmt: skip
+    classes = "classes = ['none', 'mild', 'severe']"
+    (tmp_path / "here/registry.toml").write_text(f"[data]\n{ROLES_LINE}\n{classes}")
     done = zoo("run", "tiny", "--max-epochs", 2, *run_options(tmp_path / "data", tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     job = tmp_path / "run/tiny/fold-0"
@@ -149,7 +160,7 @@ def test_a_job_that_diverges_is_recorded(zoo: Zoo, tiny: None, folds: Path, tmp_
 
 
 @pytest.fixture
-def long_run(tiny: None, folds: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+def long_run(tiny: None, folds: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run that takes long, after its first epoch; it is ended whatever the test does."""
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.cli", "run", "tiny-long", *map(str, run_options(folds, tmp_path / "run"))],
@@ -184,7 +195,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="need
 
 @needs_proc
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
-    long_run: "subprocess.Popen[str]", zoo: Zoo, folds: Path, tmp_path: Path
+    long_run: subprocess.Popen[str], zoo: Zoo, folds: Path, tmp_path: Path
 ) -> None:
     long_run.send_signal(signal.SIGINT)
     _, errors = long_run.communicate(timeout=60)
@@ -202,7 +213,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
 
 
 @needs_proc
-def test_a_worker_ends_when_its_parent_is_killed(long_run: "subprocess.Popen[str]", tmp_path: Path) -> None:
+def test_a_worker_ends_when_its_parent_is_killed(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
     assert len(workers(tmp_path / "run")) == 1
     long_run.kill()
     deadline = time.monotonic() + 60
@@ -212,7 +223,7 @@ def test_a_worker_ends_when_its_parent_is_killed(long_run: "subprocess.Popen[str
 
 
 @needs_proc
-def test_a_worker_that_is_killed_is_a_failed_job(long_run: "subprocess.Popen[str]", tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_a_failed_job(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
     (worker,) = workers(tmp_path / "run")
     os.kill(worker, signal.SIGKILL)
     output, _ = long_run.communicate(timeout=60)
@@ -266,7 +277,7 @@ def test_a_wrong_request_is_one_clear_message_and_trains_nothing(
     zoo: Zoo, tiny: None, folds: Path, tmp_path: Path, case: str, options: list[str], says: str
 ) -> None:
     spoil(folds, case)
-    (tmp_path / "here/registry.toml").write_text("[data]\nroles = { train = 'train', validation = 'test', test = 'valid' }")  # fmt: skip
+    (tmp_path / "here/registry.toml").write_text(f"[data]\n{ROLES_LINE}")
     (tmp_path / "here/wrong.toml").write_text("[defaults]\nbatch_size = 'many'")
     model = "tinny" if case == "no such model" else "tiny"
     done = zoo("run", model, *run_options(folds, tmp_path / "run"), *options)
@@ -321,7 +332,7 @@ def test_data_demo_writes_a_dataset(zoo: Zoo, tmp_path: Path) -> None:
     assert zoo("data", "demo", tmp_path / "demo").returncode == 2
 
 
-NO_NETWORK = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
 
 
 def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
@@ -329,7 +340,16 @@ def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
     options = ["--image-size", 32, "--max-epochs", 1, "--out", tmp_path / "run"]
     done = zoo("run", "efficientnet-staged", *options, **NO_NETWORK)
     assert done.returncode == 0, done.stderr
-    for text in ("Demo: ", "at most 1 epochs a stage", "92%", "backend tensorflow", "precision float32", "weights random", "training from random weights", "stage 3/3 all"):  # fmt: skip
+    for text in (
+        "Demo: ",
+        "at most 1 epochs a stage",
+        "92%",
+        "backend tensorflow",
+        "precision float32",
+        "weights random",
+        "training from random weights",
+        "stage 3/3 all",
+    ):
         assert text in done.stdout
     history = pd.read_csv(tmp_path / "run/efficientnet-staged/fold-0/history.csv")
     assert list(history["stage"]) == ["head", "top", "all"]

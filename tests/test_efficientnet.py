@@ -20,7 +20,14 @@ from zoo_schedules import ThreeStage  # noqa: E402
 
 SHAPE = (32, 32, 3)
 # The last 20 layers of the assembled model, head included, that are no BatchNormalization and have weights.
-TOP = ["block7a_expand_conv", "block7a_dwconv", "block7a_se_reduce", "block7a_se_expand", "block7a_project_conv", "top_conv"]  # fmt: skip
+TOP = [
+    "block7a_expand_conv",
+    "block7a_dwconv",
+    "block7a_se_reduce",
+    "block7a_se_expand",
+    "block7a_project_conv",
+    "top_conv",
+]
 HEAD = ["head_batchnorm", "head_output"]
 
 
@@ -147,7 +154,12 @@ def test_a_refused_download(keras_cache: Path, no_network: None) -> None:
     network = networks.assemble(EfficientNetB0(weights="auto"), Pooled(), SHAPE, 2)
     assert network.weights == "random"
     assert network.warning
-    for part in ("training from random weights", "put efficientnetb0_notop.h5 into", "--weights FILE", "--weights none"):  # fmt: skip
+    for part in (
+        "training from random weights",
+        "put efficientnetb0_notop.h5 into",
+        "--weights FILE",
+        "--weights none",
+    ):
         assert part in network.warning
     with pytest.raises(WeightsError, match=r"no ImageNet weights.*put efficientnetb0_notop\.h5 into"):
         networks.assemble(EfficientNetB0(weights="imagenet"), Pooled(), SHAPE, 2)

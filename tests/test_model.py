@@ -133,7 +133,7 @@ def test_a_backbone_without_imagenet_weights(recwarn: Any) -> None:
     network = assemble(weights="auto")
     assert network.weights == "random"
     assert network.warning and "'residual' brings no ImageNet weights" in network.warning
-    with pytest.raises(zoo.WeightsError, match="brings no ImageNet weights.*--weights FILE"):
+    with pytest.raises(zoo.WeightsError, match=r"brings no ImageNet weights.*--weights FILE"):
         assemble(weights="imagenet")
 
 

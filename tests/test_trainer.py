@@ -51,7 +51,14 @@ def test_it_learns_and_says_how(tmp_path: Path) -> None:
     assert list(run.history["epoch"]) == [1, 2, 3, 4, 1, 2, 3, 4, 5, 6]
     assert run.history["loss"].iloc[-1] < 0.7 * run.history["loss"].iloc[0]
     kinds = [event["event"] for event in run.events if event["event"] != "step_ended"]
-    assert kinds == ["stage_started", *["epoch_ended"] * 4, "stage_ended", "stage_started", *["epoch_ended"] * 6, "stage_ended"]  # fmt: skip
+    assert kinds == [
+        "stage_started",
+        *["epoch_ended"] * 4,
+        "stage_ended",
+        "stage_started",
+        *["epoch_ended"] * 6,
+        "stage_ended",
+    ]
 
 
 def test_the_best_epoch_is_kept_in_memory_and_in_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""README's commands run, its files exist, and its plug-in works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Install, Zoo
+
+TOP = Path(__file__).parents[1]
+TEXT = (TOP / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
+ZOO_COMMANDS = [command[1:] for command in COMMANDS if command[0] == "zoo"]
+
+
+def test_it_opens_with_the_two_commands() -> None:
+    assert COMMANDS[:2] == [["make", "run"], ["make", "test"]]
+    for _, target in COMMANDS[:2]:
+        subprocess.run(["make", "--dry-run", target], cwd=TOP, check=True, capture_output=True)
+
+
+def test_every_zoo_command_runs_in_order(zoo: Zoo) -> None:
+    """In one folder, as a reader would type them; training with fewer epochs of smaller images."""
+    assert len(ZOO_COMMANDS) >= 5
+    for command in ZOO_COMMANDS[1:]:  # the first is the main job, which tests/test_cli.py runs
+        short = ["--max-epochs", "1", "--image-size", "32", "--weights", "none"] if command[0] == "run" else []
+        done = zoo(*command, *short)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    assert ZOO_COMMANDS[0] == ["run", "efficientnet-staged"]
+
+
+def test_every_file_of_the_map_exists() -> None:
+    (listing,) = re.findall(r"## Map of the files\n\n```\n(.*?)```", TEXT, re.DOTALL)
+    paths = [line.split()[0] for line in listing.splitlines()]
+    for path in paths:
+        assert (TOP / path).exists(), path
+    on_disk = {f"zoo/{path.name}{'/' if path.is_dir() else ''}" for path in (TOP / "zoo").iterdir()}
+    assert {path for path in on_disk if not path.startswith("zoo/__")} <= set(paths)
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", TEXT))
+def test_every_link_leads_somewhere(link: str) -> None:
+    assert (TOP / link).exists()
+
+
+def test_the_example_plugin_joins_the_list(zoo: Zoo, install: Install) -> None:
+    (code,) = blocks("python")
+    install(code, "my-plugin", "small")
+    done = zoo("list")
+    assert "small" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_options_in_the_table_exist(zoo: Zoo) -> None:
+    help_text = zoo("run", "--help").stdout
+    table = re.findall(r"^\| `(--.*?)` \|", TEXT, re.MULTILINE)
+    options = {option for row in table for option in re.findall(r"--[a-z-]+", row)}
+    assert {"--data", "--folds", "--out", "--weights"} <= options
+    for option in options:
+        assert option in help_text
