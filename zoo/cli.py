@@ -94,9 +94,14 @@ def _show_results(planned: Plan, console: Console) -> None:
 
     results = pd.read_csv(planned.run.results)
     for job in planned.jobs:
-        draw(planned.run.job(job.model, job.fold), f"{job.model}, fold {job.fold}", planned.data.classes)
+        draw(
+            planned.run.job(job.model, job.fold),
+            f"{job.model}, fold {job.fold}",
+            planned.data.classes,
+            planned.data.roles,
+        )
     if len(planned.jobs) > 1 and len(results):
-        console.print(tables.results(results))
+        console.print(tables.results(results, planned.data.roles))
     console.print(f"Run folder: {planned.run.path}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -32,8 +32,10 @@ def execute(plan: Plan, listen: Listen) -> list[Job]:
         folder = plan.run.job(job.model, job.fold)
         if folder.done:
             listen(job, {"event": "job_skipped", "metrics": read_json(folder.metrics)})
-        elif not _run_process(job, folder, listen):
-            failed.append(job)
+        else:
+            listen(job, {"event": "job_launched"})
+            if not _run_process(job, folder, listen):
+                failed.append(job)
         _record(plan)
     return failed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def curves(history: pd.DataFrame, title: str, path: Path) -> None:
             axes.grid(alpha=0.25)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.spines[["top", "right"]].set_visible(False)
-        rates = [f"{part['learning_rate'].iloc[row]:.3g}" for row in (0, -1)]
+        rates = [_power_of_ten(part["learning_rate"].iloc[row]) for row in (0, -1)]
         rate = rates[0] if rates[0] == rates[1] else " to ".join(rates)
         grid[0, column].set_title(f"stage {column + 1}: {stage} (learning rate {rate})", fontsize=10)
         grid[1, column].set_xlabel("epoch")
@@ -61,23 +61,31 @@ def curves(history: pd.DataFrame, title: str, path: Path) -> None:
     _save(figure, path)
 
 
+def _power_of_ten(value: float) -> str:
+    """0.001 as 1e-3."""
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{float(digits):g}e{int(exponent)}"
+
+
 def _best_marker(of_all_stages: bool) -> dict[str, Any]:
     """A filled dot for the epoch that best.keras holds, a hollow one for the best of a stage."""
     filled = ORANGE if of_all_stages else "white"
     return {"marker": "o", "markersize": 7, "color": filled, "markeredgecolor": ORANGE, "linestyle": "", "zorder": 3}
 
 
-def confusion_matrices(scores: dict[str, dict[str, Any]], classes: Sequence[str], title: str, path: Path) -> None:
+def confusion_matrices(
+    scores: dict[str, dict[str, Any]], classes: Sequence[str], roles: Mapping[str, str], title: str, path: Path
+) -> None:
     """One confusion matrix per role side by side: counts, and below them the share of the true class.
 
-    `scores` is the content of metrics.json.
+    `scores` is the content of metrics.json; `roles` gives the folder that played each role.
     """
     side = max(2.6, 0.8 * len(classes))
     figure = Figure(figsize=((side + 0.7) * len(scores), side + 1.1), layout="constrained")
     panels: Any = figure.subplots(1, len(scores), squeeze=False)[0]
     for axes, (role, score) in zip(panels, scores.items(), strict=True):
         _confusion(axes, np.asarray(score["confusion_matrix"]), classes)
-        axes.set_title(f"{role} (n = {score['images']}, F1 {score['f1']:.3f})", fontsize=10)
+        axes.set_title(f"{role} (folder {roles[role]}, n = {score['images']}, F1 {score['f1']:.3f})", fontsize=9)
     figure.suptitle(title, fontsize=11)
     _save(figure, path)
 

@@ -74,8 +74,12 @@ class JobProgress:
     def _say(self, text: str, style: str = "") -> None:
         self.console.print(escape(text), style=style, highlight=False, soft_wrap=True)
 
-    def _job_started(self, job: Any, event: dict[str, Any]) -> None:
+    def _job_launched(self, job: Any, event: dict[str, Any]) -> None:
         self._say(f"\n{job.model}, fold {job.fold}", style="bold")
+        self._task = self._bar.add_task("  loading Keras and weights", total=None, detail="")
+
+    def _job_started(self, job: Any, event: dict[str, Any]) -> None:
+        self._clear()
         self._say(
             f"  device {event['device']} · backend {event['backend']} (Keras {event['keras']}) · "
             f"precision {event['precision']} · weights {event['weights']}"
@@ -89,8 +93,7 @@ class JobProgress:
             f"  stage {event['number']}/{event['stages']} {event['stage']}: at most {event['epochs']} epochs of "
             f"{event['steps']} steps; {event['trainable']:,} parameters train, {event['frozen']:,} stay"
         )
-        if self._task is not None:
-            self._bar.remove_task(self._task)
+        self._clear()
         self._task = self._bar.add_task(
             f"  stage {event['number']}/{event['stages']} {event['stage']}",
             total=event["epochs"] * event["steps"], detail="compiling",

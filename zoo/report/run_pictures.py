@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,12 @@ from zoo.report import plots
 from zoo.store import JobFolder, read_json
 
 
-def draw(job: JobFolder, title: str, classes: Sequence[str]) -> None:
+def draw(job: JobFolder, title: str, classes: Sequence[str], roles: Mapping[str, str]) -> None:
     """curves.png and confusion.png beside the results of a job that is done."""
     if not job.done:
         return
     plots.curves(pd.read_csv(job.history), title, job.path / "curves.png")
-    plots.confusion_matrices(read_json(job.metrics), classes, title, job.path / "confusion.png")
+    plots.confusion_matrices(read_json(job.metrics), classes, roles, title, job.path / "confusion.png")
 
 
 def samples(splits: pd.DataFrame, store: ImageStore, classes: Sequence[str], out: Path, count: int = 10) -> list[Path]:

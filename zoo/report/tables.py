@@ -50,17 +50,17 @@ def confusion(role: str, counts: Sequence[Sequence[int]], classes: Sequence[str]
     return table
 
 
-def results(table: pd.DataFrame) -> Table:
+def results(table: pd.DataFrame, roles: dict[str, str]) -> Table:
     """results.csv with the main metrics of both roles, and mean ± standard deviation per model of several folds."""
     shown = [(role, name) for role in ("validation", "test") for name in ("accuracy", "f1", "recall", "auc")]
-    view = Table(
-        "model", "fold", "weights", *(f"{name}\n{role}" for role, name in shown), title="Results", title_justify="left"
-    )
     columns = [f"{name}_{role}" for role, name in shown]
+    title = f"Results (validation: folder {roles['validation']}, test: folder {roles['test']})"
+    headings = ["model", "fold", "weights", *(f"{name}\n{role}" for role, name in shown)]
+    view = Table(*headings, title=title, title_justify="left")
     for model, rows in table.groupby("model", sort=False):
         for _, row in rows.iterrows():
-            view.add_row(str(model), str(row["fold"]), row["weights"], *(number(row[c]) for c in columns))
+            view.add_row(str(model), str(row["fold"]), row["weights"], *(number(row[column]) for column in columns))
         if len(rows) > 1:
-            spread = [f"{rows[c].mean():.4f}\n± {rows[c].std():.4f}" for c in columns]
+            spread = [f"{number(rows[column].mean())}\n± {number(rows[column].std())}" for column in columns]
             view.add_row(str(model), "mean ± sd", "", *spread, style="bold")
     return view

@@ -19,6 +19,7 @@ from zoo.data.splits import Subset
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.interfaces import Backbone, Head, Stage
 
+STATISTICS_PIXELS = 2**20
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
 
 
@@ -135,8 +136,8 @@ def _head_start(network: Network) -> int:
     return min(index for index, layer in enumerate(network.model.layers) if network.is_head(layer))
 
 
-def fit_batchnorm(model: keras.Model, training: Subset, seed: int, most: int = 256) -> None:
-    """Set the statistics of every BatchNormalization to those of (at most `most`) training images.
+def fit_batchnorm(model: keras.Model, training: Subset, seed: int) -> None:
+    """Set the statistics of every BatchNormalization to those of about a million pixels of training images.
 
     For networks that start from random weights. Keras starts the statistics at mean 0 and variance 1, with
     which a frozen random network passes on almost nothing of its input, and stages that freeze it learn
@@ -145,6 +146,8 @@ def fit_batchnorm(model: keras.Model, training: Subset, seed: int, most: int = 2
     """
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
+    height, width = training.pixels.shape[1:3]
+    most = max(16, STATISTICS_PIXELS // (height * width))  # more at once takes gigabytes of memory
     chosen = np.random.default_rng([seed, 0]).permutation(len(training))[:most]
     for layer in layers:
         layer.momentum = 0.0  # the statistics of one batch replace the old ones
