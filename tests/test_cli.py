@@ -20,7 +20,6 @@ from sklearn import metrics
 
 from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
 
-ROLES_LINE = "roles = { train = 'train', validation = 'test', test = 'valid' }"
 METRICS = ["loss", "accuracy", "f1", "precision", "recall", "specificity", "auc"]
 
 
@@ -136,7 +135,7 @@ def check_model(job: Path, folds: Path) -> None:
 def test_more_than_two_classes(zoo: Zoo, tiny: None, tmp_path: Path) -> None:
     write_folds(tmp_path / "data", folds=1, classes=("none", "mild", "severe"))
     classes = "classes = ['none', 'mild', 'severe']"
-    (tmp_path / "here/registry.toml").write_text(f"[data]\n{ROLES_LINE}\n{classes}")
+    (tmp_path / "here/registry.toml").write_text(f"[data]\n{classes}")
     done = zoo("run", "tiny", "--max-epochs", 2, *run_options(tmp_path / "data", tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     job = tmp_path / "run/tiny/fold-0"
@@ -277,7 +276,7 @@ def test_a_wrong_request_is_one_clear_message_and_trains_nothing(
     zoo: Zoo, tiny: None, folds: Path, tmp_path: Path, case: str, options: list[str], says: str
 ) -> None:
     spoil(folds, case)
-    (tmp_path / "here/registry.toml").write_text(f"[data]\n{ROLES_LINE}")
+    (tmp_path / "here/registry.toml").write_text("")
     (tmp_path / "here/wrong.toml").write_text("[defaults]\nbatch_size = 'many'")
     model = "tinny" if case == "no such model" else "tiny"
     done = zoo("run", model, *run_options(folds, tmp_path / "run"), *options)

@@ -59,6 +59,7 @@ FAULTS = {
     "no dataclass": (HEAD.replace("@dataclass(frozen=True)", ""), "decorate it with @dataclass(frozen=True)"),
     "not frozen": (HEAD.replace("frozen=True", ""), "cannot inherit non-frozen"),
     "no default": (HEAD.replace('name = "mine"', 'name = "mine"\n    units: int'), "units has no default"),
+    "model named as a path": ("import zoo\n@zoo.hookimpl\ndef zoo_models(): return {'a/b': {}}", "names a model 'a/b'"),
     "models no mapping": ("import zoo\n@zoo.hookimpl\ndef zoo_models(): return ['a']", "a mapping of names"),
 }
 

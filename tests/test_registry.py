@@ -96,6 +96,7 @@ def test_a_wrong_model_costs_the_others_nothing(tmp_path: Path, plugins: Plugins
         ("[modles.m]", "unknown table 'modles'; did you mean 'models'"),
         ("models = 3", "models must be tables"),
         ("models = { m = 3 }", "models must be tables"),
+        ("[models.'../up']", "model name '../up' must be letters"),
         ("[data]\nimage_size = 8", "image_size must be at least 32"),
         ("[data]\nimage_size = '224'", "image_size: .*integer, not '224'"),
         ("[data]\nclasses = ['one']", "two or more"),

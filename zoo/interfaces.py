@@ -8,6 +8,7 @@ listing models must not load it.
 from __future__ import annotations
 
 import dataclasses
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # How pydantic checks the fields of a dataclass: exact types, and no field that the class doesn't have.
 STRICT: Mapping[str, Any] = {"extra": "forbid", "strict": True}
+# Names of models become folders of a run.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
 
 

@@ -14,7 +14,7 @@ import pluggy
 
 from zoo import hookspecs
 from zoo.errors import ConfigError, PluginError, unknown
-from zoo.interfaces import PART_KINDS, Part
+from zoo.interfaces import MODEL_NAME, PART_KINDS, Part
 
 GROUP = "zoo"
 
@@ -139,6 +139,9 @@ def _offers(kind: str, returned: Any) -> list[tuple[str, Any]]:
     if kind == "model":
         if not isinstance(returned, Mapping) or not all(isinstance(table, Mapping) for table in returned.values()):
             raise PluginError(f"{hook} must return a mapping of names to tables, not {returned!r}")
+        for name in returned:
+            if not (isinstance(name, str) and MODEL_NAME.fullmatch(name)):
+                raise PluginError(f"{hook} names a model {name!r}; use letters, digits, dots, dashes and underscores")
         return list(returned.items())
     if not isinstance(returned, list | tuple):
         raise PluginError(f"{hook} must return a list of classes, not {returned!r}")

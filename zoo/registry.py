@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import pydantic
 
 from zoo.errors import ConfigError, PluginError, unknown
-from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage
+from zoo.interfaces import MODEL_NAME, PART_KINDS, STRICT, Part, Recipe, Schedule, Stage
 from zoo.plugins import Plugins
 
 ROLES = ("train", "validation", "test")
@@ -31,7 +31,7 @@ class DataConfig:
     root: str = DEMO
     image_size: int = 224
     classes: tuple[str, ...] = ("normal", "abnormal")
-    roles: dict[str, str] = dataclasses.field(default_factory=lambda: {role: role for role in ROLES})
+    roles: dict[str, str] = dataclasses.field(default_factory=lambda: dict(zip(ROLES, ("train", "test", "valid"))))
 
     def __post_init__(self) -> None:
         if self.image_size < 32:
@@ -110,6 +110,9 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
     models = tables.get("models", {})
     if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
         raise ConfigError(f"{path}: models must be tables, each as [models.NAME]")
+    for name in models:
+        if not MODEL_NAME.fullmatch(name):
+            raise ConfigError(f"{path}: model name {name!r} must be letters, digits, dots, dashes and underscores")
     defaults = tables.get("defaults", {})
     check(ModelConfig, defaults, f"{path}: defaults")
     data = check(DataConfig, tables.get("data", {}), f"{path}: data")

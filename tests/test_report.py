@@ -1,0 +1,104 @@
+"""What a run looks like: pictures that can be drawn from any history, and honest progress."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from zoo.evaluation import metrics
+from zoo.report import plots, tables
+from zoo.report.progress import JobProgress, duration
+
+ROLES = {"train": "train", "validation": "test", "test": "valid"}
+
+
+def history(epochs: dict[str, int]) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"stage": stage, "epoch": epoch + 1, "learning_rate": 0.1, "seconds": 1.0}
+        | {name: rng.uniform() for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        for stage, count in epochs.items()
+        for epoch in range(count)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("epochs", [{"one": 1}, {"head": 200, "top": 71, "all": 3}, dict.fromkeys("abcde", 5)], ids=str)
+def test_curves_of_any_length(tmp_path: Path, epochs: dict[str, int]) -> None:
+    plots.curves(history(epochs), "title", tmp_path / "curves.png")
+    picture = cv2.imread(str(tmp_path / "curves.png"))
+    assert picture.shape[0] == 1000
+    assert (picture < 250).any()
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+
+@pytest.mark.parametrize("classes", [["normal", "abnormal"], [f"grade {number}" for number in range(5)]], ids=len)
+def test_confusion_matrices(tmp_path: Path, classes: list[str]) -> None:
+    labels = np.arange(20) % len(classes)
+    scores = {role: metrics.score(labels, np.eye(len(classes))[labels]) for role in ("validation", "test")}
+    plots.confusion_matrices(scores, classes, ROLES, "title", tmp_path / "confusion.png")
+    assert cv2.imread(str(tmp_path / "confusion.png")) is not None
+
+
+def text_of(renderable: Any) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    console.print(renderable)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_scores_say_which_folder_and_which_class() -> None:
+    score = metrics.score(np.array([0, 1, 1]), metrics.per_class(np.array([[0.2], [0.4], [0.9]])))
+    text = text_of(tables.scores({"validation": score, "test": score}, ROLES, ["normal", "abnormal"]))
+    assert "positive class: abnormal, threshold 0.5" in text
+    assert "│ validation │ test   │ 3      │" in text
+    assert "│ test       │ valid  │ 3      │" in text
+
+
+def test_results_of_several_folds_end_with_mean_and_spread() -> None:
+    rows = [{"model": "m", "fold": fold, "weights": "random"} for fold in (0, 1)]
+    for row, value in zip(rows, (0.5, 0.7), strict=True):
+        row |= {f"{name}_{role}": value for name in metrics.METRICS for role in ("validation", "test")}
+    text = text_of(tables.results(pd.DataFrame(rows), ROLES))
+    assert "0.6000" in text
+    assert "± 0.1414" in text
+
+
+def test_a_metric_that_is_not_defined_is_a_dash() -> None:
+    assert tables.number(float("nan")) == tables.number(None) == "–"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3599.6, "1:00:00"), (7325, "2:02:05")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_plain_lines_with_an_honest_eta() -> None:
+    """The first epoch compiles and is no measure; what is left of the stage comes from the others."""
+    console = Console(file=io.StringIO(), width=200)
+    with JobProgress(console, ["normal", "abnormal"], ROLES, several=False) as progress:
+        job = SimpleNamespace(model="m", fold=3)
+        stage = {"event": "stage_started", "stage": "head", "number": 1, "stages": 3, "epochs": 10, "steps": 4}
+        progress.on_event(job, {"event": "job_launched"})
+        progress.on_event(job, stage | {"trainable": 1234, "frozen": 5})
+        for epoch, seconds in ((1, 60.0), (2, 2.0), (3, 4.0)):
+            numbers = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), 0.5)
+            event = {"event": "epoch_ended", "epoch": epoch, "epochs": 10, "seconds": seconds, "best": epoch == 2}
+            progress.on_event(job, event | numbers)
+        progress.on_event(job, {"event": "stage_ended", "epochs": 3})
+        progress.on_event(job, {"event": "job_failed", "error": "[bold]no luck"})
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "m, fold 3" in lines
+    assert "stage 1/3 head: at most 10 epochs of 4 steps; 1,234 parameters train, 5 stay" in lines[2]
+    assert "ETA" not in lines[3]
+    assert "stage ETA ≤ 0:16  best so far" in lines[4]
+    assert "stage ETA ≤ 0:21" in lines[5]
+    assert "stopped early after 3 epochs" in lines[6]
+    assert lines[7] == "m, fold 3 failed: [bold]no luck"
