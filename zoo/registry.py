@@ -16,7 +16,8 @@ from zoo.errors import ConfigError, PluginError, unknown
 from zoo.interfaces import MODEL_NAME, PART_KINDS, STRICT, Part, Recipe, Schedule, Stage
 from zoo.plugins import Plugins
 
-ROLES = ("train", "validation", "test")
+# Each role and the folder that plays it unless the registry says otherwise, as in the study.
+ROLES = {"train": "train", "validation": "test", "test": "valid"}
 DEMO = "demo"
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class DataConfig:
     root: str = DEMO
     image_size: int = 224
     classes: tuple[str, ...] = ("normal", "abnormal")
-    roles: dict[str, str] = dataclasses.field(default_factory=lambda: dict(zip(ROLES, ("train", "test", "valid"))))
+    roles: dict[str, str] = dataclasses.field(default_factory=lambda: dict(ROLES))
 
     def __post_init__(self) -> None:
         if self.image_size < 32:
