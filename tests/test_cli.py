@@ -90,6 +90,11 @@ def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, zoo: Zoo) ->
     changed = zoo("run", "tiny", "--folds", "all", "--seed", 3, *run_options(folds, finished))
     assert changed.returncode == 2
     assert "recipes.tiny.seed was 0 and is now 3" in changed.stderr
+    changed = zoo("run", "tiny", "--folds", "1", *run_options(folds, finished))
+    assert changed.returncode == 2
+    assert "data.folds was [0, 1] and is now [1]" in changed.stderr
+    moved = shutil.move(folds, folds.parent / "moved")
+    assert zoo("run", "tiny", "--folds", "all", *run_options(moved, finished)).returncode == 0
     other_data = write_folds(folds.parent / "other", per_class=15)
     changed = zoo("run", "tiny", "--folds", "all", *run_options(other_data, finished))
     assert changed.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -55,8 +56,9 @@ def _run_process(job: Job, folder: JobFolder, listen: Listen) -> bool:
     ):  # fmt: skip
         assert process.stdin and process.stdout
         try:
-            process.stdin.write(job.to_json())
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # a worker that died at once says so by its exit status
+                process.stdin.write(job.to_json())
+                process.stdin.close()
             for line in process.stdout:
                 event = json.loads(line)
                 told = told or event["event"] == "job_failed"

@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Data:
-    """The images and splits of a request, and what was said about them."""
+    """The images and splits of a request. `config` has the root and image size that were really used."""
 
     config: registry.DataConfig
     splits: pd.DataFrame
@@ -157,7 +157,11 @@ def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epoc
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
-        "data": {**dataclasses.asdict(data.config), "fingerprint": fingerprint(data.splits)},
+        "data": {
+            **dataclasses.asdict(data.config),
+            "folds": sorted(set(data.splits["fold"].tolist())),
+            "fingerprint": fingerprint(data.splits),
+        },
         "versions": {"zoo": zoo.__version__, "python": platform.python_version(), **_versions()},
         "machine": {},
         "weights": {},
@@ -181,9 +185,10 @@ def _versions() -> dict[str, str]:
 
 
 def _refuse_changes(folder: RunFolder, described: dict[str, Any]) -> None:
-    """A run folder goes on only with the request that it was begun with."""
+    """A run folder goes on only with the request that it was begun with; where the data lie is no matter."""
     before = read_json(folder.request)
     now = json.loads(json.dumps(described))  # tuples become lists, as in the file
+    now["data"]["root"] = before.get("data", {}).get("root")
     for key in ("recipes", "max_epochs", "data"):
         change = _first_change(key, before.get(key), now[key])
         if change:
@@ -192,7 +197,7 @@ def _refuse_changes(folder: RunFolder, described: dict[str, Any]) -> None:
 
 def _first_change(where: str, before: Any, now: Any) -> str | None:
     if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
+        for key in {**now, **before}:
             change = _first_change(f"{where}.{key}", before.get(key), now.get(key))
             if change:
                 return change

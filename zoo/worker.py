@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import LeakError, TrainingError, ZooError
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
     import pandas as pd
 
     from zoo.data.splits import Subset
+    from zoo.store import JobFolder
     from zoo.training.trainer import Notify
 
 
@@ -56,47 +58,57 @@ def run(job: Job, notify: Notify) -> None:
 
     from zoo import plugins, registry
     from zoo.data import images, splits
-    from zoo.evaluation import metrics
     from zoo.store import RunFolder, write_csv, write_json
-    from zoo.training import device, trainer
-    from zoo.training import model as networks
+    from zoo.training import device, model, trainer
 
-    folder = RunFolder(Path(job.run)).job(job.model, job.fold)
+    run_folder = RunFolder(Path(job.run))
+    folder = run_folder.job(job.model, job.fold)
     recipe = registry.build_recipe(job.model, job.recipe, plugins.discover(), job.source)
     store = images.open_store(Path(job.images))
-    table = splits.read(RunFolder(Path(job.run)).splits)
+    table = splits.read(run_folder.splits)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
 
     keras.utils.set_random_seed(recipe.seed)
-    network = networks.assemble(
+    network = model.assemble(
         recipe.backbone, recipe.head, (job.image_size, job.image_size, 3), classes=len(job.classes)
     )
-    machine = device.describe()
-    notify({"event": "job_started", "weights": network.weights, "warning": network.warning, **machine})
+    used = {"weights": network.weights, "warning": network.warning, "machine": device.describe()}
+    notify({"event": "job_started", **used})
 
+    seen = sorted({*training.hashes, *validation.hashes})
+    write_json(folder.provenance, {"weights": network.weights, "images": seen})  # before the first best.keras
     stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
     history = trainer.train(
         network, stages, recipe.augmenter, training, validation, len(job.classes), recipe.batch_size, recipe.seed,
         folder.best, notify,
     )  # fmt: skip
-    seen = sorted({*training.hashes, *validation.hashes})
-    write_json(folder.provenance, {"weights": network.weights, "images": seen})
     write_csv(folder.history, pd.DataFrame(history, columns=trainer.HISTORY))
 
     # Every choice is made: only now is the test role opened, and only here.
+    notify({"event": "scoring"})
     test = splits.subset(table, job.fold, "test", store)
     refuse_leak(seen, test)
-    notify({"event": "scoring"})
-    scores, rows = {}, []
-    for role, subset in (("validation", validation), ("test", test)):
-        outputs = trainer.predict(network.model, subset, len(job.classes))
-        scores[role] = metrics.score(subset.labels, metrics.per_class(outputs))
-        rows.append(predictions_table(subset, role, outputs, job.classes))
-    write_csv(folder.predictions, pd.concat(rows))
-    write_json(folder.metrics, scores)
-    details = {"weights": network.weights, "warning": network.warning, "machine": machine}
-    folder.set_status("done", **details)
+    scores = score(job, network.model, {"validation": validation, "test": test}, folder)
+    folder.set_status("done", **used)
     notify({"event": "job_ended", "metrics": scores})
+
+
+def score(job: Job, model: keras.Model, subsets: dict[str, Subset], folder: JobFolder) -> dict[str, Any]:
+    """Predict each role once, and write predictions.csv and metrics.json; the content of the latter."""
+    import pandas as pd
+
+    from zoo.evaluation import metrics
+    from zoo.store import write_csv, write_json
+    from zoo.training import trainer
+
+    scores, tables = {}, []
+    for role, subset in subsets.items():
+        outputs = trainer.predict(model, subset, len(job.classes))
+        scores[role] = metrics.score(subset.labels, metrics.per_class(outputs))
+        tables.append(predictions_table(subset, role, outputs, job.classes))
+    write_csv(folder.predictions, pd.concat(tables))
+    write_json(folder.metrics, scores)
+    return scores
 
 
 def predictions_table(subset: Subset, role: str, outputs: np.ndarray, classes: list[str]) -> pd.DataFrame:

@@ -80,9 +80,10 @@ class JobProgress:
 
     def _job_started(self, job: Any, event: dict[str, Any]) -> None:
         self._clear()
+        machine = event["machine"]
         self._say(
-            f"  device {event['device']} · backend {event['backend']} (Keras {event['keras']}) · "
-            f"precision {event['precision']} · weights {event['weights']}"
+            f"  device {machine['device']} · backend {machine['backend']} (Keras {machine['keras']}) · "
+            f"precision {machine['precision']} · weights {event['weights']}"
         )
         if event["warning"]:
             self._say(f"  warning: {event['warning']}", style="yellow")

@@ -1,0 +1,37 @@
+"""The parent's side of a job: what it makes of a worker that says little or dies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TINY_PLUGIN, Install
+from zoo import jobs, plan
+
+
+@pytest.fixture
+def planned(install: Install, folds: Path, tmp_path: Path) -> plan.Plan:
+    install(TINY_PLUGIN)
+    return plan.make_plan(
+        plan.Request(models=("tiny",), data=str(folds), folds=(0, 1), out=tmp_path / "run", image_size=32)
+    )
+
+
+@pytest.mark.parametrize(("code", "says"), [("exit 3", "ended with status 3"), ("kill -9 $$", "killed by SIGKILL")])
+def test_a_worker_that_dies_without_a_word(
+    planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str
+) -> None:
+    worker = tmp_path / "python"
+    worker.write_text(f"#!/bin/sh\n{code}\n")
+    worker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(worker))
+    heard: list[dict[str, Any]] = []
+    failed = jobs.execute(planned, lambda job, event: heard.append(event))
+    assert [job.fold for job in failed] == [0, 1]
+    assert [event["event"] for event in heard] == ["job_launched", "job_failed"] * 2
+    assert says in heard[1]["error"]
+    assert planned.run.job("tiny", 0).status()["state"] == "failed"
+    assert planned.run.results.read_text().startswith("model,fold,weights,loss_validation")

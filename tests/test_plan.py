@@ -1,0 +1,70 @@
+"""Settling a request: what is planned, what is written down, and what makes two runs the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import TINY_PLUGIN, Install
+from zoo import plan
+from zoo.errors import ConfigError
+
+
+def request(folds: Path, tmp_path: Path, **changes: object) -> plan.Request:
+    options = {"models": ("tiny",), "data": str(folds), "folds": None, "out": tmp_path / "run", "image_size": 32}
+    return plan.Request(**options | changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tiny(install: Install) -> None:
+    install(TINY_PLUGIN)
+
+
+def test_one_job_per_model_and_fold(tiny: None, folds: Path, tmp_path: Path) -> None:
+    made = plan.make_plan(request(folds, tmp_path, models=("tiny", "tiny-long"), seed=4, max_epochs=2))
+    assert [(job.model, job.fold) for job in made.jobs] == [
+        ("tiny", 0),
+        ("tiny", 1),
+        ("tiny-long", 0),
+        ("tiny-long", 1),
+    ]
+    assert {(job.recipe["seed"], job.max_epochs, job.image_size) for job in made.jobs} == {(4, 2, 32)}
+    assert Path(made.jobs[0].images).is_dir()
+    splits = pd.read_csv(tmp_path / "run/splits.csv")
+    assert len(splits) == 40
+    assert not splits["path"].str.startswith("/").any()
+
+
+def test_the_demo_says_what_it_changes(tiny: None, tmp_path: Path) -> None:
+    made = plan.make_plan(plan.Request(models=("efficientnet-staged",), out=tmp_path / "run"))
+    (job,) = made.jobs
+    assert (job.image_size, job.max_epochs, job.recipe["batch_size"]) == (64, 10, 16)
+    assert any("64 px, batches of 16, at most 10 epochs a stage" in note for note in made.notes)
+    asked = plan.Request(models=("efficientnet-staged",), out=tmp_path / "other", max_epochs=30, image_size=48)
+    (job,) = plan.make_plan(asked).jobs
+    assert (job.image_size, job.max_epochs) == (48, 30)
+
+
+def test_weights_win_over_the_recipe(tiny: None, folds: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.weights.h5"
+    file.write_text("weights")
+    (job, _) = plan.make_plan(request(folds, tmp_path, weights=str(file))).jobs
+    assert job.recipe["backbone"]["weights"] == str(file)
+
+
+def test_the_fingerprint_is_of_pictures_and_roles_not_of_paths(tiny: None, folds: Path, tmp_path: Path) -> None:
+    splits = plan.make_plan(request(folds, tmp_path)).splits
+    moved = splits.assign(path="elsewhere").sample(frac=1, random_state=0)
+    assert plan.fingerprint(moved) == plan.fingerprint(splits)
+    for column, value in (("label", 1), ("role", "train"), ("image", "another"), ("fold", 7)):
+        assert plan.fingerprint(splits.assign(**{column: value})) != plan.fingerprint(splits)
+
+
+def test_a_spoilt_run_folder_is_refused(tiny: None, folds: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text(json.dumps({"recipes": {}}))
+    with pytest.raises(ConfigError, match=r"begun with another request: recipes\.tiny was None"):
+        plan.make_plan(request(folds, tmp_path))

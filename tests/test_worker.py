@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.parts import subset
+from zoo.errors import LeakError
+from zoo.worker import Job, predictions_table, refuse_leak
+
+
+def job(**changes: Any) -> Job:
+    fields: dict[str, Any] = {
+        "model": "tiny", "fold": 0, "recipe": {"seed": 0}, "source": "registry.toml", "classes": ["a", "b"],
+        "image_size": 32, "max_epochs": None, "images": "images", "run": "run",
+    }  # fmt: skip
+    return Job(**fields | changes)
+
+
+def test_a_job_survives_the_way_to_its_process() -> None:
+    assert Job.from_json(job(max_epochs=3).to_json()) == job(max_epochs=3)
+
+
+def test_scoring_an_image_that_was_trained_on_is_refused() -> None:
+    test = subset(4, seed=1)
+    refuse_leak(["0-0", "0-1"], test)
+    with pytest.raises(LeakError, match="have seen 2 of the 4 test images, such as 1-0"):
+        refuse_leak(["0-0", "1-0", "1-3"], test)
+
+
+def test_probabilities_are_those_of_the_positive_class() -> None:
+    two = predictions_table(subset(2), "test", np.array([[0.25], [0.75]], np.float32), ["normal", "abnormal"])
+    assert two["probability"].tolist() == [0.25, 0.75]
+    three = predictions_table(subset(1), "test", np.array([[0.25, 0.5, 0.25]], np.float32), ["a", "b", "c"])
+    assert three.iloc[0][["probability", "probability_a", "probability_b"]].tolist() == [0.25, 0.25, 0.5]
+
+
+def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any) -> None:
+    """The job fails at once, since its run folder is empty; what it says of that is one event."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "zoo.worker"],
+        input=job(run=str(tmp_path)).to_json(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout.count("\n") == 1
+    assert '"event": "job_failed"' in done.stdout
+    assert "Traceback" in done.stderr
