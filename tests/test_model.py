@@ -89,6 +89,35 @@ def test_nothing_frozen_means_no_prefix() -> None:
     assert networks.frozen_prefix(network.model, networks.unfreeze(network, stage(unfreeze="all"))) is None
 
 
+@dataclass(frozen=True)
+class Operations(zoo.Backbone):
+    """Normalises with bare operations, which are no layers, and joins two branches with one."""
+
+    name = "operations"
+
+    def build(self, image_shape: tuple[int, int, int]) -> Any:
+        inputs = keras.Input(image_shape)
+        x = keras.ops.flip(inputs, axis=-1) / 127.5 - 1
+        x = stem = keras.layers.Conv2D(4, 3, padding="same", name="stem_conv")(x)
+        x = keras.layers.Conv2D(4, 3, padding="same", name="block1_conv")(x) + stem
+        return keras.Model(inputs, keras.layers.Conv2D(4, 3, name="block2_conv")(x))
+
+
+def test_backbones_may_use_bare_operations(tmp_path: Path) -> None:
+    network = networks.assemble(Operations(weights="none"), Linear(), (32, 32, 3), 2)
+    first = networks.unfreeze(network, stage(unfreeze="block2"))
+    cut = networks.frozen_prefix(network.model, first)
+    assert cut is network.model.get_layer("block2_conv").input
+    first = networks.unfreeze(network, stage(unfreeze="block1"))
+    assert networks.frozen_prefix(network.model, first) is network.model.get_layer("stem_conv").output
+    images = subset(4).pixels
+    staged = networks.stage_model(network, stage(unfreeze="block2"))
+    np.testing.assert_allclose(np.asarray(staged(images)), np.asarray(network.model(images)), rtol=1e-5)
+    network.model.save(tmp_path / "a.keras")
+    loaded = keras.saving.load_model(tmp_path / "a.keras", safe_mode=True)
+    np.testing.assert_allclose(np.asarray(loaded(images)), np.asarray(network.model(images)), rtol=1e-5)
+
+
 def test_frozen_layers_run_in_inference_mode_and_the_rest_trains() -> None:
     network = assemble()
     images = subset(8).pixels

@@ -176,16 +176,18 @@ def frozen_prefix(model: keras.Model, first_unfrozen: int) -> keras.KerasTensor 
 
     What comes before it is the same in every epoch: nothing there is trained.
     """
-    produced_by = {id(layer.output): index for index, layer in enumerate(model.layers)}
+    operations = model.operations  # in topological order: the layers, and bare operations such as x / 255 between them
+    produced_by = {id(operation.output): index for index, operation in enumerate(operations)}
     last_used_by: dict[int, int] = {}
-    for index, layer in enumerate(model.layers):
-        for tensor in [] if isinstance(layer, keras.layers.InputLayer) else keras.tree.flatten(layer.input):
-            last_used_by[produced_by[id(tensor)]] = index
+    for index, operation in enumerate(operations):
+        for tensor in [] if isinstance(operation, keras.layers.InputLayer) else keras.tree.flatten(operation.input):
+            if id(tensor) in produced_by:  # a bare operation may read constants too
+                last_used_by[produced_by[id(tensor)]] = index
     cut = None
-    open_until = 0  # the last layer that reads anything made before the layer at hand
-    for index, layer in enumerate(model.layers[:first_unfrozen]):
-        if open_until <= index and not isinstance(layer, keras.layers.InputLayer):
-            cut = layer.output
+    open_until = 0  # the last operation that reads anything made before the operation at hand
+    for index, operation in enumerate(operations[: operations.index(model.layers[first_unfrozen])]):
+        if open_until <= index and not isinstance(operation, keras.layers.InputLayer):
+            cut = operation.output
         open_until = max(open_until, last_used_by.get(index, index))
     return cut
 
