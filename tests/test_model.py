@@ -118,6 +118,27 @@ def test_backbones_may_use_bare_operations(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.asarray(loaded(images)), np.asarray(network.model(images)), rtol=1e-5)
 
 
+@dataclass(frozen=True)
+class Nested(zoo.Backbone):
+    """A whole model as one layer, as a wrapped file would be."""
+
+    name = "nested"
+
+    def build(self, image_shape: tuple[int, int, int]) -> Any:
+        inputs = keras.Input(image_shape)
+        return keras.Model(inputs, keras.layers.Activation("relu")(Residual().build(image_shape)(inputs)))
+
+
+def test_batchnorm_within_a_nested_model_is_frozen_too() -> None:
+    network = networks.assemble(Nested(weights="none"), Linear(), (32, 32, 3), 2)
+    names = {"frozen": {"stem_conv", "block1_conv", "block2_conv"}}
+    names["train"] = names["frozen"] | {"stem_bn", "block1_bn"}
+    for batchnorm, expected in names.items():
+        networks.unfreeze(network, stage(unfreeze="all", batchnorm=batchnorm))
+        inner = next(layer for layer in network.model.layers if isinstance(layer, keras.Model))
+        assert {layer.name for layer in inner.layers if layer.trainable_weights} == expected
+
+
 def test_frozen_layers_run_in_inference_mode_and_the_rest_trains() -> None:
     network = assemble()
     images = subset(8).pixels

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zoo.interfaces import Recipe
     from zoo.plan import Plan
     from zoo.registry import Registry
+    from zoo.worker import Job
 
 
 def _load_registry() -> Registry:
@@ -58,10 +59,13 @@ def cli() -> None:
 @size_option
 def run(model: str, **options: Any) -> None:
     """Train MODEL on fold 0, or on the folds given, and score it."""
+    import pandas as pd
+
     from zoo import jobs, plan
     from zoo.data.splits import class_counts
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress, JobProgress
+    from zoo.report.run_pictures import draw
 
     console = _console()
     request = plan.Request(models=(model,), registry=given("registry"), **options)
@@ -73,8 +77,18 @@ def run(model: str, **options: Any) -> None:
     console.print(f"Data {data.root}", highlight=False, markup=False, soft_wrap=True)
     console.print(tables.class_counts(class_counts(planned.splits, data.classes), data.roles, data.image_size))
     with JobProgress(console, list(data.classes), data.roles, several=len(planned.jobs) > 1) as shown:
-        failed = jobs.execute(planned, shown.on_event)
-    _show_results(planned, console)
+
+        def listen(job: Job, event: dict[str, Any]) -> None:
+            shown.on_event(job, event)
+            if event["event"] in ("job_ended", "job_skipped"):
+                folder = planned.run.job(job.model, job.fold)
+                draw(folder, f"{job.model}, fold {job.fold}", data.classes, data.roles)
+
+        failed = jobs.execute(planned, listen)
+    results = pd.read_csv(planned.run.results)
+    if len(planned.jobs) > 1 and len(results):
+        console.print(tables.results(results, data.roles))
+    console.print(f"Run folder: {planned.run.path}", highlight=False, markup=False, soft_wrap=True)
     if failed:
         click.get_current_context().exit(_status(planned, failed))
 
@@ -83,26 +97,6 @@ def _status(planned: Plan, failed: list[Any]) -> int:
     """2 if every job was refused before it trained anything: then the request is wrong. Else 1."""
     refused = all(planned.run.job(job.model, job.fold).status().get("refused") for job in failed)
     return 2 if refused and len(failed) == len(planned.jobs) else 1
-
-
-def _show_results(planned: Plan, console: Console) -> None:
-    """Draw the pictures of every job that is done, and print the results of several folds."""
-    import pandas as pd
-
-    from zoo.report import tables
-    from zoo.report.run_pictures import draw
-
-    results = pd.read_csv(planned.run.results)
-    for job in planned.jobs:
-        draw(
-            planned.run.job(job.model, job.fold),
-            f"{job.model}, fold {job.fold}",
-            planned.data.classes,
-            planned.data.roles,
-        )
-    if len(planned.jobs) > 1 and len(results):
-        console.print(tables.results(results, planned.data.roles))
-    console.print(f"Run folder: {planned.run.path}", highlight=False, markup=False, soft_wrap=True)
 
 
 @cli.command("list")

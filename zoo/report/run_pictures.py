@@ -16,8 +16,6 @@ from zoo.store import JobFolder, read_json
 
 def draw(job: JobFolder, title: str, classes: Sequence[str], roles: Mapping[str, str]) -> None:
     """curves.png and confusion.png beside the results of a job that is done."""
-    if not job.done:
-        return
     plots.curves(pd.read_csv(job.history), title, job.path / "curves.png")
     plots.confusion_matrices(read_json(job.metrics), classes, roles, title, job.path / "confusion.png")
 

@@ -126,9 +126,19 @@ def unfreeze(network: Network, stage: Stage) -> int:
     first = min(_first_unfrozen(network, stage.unfreeze), _head_start(network))
     for index, layer in enumerate(layers):
         layer.trainable = index >= first
-        if stage.batchnorm == "frozen" and isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = network.is_head(layer)
+        if stage.batchnorm == "frozen" and not network.is_head(layer):
+            for batchnorm in batchnorm_layers(layer):
+                batchnorm.trainable = False
     return first
+
+
+def batchnorm_layers(layer: keras.Layer) -> Iterator[keras.layers.BatchNormalization]:
+    """The layer itself if it is one, or those in it if it is a model."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        yield layer
+    if isinstance(layer, keras.Model):
+        for inner in layer.layers:
+            yield from batchnorm_layers(inner)
 
 
 def _head_start(network: Network) -> int:
@@ -144,7 +154,7 @@ def fit_batchnorm(model: keras.Model, training: Subset, seed: int) -> None:
     nothing (EfficientNetB0 on the demo: AUC 0.4). Data-dependent initialisation in the sense of Mishkin and
     Matas, "All you need is a good init" (2016), through the layers that are there anyway.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    layers = list(batchnorm_layers(model))
     momenta = [layer.momentum for layer in layers]
     height, width = training.pixels.shape[1:3]
     most = max(16, STATISTICS_PIXELS // (height * width))  # more at once takes gigabytes of memory
