@@ -125,20 +125,18 @@ def unfreeze(network: Network, stage: Stage) -> int:
     layers = network.model.layers
     first = min(_first_unfrozen(network, stage.unfreeze), _head_start(network))
     for index, layer in enumerate(layers):
-        layer.trainable = index >= first
-        if stage.batchnorm == "frozen" and not network.is_head(layer):
-            for batchnorm in batchnorm_layers(layer):
-                batchnorm.trainable = False
+        for inner in flatten(layer):  # a model within the model doesn't hand every change on to its layers
+            keeps = stage.batchnorm == "frozen" and isinstance(inner, keras.layers.BatchNormalization)
+            inner.trainable = index >= first and (network.is_head(layer) or not keeps)
     return first
 
 
-def batchnorm_layers(layer: keras.Layer) -> Iterator[keras.layers.BatchNormalization]:
-    """The layer itself if it is one, or those in it if it is a model."""
-    if isinstance(layer, keras.layers.BatchNormalization):
-        yield layer
+def flatten(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """The layer and, if it is a model, every layer in it."""
+    yield layer
     if isinstance(layer, keras.Model):
         for inner in layer.layers:
-            yield from batchnorm_layers(inner)
+            yield from flatten(inner)
 
 
 def _head_start(network: Network) -> int:
@@ -154,7 +152,7 @@ def fit_batchnorm(model: keras.Model, training: Subset, seed: int) -> None:
     nothing (EfficientNetB0 on the demo: AUC 0.4). Data-dependent initialisation in the sense of Mishkin and
     Matas, "All you need is a good init" (2016), through the layers that are there anyway.
     """
-    layers = list(batchnorm_layers(model))
+    layers = [layer for layer in flatten(model) if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     height, width = training.pixels.shape[1:3]
     most = max(16, STATISTICS_PIXELS // (height * width))  # more at once takes gigabytes of memory
