@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import zoo
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
 
@@ -23,6 +26,157 @@ class NoAugmentation(zoo.Augmenter):
         return images
 
 
+@dataclass(frozen=True)
+class Study(zoo.Augmenter):
+    """The study's augmentation: rotation, zoom, shift, shear and flip as one affine map an image.
+
+    The ranges and their units are those of Keras' ImageDataGenerator, and so is the distribution of the maps:
+    `rotation` and `shear` in degrees either way, `zoom` a factor drawn for each axis by itself, `shift` a share of
+    the height and of the width either way, `flip` left to right with probability 1/2. Bilinear; what comes from
+    outside repeats the nearest edge pixel.
+    """
+
+    name = "study"
+    rotation: float = 20.0
+    zoom: tuple[float, float] = (0.85, 1.15)
+    shift: float = 0.2
+    shear: float = 0.15
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise ValueError(f"zoom must be two rising numbers above 0, not {list(self.zoom)}")
+        for field in ("rotation", "shift", "shear"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field} must be 0 or more, not {getattr(self, field)}")
+
+    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        import cv2
+        import numpy as np
+
+        height, width = images.shape[1:3]
+        changed = np.empty_like(images)
+        for image, out in zip(images, changed, strict=True):
+            cv2.warpAffine(
+                image,
+                self.draw(height, width, rng),
+                (width, height),
+                dst=out,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+        return changed
+
+    def draw(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+        """A random affine map, float64 (2, 3): from (x, y, 1) in the result to (x, y) in the image, in pixels."""
+        return affine_map(
+            height,
+            width,
+            rotation=rng.uniform(-self.rotation, self.rotation),
+            shift_x=rng.uniform(-self.shift, self.shift) * width,
+            shift_y=rng.uniform(-self.shift, self.shift) * height,
+            shear=rng.uniform(-self.shear, self.shear),
+            zoom_x=rng.uniform(*self.zoom),
+            zoom_y=rng.uniform(*self.zoom),
+            flip=self.flip and rng.uniform() < 0.5,
+        )
+
+
+def affine_map(
+    height: int,
+    width: int,
+    rotation: float,
+    shift_x: float,
+    shift_y: float,
+    shear: float,
+    zoom_x: float,
+    zoom_y: float,
+    flip: bool,
+) -> np.ndarray:
+    """The map that Keras' ImageDataGenerator makes of these values, as `Study.draw` returns it.
+
+    Angles are in degrees, shifts in pixels. Keras composes rotation, shift, shear and zoom in this order, about the
+    image's centre, and flips the result. (Of images that aren't square it gets the centre wrong; this doesn't.)
+    """
+    import numpy as np
+
+    turn, slant = np.deg2rad(rotation), np.deg2rad(shear)
+    rotate = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    move = np.array([[1, 0, shift_x], [0, 1, shift_y], [0, 0, 1]])
+    skew = np.array([[1, -np.sin(slant), 0], [0, np.cos(slant), 0], [0, 0, 1]])
+    scale = np.diag([zoom_x, zoom_y, 1])
+    centre = np.array([[1, 0, width / 2 - 0.5], [0, 1, height / 2 - 0.5], [0, 0, 1]])
+    whole = centre @ rotate @ move @ skew @ scale @ np.linalg.inv(centre)
+    if flip:
+        whole = whole @ np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
+    return np.asarray(whole[:2])
+
+
+@dataclass(frozen=True)
+class Flips(zoo.Augmenter):
+    """Each flip that is wanted, with probability 1/2."""
+
+    name = "flips"
+    horizontal: bool = True
+    vertical: bool = False
+
+    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        import numpy as np
+
+        for axis, wanted in ((2, self.horizontal), (1, self.vertical)):
+            if wanted:
+                flipped = rng.uniform(size=len(images)) < 0.5
+                images = np.where(flipped[:, None, None, None], np.flip(images, axis), images)
+        return images
+
+
+@dataclass(frozen=True)
+class KerasLayers(zoo.Augmenter):
+    """Any of Keras' random preprocessing layers, one after the other.
+
+    Each of `layers` is the name of a class in keras.layers, or a table with its name and arguments, such as
+    { name = "RandAugment", num_ops = 2 }. Images reach the layers as float 0..255.
+    """
+
+    name = "keras-layers"
+    layers: tuple[str | dict[str, Any], ...] = ("RandAugment",)
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(layer, str) or isinstance(layer.get("name"), str) for layer in self.layers):
+            raise ValueError("each of layers must be the name of a Keras layer, or a table with a name")
+
+    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        import numpy as np
+        from keras import ops
+
+        changed = images.astype(np.float32)
+        for layer in _keras_layers(json.dumps(self.layers)):
+            for state in layer.variables:
+                if len(state.shape) == 1 and "seed" in state.path:
+                    state.assign(rng.integers(0, 2**31, state.shape).astype(np.uint32))
+            changed = layer(changed, training=True)
+        return np.clip(np.round(ops.convert_to_numpy(changed)), 0, 255).astype(np.uint8)
+
+
+@lru_cache
+def _keras_layers(tables: str) -> list[keras.Layer]:
+    """The layers, built once a process: building them for every image would take most of the time."""
+    import keras
+
+    made = []
+    for table in json.loads(tables):
+        arguments = {"name": table} if isinstance(table, str) else dict(table)
+        name = arguments.pop("name")
+        kind = getattr(keras.layers, name, None)
+        if kind is None:
+            raise zoo.ConfigError(f"augmenter keras-layers: keras.layers has no {name!r}")
+        try:
+            made.append(kind(**arguments))
+        except (TypeError, ValueError) as error:
+            raise zoo.ConfigError(f"augmenter keras-layers: {name}: {error}") from error
+    return made
+
+
 @zoo.hookimpl
 def zoo_augmenters() -> Sequence[type[zoo.Augmenter]]:
-    return [NoAugmentation]
+    return [NoAugmentation, Study, Flips, KerasLayers]

@@ -48,12 +48,13 @@ class TwoStage(zoo.Schedule):
 
     name = "two-stage"
     epochs: int = 3
+    patience: int = 2
     learning_rate: float = 0.01
 
     def stages(self):
         return [
-            zoo.Stage("head", self.epochs, 2, self.learning_rate),
-            zoo.Stage("all", self.epochs, 2, self.learning_rate, unfreeze="all", batchnorm="train"),
+            zoo.Stage("head", self.epochs, self.patience, self.learning_rate),
+            zoo.Stage("all", self.epochs, self.patience, self.learning_rate, unfreeze="all", batchnorm="train"),
         ]
 
 
@@ -77,11 +78,14 @@ def zoo_schedules():
     return [TwoStage, Diverging]
 
 
+LONG = {"name": "two-stage", "epochs": 5000, "patience": 5000}
+
+
 @zoo.hookimpl
 def zoo_models():
     return {
         "tiny": {"backbone": "tiny", "schedule": "two-stage", "batch_size": 8},
-        "tiny-long": {"backbone": "tiny", "schedule": {"name": "two-stage", "epochs": 5000}, "batch_size": 8},
+        "tiny-long": {"backbone": "tiny", "schedule": LONG, "batch_size": 8},
         "tiny-nan": {"backbone": "tiny", "schedule": "diverging", "batch_size": 8},
     }
 '''

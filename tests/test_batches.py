@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 import zoo
-from tests.parts import Brighten, subset
-from zoo.training.batches import Batches, TrainingBatches, targets
+from tests.parts import Brighten, stage, subset
+from zoo.training.batches import Batches, TrainingBatches, check_augmenter, targets, weights_of_classes
 from zoo_augment import NoAugmentation
 
 
-def training(batch_size: int = 5, augmenter: zoo.Augmenter | None = None, **key: int) -> TrainingBatches:
-    return TrainingBatches(
-        subset(24), 2, batch_size, augmenter or Brighten(), **{"seed": 0, "stage": 0, "epoch": 0} | key
-    )
+def training(
+    batch_size: int = 5,
+    augmenter: zoo.Augmenter | None = None,
+    key: tuple[int, int] = (0, 0),
+    epoch: int = 0,
+    **options: Any,
+) -> TrainingBatches:
+    how = augmenter or Brighten()
+    return TrainingBatches(subset(24), ["a", "b"], batch_size, how, stage(**options), key, epoch)
 
 
 def everything(batches: Batches) -> tuple[np.ndarray, np.ndarray]:
-    pairs = [batches[number] for number in range(len(batches))]
-    return np.concatenate([images for images, _ in pairs]), np.concatenate([labels for _, labels in pairs])
+    each = [batches[number] for number in range(len(batches))]
+    return np.concatenate([batch[0] for batch in each]), np.concatenate([batch[1] for batch in each])
 
 
 def test_targets() -> None:
@@ -40,7 +51,7 @@ def test_an_epoch_shows_every_image_once_with_its_label() -> None:
 
 
 def test_without_augmentation_pixels_stay_uint8() -> None:
-    images, _ = training(augmenter=NoAugmentation())[0]
+    images = training(augmenter=NoAugmentation())[0][0]
     assert images.dtype == np.uint8
 
 
@@ -64,7 +75,57 @@ def test_a_later_epoch_is_the_same_whether_the_earlier_ones_ran_or_not() -> None
 
 def test_seed_stage_and_epoch_each_change_order_and_augmentation() -> None:
     first = everything(training())[0]
-    for other in (training(seed=1), training(stage=1), training(epoch=1)):
+    for other in (training(key=(1, 0)), training(key=(0, 1)), training(epoch=1)):
         images = everything(other)[0]
         assert (images != first).any()
         assert sorted(images.mean(axis=(1, 2, 3))) != sorted(first.mean(axis=(1, 2, 3)))
+
+
+def test_label_smoothing_moves_targets_towards_each_other() -> None:
+    plain, smooth = everything(training())[1], everything(training(label_smoothing=0.2))[1]
+    np.testing.assert_allclose(smooth, plain * 0.8 + 0.1, rtol=1e-6)
+    three = TrainingBatches(subset(24, 3), ["a", "b", "c"], 5, Brighten(), stage(label_smoothing=0.3), (0, 0))
+    np.testing.assert_allclose(three.targets.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_balanced_class_weights_are_scikit_learn_s() -> None:
+    labels = np.array([0] * 9 + [1] * 3 + [2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(weights_of_classes("balanced", ["a", "b", "c"], labels), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "weights"), [(None, [1, 1]), ({"b": 3.0}, [1, 3]), ({"a": 2.0, "b": 0.5}, [2, 0.5])]
+)
+def test_every_image_has_the_weight_of_its_class(wanted: Any, weights: list[float]) -> None:
+    batches = training(class_weights=wanted)
+    _, labels, drawn = batches[0]
+    assert drawn.tolist() == [weights[int(label)] for label in labels[:, 0]]
+
+
+@dataclass(frozen=True)
+class Odd(zoo.Augmenter):
+    """Returns, or raises, whatever it is told."""
+
+    name = "odd"
+    result: Any = None
+
+    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+FAULTS: list[tuple[Any, str]] = [
+    (None, "returns NoneType"),
+    (np.zeros((1, 32, 32, 3)), "returns float64"),
+    (np.zeros((1, 16, 16, 3), np.uint8), "returns uint8 (1, 16, 16, 3); uint8 (1, 32, 32, 3) is needed"),
+    (KeyError("x"), "fails: KeyError"),
+]
+
+
+@pytest.mark.parametrize(("result", "says"), FAULTS, ids=[says for _, says in FAULTS])
+def test_an_augmenter_that_cannot_is_found_before_training(result: Any, says: str) -> None:
+    with pytest.raises(zoo.PluginError, match=re.escape(says)):
+        check_augmenter(Odd(result), subset(4))
+    check_augmenter(Brighten(), subset(4))

@@ -84,6 +84,19 @@ def test_the_prefix_ends_where_all_data_is_one_tensor(unfreeze: int | str, cut: 
     assert tensor is network.model.get_layer(cut).output
 
 
+BLOCKS = {0: False, 4: False, 5: True, 6: True, 8: False, "block1": False, "block1_bn": False, "all": False, 999: False}
+
+
+@pytest.mark.parametrize(("unfreeze", "splits"), BLOCKS.items(), ids=map(str, BLOCKS))
+def test_a_count_that_splits_a_block_is_warned_of(unfreeze: int | str, splits: bool) -> None:
+    network = assemble()
+    wanted = stage(unfreeze=unfreeze)
+    warning = networks.splits_block(network, wanted, networks.unfreeze(network, wanted))
+    assert bool(warning) == splits
+    if warning:
+        assert f"the last {unfreeze} layers begin with 'block1_" in warning
+
+
 def test_nothing_frozen_means_no_prefix() -> None:
     network = assemble()
     assert networks.frozen_prefix(network.model, networks.unfreeze(network, stage(unfreeze="all"))) is None

@@ -51,9 +51,17 @@ def test_parts_take_parameters(tmp_path: Path, plugins: Plugins) -> None:
     assert recipe.batch_size == 32
 
 
-def test_a_recipe_survives_being_written_down(tmp_path: Path, plugins: Plugins) -> None:
+SCHEDULES = [
+    '{ name = "three-stage", decay = { rate = 0.9, staircase = true }, class_weights = "balanced" }',
+    '{ name = "three-stage", decay = { warmup_epochs = 2 }, optimizer = { name = "adamw", epsilon = 0.1 } }',
+    '{ name = "stages", each = [{ name = "all", epochs = 3, patience = 2, learning_rate = 0.1, unfreeze = "all" }] }',
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_recipe_survives_being_written_down(tmp_path: Path, plugins: Plugins, schedule: str) -> None:
     """A worker process builds its recipe from the table in its job."""
-    text = '[models.mine]\nschedule = { name = "three-stage", decay = { rate = 0.9, staircase = true } }'
+    text = f'[models.mine]\nhead = {{ name = "dense", dropout = [0.5, 0.2, 0.2] }}\nschedule = {schedule}'
     recipe = load(tmp_path, text, plugins).recipe("mine")
     assert registry.build_recipe("mine", recipe.table(), plugins, recipe.source) == recipe
 
@@ -64,7 +72,7 @@ def test_a_recipe_survives_being_written_down(tmp_path: Path, plugins: Plugins) 
         ("[models.m]\nbackbone = 'efficientnet-b1'", "did you mean 'efficientnet-b0'"),
         ("[models.m]\nbakbone = 'efficientnet-b0'", "unknown field 'bakbone'; did you mean 'backbone'"),
         ("[models.m]\nhead = { name = 'pooled', units = 3 }", r"models.m.head \(pooled\): unknown field 'units'"),
-        ("[models.m]\nhead = { dropout = 0.5 }", "needs a name, one of pooled"),
+        ("[models.m]\nhead = { dropout = 0.5 }", "needs a name, one of dense, pooled"),
         ("[models.m]\nhead = { name = 'pooled', dropout = 'much' }", "dropout: .*number, not 'much'"),
         ("[models.m]\nhead = { name = 'pooled', dropout = 1.5 }", "dropout must be 0 or more and below 1"),
         ("[models.m]\nhead = { name = 'pooled', dropout = true }", "dropout: .*number, not True"),
@@ -76,6 +84,18 @@ def test_a_recipe_survives_being_written_down(tmp_path: Path, plugins: Plugins) 
         ("[models.m]\nschedule = { name = 'three-stage', epochs = 0 }", "epochs must be at least 1"),
         ("[models.m]\nschedule = { name = 'three-stage', decay = { rate = 2 } }", "rate must be above 0"),
         ("[models.m]\nschedule = { name = 'three-stage', optimizer = 'sdg' }", "optimizer must be one of"),
+        (
+            "[models.m]\nschedule = { name = 'three-stage', optimizer = { name = 'adam', momentum = 0.9 } }",
+            "optimizer adam has no momentum; it has amsgrad",
+        ),
+        ("[models.m]\nschedule = { name = 'three-stage', count = 4 }", "count must be 1, 2 or 3"),
+        ("[models.m]\nschedule = { name = 'three-stage', decay = { warmup_epochs = -1 } }", "warmup_epochs must be"),
+        ("[models.m]\nschedule = { name = 'three-stage', class_weights = 'fair' }", "class_weights"),
+        ("[models.m]\nschedule = { name = 'three-stage', label_smoothing = 1 }", "label_smoothing must be"),
+        ("[models.m]\nschedule = 'stages'", "each must list one or more stages"),
+        ("[models.m]\nschedule = { name = 'stages', each = [{ name = 'all' }] }", "epochs"),
+        ("[models.m]\nhead = { name = 'dense', units = [] }", "units must be one or more"),
+        ("[models.m]\nhead = { name = 'dense', units = [8, 4], dropout = [0.5] }", "one for each of the 2 layers"),
     ],
 )
 def test_a_wrong_model_is_refused(tmp_path: Path, plugins: Plugins, text: str, says: str) -> None:

@@ -34,7 +34,7 @@ class Run:
         self.events: list[dict[str, Any]] = []
         self.classes = classes
         history = trainer.train(
-            self.network, stages, options["augmenter"], self.training, self.validation, classes,
+            self.network, stages, options["augmenter"], self.training, self.validation, [*"abcde"[:classes]],
             options["batch_size"], options["seed"], self.file, self.events.append,
         )  # fmt: skip
         self.history = pd.DataFrame(history)
@@ -103,6 +103,41 @@ def test_decay(tmp_path: Path, staircase: bool) -> None:
 def test_optimizers(tmp_path: Path, name: str) -> None:
     run = Run(tmp_path, [stage(epochs=2, optimizer=name)])
     assert run.history["loss"].iloc[1] < run.history["loss"].iloc[0]
+
+
+def test_cosine_with_warm_up(tmp_path: Path) -> None:
+    """After one of six epochs of warm-up the rate is at its peak; in the end at its final share."""
+    cosine = zoo.Cosine(warmup_epochs=1, final=0.1)
+    run = Run(tmp_path, [stage(epochs=6, patience=6, decay=cosine)])
+    progress = np.arange(6) / 5
+    expected = 0.01 * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * progress)))
+    np.testing.assert_allclose(run.history["learning_rate"], expected, rtol=1e-4)
+
+
+def test_decay_by_steps(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage(epochs=2, decay=zoo.Decay(0.5, every_steps=1))])  # 24 images in batches of 8
+    np.testing.assert_allclose(run.history["learning_rate"], [0.01 / 2**3, 0.01 / 2**6], rtol=1e-5)
+
+
+def test_optimizer_parameters_arrive(tmp_path: Path) -> None:
+    plain, momentum = (
+        Run(tmp_path, [stage(epochs=2, optimizer=table)]).history["loss"]
+        for table in ("sgd", {"name": "sgd", "momentum": 0.9, "nesterov": True})
+    )
+    assert plain[0] != momentum[0]
+
+
+def test_a_class_weight_moves_the_probabilities(tmp_path: Path) -> None:
+    low, high = (Run(tmp_path, [stage(epochs=3, class_weights={"b": weight})]) for weight in (0.05, 20.0))
+    means = [trainer.predict(run.network.model, run.validation, 2).mean() for run in (low, high)]
+    assert means[0] + 0.1 < means[1]
+
+
+def test_label_smoothing_leaves_accuracy_and_validation_loss_alone(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage("all", epochs=8, patience=8, unfreeze="all", batchnorm="train", label_smoothing=0.4)])
+    assert run.history["accuracy"].max() > 0.9
+    assert run.history["loss"].min() > 0.4  # the entropy of smoothed targets bounds it
+    assert run.validation_loss(run.network.model) == pytest.approx(run.history["val_loss"].min(), rel=1e-4)
 
 
 def test_three_classes(tmp_path: Path) -> None:

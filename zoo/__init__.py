@@ -2,7 +2,7 @@
 
 from zoo.errors import ConfigError, DataError, LeakError, PluginError, TrainingError, WeightsError, ZooError
 from zoo.hookspecs import hookimpl
-from zoo.interfaces import Augmenter, Backbone, Decay, Head, Schedule, Stage
+from zoo.interfaces import Augmenter, Backbone, Cosine, Decay, Head, Schedule, Stage
 
 __version__ = "0.1.0"
 
@@ -10,6 +10,7 @@ __all__ = [
     "Augmenter",
     "Backbone",
     "ConfigError",
+    "Cosine",
     "DataError",
     "Decay",
     "Head",

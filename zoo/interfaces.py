@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 STRICT: Mapping[str, Any] = {"extra": "forbid", "strict": True}
 # Names of models become folders of a run.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
+# The optimisers of Keras that a stage may name, and the parameters that each takes besides the learning rate.
+_ANY = {"weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum"}
+OPTIMIZERS = {
+    "rmsprop": _ANY | {"rho", "momentum", "epsilon", "centered"},
+    "adam": _ANY | {"beta_1", "beta_2", "epsilon", "amsgrad"},
+    "adamw": _ANY | {"beta_1", "beta_2", "epsilon", "amsgrad"},
+    "sgd": _ANY | {"momentum", "nesterov"},
+}
+OptimizerTable = dict[str, str | float | bool]
 
 
 class Part(ABC):
@@ -80,15 +88,17 @@ class Head(Part):
 
 @dataclass(frozen=True)
 class Decay:
-    """Exponential decay of the learning rate: lr(step) = lr0 * rate ** (step / (every_epochs * steps per epoch)).
+    """Exponential decay of the learning rate: lr(step) = lr0 * rate ** (step / decay_steps).
 
-    With `staircase` the exponent is rounded down, so that the rate drops in steps.
+    `decay_steps` is `every_steps` if that is given, else `every_epochs` times the steps of an epoch. With
+    `staircase` the exponent is rounded down, so that the rate drops in steps.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
 
     rate: float
     every_epochs: float = 1.0
+    every_steps: int | None = None
     staircase: bool = False
 
     def __post_init__(self) -> None:
@@ -96,6 +106,28 @@ class Decay:
             raise ValueError(f"rate must be above 0 and at most 1, not {self.rate}")
         if self.every_epochs <= 0:
             raise ValueError(f"every_epochs must be above 0, not {self.every_epochs}")
+        if self.every_steps is not None and self.every_steps < 1:
+            raise ValueError(f"every_steps must be at least 1, not {self.every_steps}")
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """The learning rate rises evenly from 0 over `warmup_epochs`, then falls along half a cosine.
+
+    It reaches `final` times the stage's learning rate in the stage's last epoch (Loshchilov and Hutter, SGDR,
+    2017, without restarts).
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
+
+    warmup_epochs: float = 0.0
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.warmup_epochs < 0:
+            raise ValueError(f"warmup_epochs must be 0 or more, not {self.warmup_epochs}")
+        if not 0 <= self.final <= 1:
+            raise ValueError(f"final must be between 0 and 1, not {self.final}")
 
 
 @dataclass(frozen=True)
@@ -103,19 +135,28 @@ class Stage:
     """One stretch of training, from the best weights of the stage before.
 
     `patience` is the number of epochs without a lower validation loss after which the stage ends.
+    `optimizer` is the name of one of Keras' optimisers, or a table with its name and parameters.
+    `decay` lets the learning rate fall.
     `unfreeze` is 0 (the head only), n (the last n layers of the assembled model, head included), the prefix of
     a layer name such as "block7a" (from the first such layer on), or "all". The head always trains.
     `batchnorm` is "frozen" (BatchNormalization layers of the backbone stay in inference mode) or "train".
+    `label_smoothing` moves that share of each training label evenly to all classes. `class_weights` multiplies the
+    training loss of an image by the weight of its class: a table by class name, or "balanced" for weights in
+    inverse proportion to how often each class occurs. The validation loss, which chooses the epoch, knows neither.
     """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
 
     name: str
     epochs: int
     patience: int
     learning_rate: float
-    optimizer: str = "rmsprop"
-    decay: Decay | None = None
+    optimizer: str | OptimizerTable = "rmsprop"
+    decay: Decay | Cosine | None = None
     unfreeze: int | str = 0
     batchnorm: Literal["frozen", "train"] = "frozen"
+    label_smoothing: float = 0.0
+    class_weights: Literal["balanced"] | dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -124,12 +165,30 @@ class Stage:
             raise ValueError(f"patience must be at least 1, not {self.patience}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
         if isinstance(self.unfreeze, int) and self.unfreeze < 0:
             raise ValueError(f"unfreeze must be 0 or more layers, not {self.unfreeze}")
         if self.batchnorm not in ("frozen", "train"):
             raise ValueError(f"batchnorm must be 'frozen' or 'train', not {self.batchnorm!r}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be 0 or more and below 1, not {self.label_smoothing}")
+        if isinstance(self.class_weights, dict) and not all(weight > 0 for weight in self.class_weights.values()):
+            raise ValueError(f"class_weights must be above 0, not {self.class_weights}")
+        self._check_optimizer()
+
+    def _check_optimizer(self) -> None:
+        name, parameters = self.optimizer_parts()
+        if name not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {name!r}")
+        unknown = sorted(set(parameters) - OPTIMIZERS[name])
+        if unknown:
+            raise ValueError(
+                f"optimizer {name} has no {', '.join(unknown)}; it has {', '.join(sorted(OPTIMIZERS[name]))}"
+            )
+
+    def optimizer_parts(self) -> tuple[str, OptimizerTable]:
+        """The optimiser's name and its parameters."""
+        table: OptimizerTable = {"name": self.optimizer} if isinstance(self.optimizer, str) else dict(self.optimizer)
+        return str(table.pop("name", "")), table
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import pandas as pd
 import zoo
 from zoo import plugins, registry
 from zoo.data import dataset, demo, images, splits
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, unknown
 from zoo.interfaces import Recipe
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
@@ -94,6 +94,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     models = registry.load(request.registry, found)
     recipes = {name: _recipe(models, name, request) for name in request.models}
     data = load_data(models.data, request.data, request.image_size, request.folds, progress)
+    for recipe in recipes.values():
+        _check_class_weights(recipe, data.config.classes)
     notes = [*found.problems]
     max_epochs = request.max_epochs
     if data.is_demo:
@@ -143,6 +145,13 @@ def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
     if request.seed is not None:
         recipe = dataclasses.replace(recipe, seed=request.seed)
     return recipe
+
+
+def _check_class_weights(recipe: Recipe, classes: Sequence[str]) -> None:
+    for stage in registry.checked_stages(recipe.schedule):
+        for name in stage.class_weights if isinstance(stage.class_weights, dict) else ():
+            if name not in classes:
+                raise ConfigError(f"{recipe.name}: class_weights: {unknown('class', name, list(classes))}")
 
 
 def _default_out(request: Request) -> Path:

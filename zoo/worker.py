@@ -79,7 +79,7 @@ def run(job: Job, notify: Notify) -> None:
     write_json(folder.provenance, {"weights": network.weights, "images": seen})  # before the first best.keras
     stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
     history = trainer.train(
-        network, stages, recipe.augmenter, training, validation, len(job.classes), recipe.batch_size, recipe.seed,
+        network, stages, recipe.augmenter, training, validation, job.classes, recipe.batch_size, recipe.seed,
         folder.best, notify,
     )  # fmt: skip
     write_csv(folder.history, pd.DataFrame(history, columns=trainer.HISTORY))

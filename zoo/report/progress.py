@@ -86,7 +86,10 @@ class JobProgress:
             f"precision {machine['precision']} · weights {event['weights']}"
         )
         if event["warning"]:
-            self._say(f"  warning: {event['warning']}", style="yellow")
+            self._warning(job, {"text": event["warning"]})
+
+    def _warning(self, job: Any, event: dict[str, Any]) -> None:
+        self._say(f"  warning: {event['text']}", style="yellow")
 
     def _stage_started(self, job: Any, event: dict[str, Any]) -> None:
         self._stage, self._seconds = event, []

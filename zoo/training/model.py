@@ -200,6 +200,22 @@ def frozen_prefix(model: keras.Model, first_unfrozen: int) -> keras.KerasTensor 
     return cut
 
 
+def splits_block(network: Network, stage: Stage, first_unfrozen: int) -> str | None:
+    """A warning if a count of layers begins in the midst of a block, where data flows past the first layer too."""
+    if not isinstance(stage.unfreeze, int) or not stage.unfreeze or not first_unfrozen:
+        return None
+    operations = network.model.operations
+    layer = network.model.layers[first_unfrozen]
+    before = operations[operations.index(layer) - 1]
+    cut = frozen_prefix(network.model, first_unfrozen)
+    if isinstance(before, keras.layers.InputLayer) or cut is before.output:
+        return None
+    return (
+        f"stage {stage.name!r}: the last {stage.unfreeze} layers begin with {layer.name!r}, in the midst of a block; "
+        "unfreeze by a layer prefix to keep blocks whole"
+    )
+
+
 class StageModel(keras.Model):
     """The network as one stage trains it: a frozen prefix in inference mode, then the rest in training mode.
 

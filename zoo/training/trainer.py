@@ -15,9 +15,10 @@ import numpy as np
 from zoo.data.splits import Subset
 from zoo.errors import TrainingError
 from zoo.interfaces import Augmenter, Stage
-from zoo.training.batches import Batches, TrainingBatches
+from zoo.training.batches import Batches, TrainingBatches, check_augmenter
 from zoo.training.device import jit
-from zoo.training.model import Network, fit_batchnorm, stage_model
+from zoo.training.model import Network, fit_batchnorm, splits_block, stage_model, unfreeze
+from zoo.training.optimizer import optimizer
 
 # The columns of history.csv, one row an epoch.
 HISTORY = ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
@@ -33,7 +34,7 @@ def train(
     augmenter: Augmenter,
     training: Subset,
     validation: Subset,
-    classes: int,
+    classes: Sequence[str],
     batch_size: int,
     seed: int,
     best_file: Path,
@@ -47,16 +48,19 @@ def train(
     Raises TrainingError when a loss is no longer a number.
     """
     history: list[dict[str, Any]] = []
+    check_augmenter(augmenter, training)
     if network.weights == "random":
         fit_batchnorm(network.model, training, seed)
     best = _BestEpoch(network.model, best_file)
     for number, stage in enumerate(stages):
         model = stage_model(network, stage)
-        batches = TrainingBatches(training, classes, batch_size, augmenter, seed, number, epoch=0)
+        if warning := splits_block(network, stage, unfreeze(network, stage)):
+            notify({"event": "warning", "text": warning})
+        batches = TrainingBatches(training, classes, batch_size, augmenter, stage, (seed, number))
         model.compile(
-            optimizer=_optimizer(stage, steps_per_epoch=len(batches)),
-            loss="binary_crossentropy" if classes == 2 else "categorical_crossentropy",
-            metrics=["accuracy"],
+            optimizer=optimizer(stage, len(batches)),
+            loss="binary_crossentropy" if len(classes) == 2 else "categorical_crossentropy",
+            metrics=[accuracy],
             jit_compile=jit(),
         )
         notify({
@@ -70,7 +74,7 @@ def train(
         )
         model.fit(
             batches,
-            validation_data=Batches(validation, classes, PREDICTION_BATCH),
+            validation_data=Batches(validation, len(classes), PREDICTION_BATCH),
             epochs=stage.epochs,
             shuffle=False,  # the batches shuffle themselves, and reproducibly
             verbose=0,
@@ -85,17 +89,14 @@ def _count(weights: Sequence[Any]) -> int:
     return int(sum(math.prod(weight.shape) for weight in weights))
 
 
-def _optimizer(stage: Stage, steps_per_epoch: int) -> keras.Optimizer:
-    rate: Any = stage.learning_rate
-    if stage.decay:
-        rate = keras.optimizers.schedules.ExponentialDecay(
-            stage.learning_rate,
-            decay_steps=max(1, round(stage.decay.every_epochs * steps_per_epoch)),
-            decay_rate=stage.decay.rate,
-            staircase=stage.decay.staircase,
-        )
-    optimizer = keras.optimizers.get(stage.optimizer)
-    return type(optimizer)(learning_rate=rate)
+def accuracy(targets: Any, outputs: Any) -> Any:
+    """The share of images whose class is right, with label smoothing too: Keras' own asks for targets of 0 and 1."""
+    ops = keras.ops
+    if outputs.shape[-1] == 1:
+        right = ops.equal(targets > 0.5, outputs > 0.5)
+    else:
+        right = ops.equal(ops.argmax(targets, axis=-1), ops.argmax(outputs, axis=-1))
+    return ops.mean(ops.cast(right, outputs.dtype))
 
 
 class _BestEpoch:
