@@ -339,6 +339,20 @@ def test_data_demo_writes_a_dataset(zoo: Zoo, tmp_path: Path) -> None:
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
 
 
+CLASS_WEIGHTS = """
+[models.weighted]
+backbone = "tiny"
+schedule = { name = "three-stage", class_weights = { abnormall = 2.0 } }
+"""
+
+
+def test_class_weights_name_classes(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> None:
+    (tmp_path / "here/registry.toml").write_text(CLASS_WEIGHTS)
+    done = zoo("run", "weighted", *run_options(folds, tmp_path / "run"))
+    assert done.returncode == 2
+    assert "class_weights: unknown class 'abnormall'; did you mean 'abnormal'?" in done.stderr
+
+
 def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
     """EfficientNetB0 on the demo, small and short, where no weights can be had."""
     options = ["--image-size", 32, "--max-epochs", 1, "--out", tmp_path / "run"]

@@ -69,6 +69,17 @@ def test_the_best_epoch_is_kept_in_memory_and_in_the_file(tmp_path: Path) -> Non
     assert run.validation_loss(keras.saving.load_model(run.file, safe_mode=True)) == pytest.approx(lowest, rel=1e-4)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_every_image_counts_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int) -> None:
+    """Whatever is left over for the last batch: here two of twelve."""
+    monkeypatch.setattr(trainer, "PREDICTION_BATCH", 5)
+    run = Run(tmp_path, [stage(epochs=1, learning_rate=1e-3)], classes=classes)
+    outputs = trainer.predict(run.network.model, run.validation, classes)
+    score = metrics.score(run.validation.labels, metrics.per_class(outputs))
+    assert run.history["val_accuracy"][0] == pytest.approx(score["accuracy"], rel=1e-5)
+    assert run.history["val_loss"][0] == pytest.approx(score["loss"], rel=1e-4)
+
+
 def test_a_stage_starts_from_the_best_of_the_one_before(tmp_path: Path) -> None:
     """The second stage learns too little to see: its loss is the lowest of the first, not its last."""
     stages = [stage("all", epochs=6, patience=6, unfreeze="all"), stage("still", learning_rate=1e-12)]

@@ -99,6 +99,36 @@ def _status(planned: Plan, failed: list[Any]) -> int:
     return 2 if refused and len(failed) == len(planned.jobs) else 1
 
 
+@cli.command()
+@click.argument("model")
+@data_option
+@size_option
+@click.option("--summary", is_flag=True, help="Keras' own summary as well.")
+@click.option(
+    "--pictures", type=click.Path(path_type=Path), metavar="DIR", help="Draw augmented images and the learning rate."
+)
+def show(model: str, data: str | None, image_size: int | None, summary: bool, pictures: Path | None) -> None:
+    """What MODEL is made of and what each stage trains; --pictures takes the training images of fold 0."""
+    from zoo import plan
+    from zoo import registry as registries
+    from zoo.data.splits import subset
+    from zoo.report import recipe as shown
+
+    registry = _load_registry()
+    recipe = registry.recipe(model)
+    console = _console()
+    loaded = plan.load_data(registry.data, data, image_size, (0,)) if pictures or data else None
+    config = loaded.config if loaded else registry.data
+    network = shown.build(recipe, len(config.classes), image_size or config.image_size)
+    stages = registries.checked_stages(recipe.schedule)
+    console.print(shown.describe(recipe, network, stages))
+    if summary:
+        network.model.summary(print_fn=click.echo)
+    if pictures and loaded:
+        for path in shown.pictures(recipe, stages, subset(loaded.splits, 0, "train", loaded.store), pictures):
+            click.echo(path)
+
+
 @cli.command("list")
 @click.argument(
     "kind", type=click.Choice(["models", "backbones", "heads", "schedules", "augmenters"]), default="models"

@@ -105,6 +105,23 @@ def _confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
     axes.tick_params(length=0)
 
 
+def learning_rates(stages: Sequence[tuple[str, np.ndarray]], title: str, steps_per_epoch: int, path: Path) -> None:
+    """The learning rate over the epochs of each stage, one panel a stage; rates are per step."""
+    figure = Figure(figsize=(1.2 + 3.0 * len(stages), 2.9), layout="constrained")
+    panels: Any = figure.subplots(1, len(stages), squeeze=False)[0]
+    for number, (axes, (name, rates)) in enumerate(zip(panels, stages, strict=True), start=1):
+        axes.plot(np.arange(len(rates)) / steps_per_epoch, rates, color=BLUE)
+        axes.set_title(f"stage {number}: {name}", fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.set_ylim(0, 1.1 * rates.max())
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("learning rate")
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
 def image_grid(images: np.ndarray, captions: Sequence[str], title: str, path: Path, columns: int = 5) -> None:
     """uint8 RGB images (n, height, width, 3) in rows of `columns`, each with its caption."""
     rows = math.ceil(len(images) / columns)

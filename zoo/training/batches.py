@@ -60,6 +60,11 @@ def weights_of_classes(
     return np.array([table.get(name, 1.0) for name in classes], dtype=np.float32)
 
 
+def augmented(augmenter: Augmenter, image: np.ndarray, key: tuple[int, int, int, int]) -> np.ndarray:
+    """One image as its key says, (seed, number of the stage, epoch, position in the subset), and nothing else."""
+    return augmenter.augment(image[None], np.random.default_rng(key))[0]
+
+
 def check_augmenter(augmenter: Augmenter, subset: Subset) -> None:
     """Augment one image, so that an augmenter that cannot is found before anything is trained.
 
@@ -118,9 +123,5 @@ class TrainingBatches(Batches):
         images = super().images(positions)
         if not self.augmenter.changes_images:
             return images
-        return np.concatenate(
-            [
-                self.augmenter.augment(image[None], np.random.default_rng([*self.key, self.epoch, position]))
-                for image, position in zip(images, positions, strict=True)
-            ]
-        )
+        keys = [(*self.key, self.epoch, int(position)) for position in positions]
+        return np.stack([augmented(self.augmenter, image, key) for image, key in zip(images, keys, strict=True)])
