@@ -16,7 +16,7 @@ from zoo.data.splits import Subset
 from zoo.interfaces import PART_KINDS, Cosine, Decay, Recipe, Stage
 from zoo.report import plots
 from zoo.training.batches import augmented
-from zoo.training.model import Network, assemble, frozen_prefix, splits_block, unfreeze
+from zoo.training.model import Network, assemble, count, frozen_prefix, splits_block, unfreeze
 from zoo.training.optimizer import learning_rate
 
 
@@ -43,7 +43,7 @@ def describe(recipe: Recipe, network: Network, stages: Sequence[Stage]) -> Rende
     warnings = []
     for stage in stages:
         first = unfreeze(network, stage)
-        trained, frozen = (_count(weights) for weights in (model.trainable_weights, model.non_trainable_weights))
+        trained, frozen = (count(weights) for weights in (model.trainable_weights, model.non_trainable_weights))
         table.add_row(
             stage.name, str(stage.epochs), str(stage.patience), _optimizer(stage), _rate(stage), _loss(stage),
             _what_trains(network, stage, first), f"{trained:,}", f"{frozen:,}",
@@ -54,10 +54,6 @@ def describe(recipe: Recipe, network: Network, stages: Sequence[Stage]) -> Rende
 
 def _short(value: object) -> str:
     return "…" if isinstance(value, tuple) and value and isinstance(value[0], dict) else str(value)
-
-
-def _count(weights: Sequence[keras.Variable]) -> int:
-    return int(sum(math.prod(weight.shape) for weight in weights))
 
 
 def _optimizer(stage: Stage) -> str:

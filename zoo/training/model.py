@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,11 @@ def unfreeze(network: Network, stage: Stage) -> int:
             keeps = stage.batchnorm == "frozen" and isinstance(inner, keras.layers.BatchNormalization)
             inner.trainable = index >= first and (network.is_head(layer) or not keeps)
     return first
+
+
+def count(weights: Sequence[keras.Variable]) -> int:
+    """How many numbers the weights hold."""
+    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def flatten(layer: keras.Layer) -> Iterator[keras.Layer]:

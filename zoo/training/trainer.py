@@ -17,7 +17,7 @@ from zoo.errors import TrainingError
 from zoo.interfaces import Augmenter, Stage
 from zoo.training.batches import Batches, TrainingBatches, check_augmenter
 from zoo.training.device import jit
-from zoo.training.model import Network, fit_batchnorm, splits_block, stage_model, unfreeze
+from zoo.training.model import Network, count, fit_batchnorm, splits_block, stage_model, unfreeze
 from zoo.training.optimizer import optimizer
 
 # The columns of history.csv, one row an epoch.
@@ -65,8 +65,8 @@ def train(
         )
         notify({
             "event": "stage_started", "stage": stage.name, "number": number + 1, "stages": len(stages),
-            "epochs": stage.epochs, "steps": len(batches), "trainable": _count(model.trainable_weights),
-            "frozen": _count(model.non_trainable_weights),
+            "epochs": stage.epochs, "steps": len(batches), "trainable": count(model.trainable_weights),
+            "frozen": count(model.non_trainable_weights),
         })  # fmt: skip
         monitor = _Monitor(stage, len(batches), history, best, notify)
         stop = keras.callbacks.EarlyStopping(
@@ -83,10 +83,6 @@ def train(
         notify({"event": "stage_ended", "stage": stage.name, "epochs": monitor.epochs_run})
     best.restore()
     return history
-
-
-def _count(weights: Sequence[Any]) -> int:
-    return int(sum(math.prod(weight.shape) for weight in weights))
 
 
 def accuracy(targets: Any, outputs: Any) -> Any:
