@@ -163,13 +163,18 @@ def test_a_job_that_diverges_is_recorded(zoo: Zoo, tiny: None, folds: Path, tmp_
     assert len(pd.read_csv(tmp_path / "nan/results.csv")) == 0
 
 
+def hear_ctrl_c() -> None:
+    """In the new process: a suite that was started in the background ignores SIGINT, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def long_run(tiny: None, folds: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run that takes long, after its first epoch; it is ended whatever the test does."""
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.cli", "run", "tiny-long", *map(str, run_options(folds, tmp_path / "run"))],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONUNBUFFERED": "1"}, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
     assert process.stdout
     for line in process.stdout:
