@@ -21,6 +21,11 @@ def assemble(head: zoo.Head | None = None, classes: int = 2, **fields: Any) -> n
     return networks.assemble(Residual(**{"weights": "none"} | fields), head or Linear(), (32, 32, 3), classes)
 
 
+def stage_model(network: networks.Network, wanted: zoo.Stage) -> Any:
+    """As the trainer makes it."""
+    return networks.stage_model(network, networks.unfreeze(network, wanted))
+
+
 def test_the_network_is_flat_and_knows_its_head() -> None:
     network = assemble()
     assert named(network.model.layers)[-3:] == ["block2_relu", "pool", "output"]
@@ -124,7 +129,7 @@ def test_backbones_may_use_bare_operations(tmp_path: Path) -> None:
     first = networks.unfreeze(network, stage(unfreeze="block1"))
     assert networks.frozen_prefix(network.model, first) is network.model.get_layer("stem_conv").output
     images = subset(4).pixels
-    staged = networks.stage_model(network, stage(unfreeze="block2"))
+    staged = stage_model(network, stage(unfreeze="block2"))
     np.testing.assert_allclose(np.asarray(staged(images)), np.asarray(network.model(images)), rtol=1e-5)
     network.model.save(tmp_path / "a.keras")
     loaded = keras.saving.load_model(tmp_path / "a.keras", safe_mode=True)
@@ -155,16 +160,16 @@ def test_batchnorm_within_a_nested_model_is_frozen_too() -> None:
 def test_frozen_layers_run_in_inference_mode_and_the_rest_trains() -> None:
     network = assemble()
     images = subset(8).pixels
-    frozen = networks.stage_model(network, stage(unfreeze=0))
+    frozen = stage_model(network, stage(unfreeze=0))
     inference = np.asarray(network.model(images, training=False))
     np.testing.assert_allclose(np.asarray(frozen(images, training=True)), inference, rtol=1e-5)
-    thawed = networks.stage_model(network, stage(unfreeze="block1"))
+    thawed = stage_model(network, stage(unfreeze="block1"))
     assert np.abs(np.asarray(thawed(images, training=True)) - inference).max() > 1e-4  # dropout is on
 
 
 def test_a_stage_model_shares_its_weights_with_the_network() -> None:
     network = assemble()
-    staged = networks.stage_model(network, stage(unfreeze="block2"))
+    staged = stage_model(network, stage(unfreeze="block2"))
     network.model.get_layer("output").bias.assign([3.0])
     images = subset(4).pixels
     np.testing.assert_allclose(np.asarray(staged(images)), np.asarray(network.model(images)), rtol=1e-6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -23,8 +22,8 @@ def targets(labels: np.ndarray, classes: int) -> np.ndarray:
 class Batches(keras.utils.PyDataset):
     """The images of a subset in order: (uint8 images, targets) a batch."""
 
-    def __init__(self, subset: Subset, classes: int, batch_size: int, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, subset: Subset, classes: int, batch_size: int) -> None:
+        super().__init__()
         self.subset = subset
         self.targets = targets(subset.labels, classes)
         self.batch_size = batch_size

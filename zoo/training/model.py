@@ -238,10 +238,13 @@ class StageModel(keras.Model):
         return self.rest(self.prefix(images, training=False), training=training)
 
 
-def stage_model(network: Network, stage: Stage) -> keras.Model:
-    """The model to compile and fit for a stage. It shares all layers and weights with `network.model`."""
+def stage_model(network: Network, first_unfrozen: int) -> keras.Model:
+    """The model to compile and fit for a stage, once `unfreeze` has been called for it.
+
+    It shares all layers and weights with `network.model`.
+    """
     model = network.model
-    cut = frozen_prefix(model, unfreeze(network, stage))
+    cut = frozen_prefix(model, first_unfrozen)
     if cut is None:
         return keras.Model(model.inputs[0], model.outputs[0])
     staged = StageModel(keras.Model(model.inputs[0], cut), keras.Model(cut, model.outputs[0]))

@@ -53,9 +53,10 @@ def train(
         fit_batchnorm(network.model, training, seed)
     best = _BestEpoch(network.model, best_file)
     for number, stage in enumerate(stages):
-        model = stage_model(network, stage)
-        if warning := splits_block(network, stage, unfreeze(network, stage)):
+        first_unfrozen = unfreeze(network, stage)
+        if warning := splits_block(network, stage, first_unfrozen):
             notify({"event": "warning", "text": warning})
+        model = stage_model(network, first_unfrozen)
         batches = TrainingBatches(training, classes, batch_size, augmenter, stage, (seed, number))
         model.compile(
             optimizer=optimizer(stage, len(batches)),
