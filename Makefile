@@ -1,15 +1,19 @@
 # make run    set up .venv and train efficientnet-staged on the embedded demo
 # make test   set up .venv with the test tools and run the whole suite
+# make slow   the proofs that take too long for every change
 # make lint   ruff and mypy
 PYTHON ?= python3
 
-.PHONY: run test lint clean
+.PHONY: run test slow lint clean
 
 run: .venv/.installed
 	.venv/bin/zoo run efficientnet-staged
 
 test: .venv/.installed-dev
 	.venv/bin/python -m pytest
+
+slow: .venv/.installed-dev
+	.venv/bin/python -m pytest -m slow
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

@@ -379,12 +379,26 @@ def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "run/results.csv")["weights"].tolist() == ["random"]
 
 
-def test_the_main_job_under_jax_without_tensorflow(zoo: Zoo, tmp_path: Path) -> None:
+@pytest.fixture
+def without_tensorflow(tmp_path: Path) -> dict[str, str]:
+    """Environment of a process in which TensorFlow cannot be imported and JAX is the backend."""
     blocked = tmp_path / "site/tensorflow"
     blocked.mkdir(parents=True)
     (blocked / "__init__.py").write_text("raise ImportError('TensorFlow is blocked')")
-    options = ["--image-size", 32, "--max-epochs", 1, "--weights", "none", "--out", tmp_path / "run"]
-    done = zoo("run", "efficientnet-staged", *options, KERAS_BACKEND="jax")
+    return {"KERAS_BACKEND": "jax"}
+
+
+def test_the_same_code_under_jax(
+    zoo: Zoo, tiny: None, without_tensorflow: dict[str, str], folds: Path, tmp_path: Path
+) -> None:
+    done = zoo("run", "tiny", *run_options(folds, tmp_path / "run"), **without_tensorflow)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "backend jax" in done.stdout
     assert json.loads((tmp_path / "run/run.json").read_text())["machine"]["backend"] == "jax"
+
+
+@pytest.mark.slow
+def test_the_main_job_under_jax(zoo: Zoo, without_tensorflow: dict[str, str], tmp_path: Path) -> None:
+    options = ["--image-size", 32, "--max-epochs", 1, "--weights", "none", "--out", tmp_path / "run"]
+    done = zoo("run", "efficientnet-staged", *options, **without_tensorflow)
+    assert done.returncode == 0, done.stdout + done.stderr
