@@ -18,6 +18,7 @@ keras = pytest.importorskip("keras")
 from zoo.evaluation import metrics  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo.training import trainer  # noqa: E402
+from zoo.training.checkpoint import Checkpoint  # noqa: E402
 
 
 class Run:
@@ -32,12 +33,20 @@ class Run:
             self.validation = dataclasses.replace(self.validation, labels=1 - self.validation.labels)
         self.file = folder / "best.keras"
         self.events: list[dict[str, Any]] = []
+        self.die_at: tuple[str, str, int] | None = options.pop("die_at", None)
         self.classes = classes
+        checkpoint = Checkpoint(folder / "checkpoint", {})
         history = trainer.train(
             self.network, stages, options["augmenter"], self.training, self.validation, [*"abcde"[:classes]],
-            options["batch_size"], options["seed"], self.file, self.events.append,
+            options["batch_size"], options["seed"], self.file, checkpoint, self.listen,
         )  # fmt: skip
         self.history = pd.DataFrame(history)
+        checkpoint.remove()
+
+    def listen(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        if (event["event"], event.get("stage"), event.get("epoch")) == self.die_at:
+            raise KeyboardInterrupt
 
     def validation_loss(self, model: Any) -> float:
         outputs = trainer.predict(model, self.validation, self.classes)
@@ -170,6 +179,52 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
     for ours, theirs in zip(first.network.model.get_weights(), second.network.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert (other.history["loss"] != first.history["loss"]).all()
+
+
+THREE = [
+    stage(epochs=6, patience=1, learning_rate=0.3, optimizer={"name": "rmsprop", "momentum": 0.9}),
+    stage("top", unfreeze="block1", decay=zoo.Decay(0.5)),
+    stage("all", unfreeze="all", batchnorm="train", optimizer="adamw", decay=zoo.Cosine(warmup_epochs=1)),
+]
+
+
+def test_killed_after_every_epoch_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Dropout, augmentation, momentum, learning rates, early stopping and the best weights, all to the last bit."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole = Run(tmp_path / "whole", THREE, augmenter=Brighten(), mislabelled=True)
+    epochs = list(whole.history[["stage", "epoch"]].itertuples(index=False, name=None))
+    assert 7 < len(epochs) < 12  # the first stage was stopped early
+    for number, (stage_name, epoch) in enumerate(epochs):
+        event = "step_ended" if number % 3 == 2 else "epoch_ended"
+        with pytest.raises(KeyboardInterrupt):
+            Run(tmp_path / "killed", THREE, augmenter=Brighten(), mislabelled=True, die_at=(event, stage_name, epoch))
+    resumed = Run(tmp_path / "killed", THREE, augmenter=Brighten(), mislabelled=True)
+    assert [event["event"] for event in resumed.events].count("epoch_ended") <= 1
+    columns = [name for name in trainer.HISTORY if name != "seconds"]
+    pd.testing.assert_frame_equal(resumed.history[columns], whole.history[columns], check_exact=True)
+    for run in (resumed.network.model, keras.saving.load_model(resumed.file)):
+        for ours, theirs in zip(run.get_weights(), whole.network.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_checkpoint_of_another_origin_is_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path, [stage()], die_at=("epoch_ended", "head", 2))
+    assert Checkpoint(tmp_path / "checkpoint", {}).usable()
+    other = Checkpoint(tmp_path / "checkpoint", {"backend": "another"})
+    assert other.found()
+    assert not other.usable()
+    assert other.load() is None
+
+
+def test_a_checkpoint_holds_only_what_a_stage_changes(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path, [stage(optimizer="sgd")], die_at=("epoch_ended", "head", 1))
+    sizes = {file.name: file.stat().st_size for file in (tmp_path / "checkpoint").iterdir()}
+    with np.load(tmp_path / "checkpoint/epoch.npz") as file:
+        weights = [name for name in file.files if name.startswith("weights")]
+    assert len(weights) == 2, sizes  # the kernel and the bias of the head
 
 
 def test_capped_epochs() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +12,16 @@ from typing import Any
 import pandas as pd
 
 from zoo.errors import ConfigError
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside the file, flush to the disk, and rename: a reader sees the old text or the new, never half."""
-    draft = path.with_name(f".draft-{path.name}")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+from zoo.files import write_text
 
 
 def write_json(path: Path, value: Any) -> None:
-    """As write_text; NaN becomes null, since JSON has none."""
+    """Replace the file's content as a whole; NaN becomes null, since JSON has none."""
     write_text(path, json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """As write_text, without the table's index."""
+    """Replace the file's content as a whole; the table's index is left out."""
     write_text(path, table.to_csv(index=False))
 
 
@@ -78,6 +68,11 @@ class JobFolder:
     @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the state of an unfinished job."""
+        return self.path / "checkpoint"
 
     @property
     def log(self) -> Path:

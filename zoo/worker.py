@@ -6,11 +6,12 @@ standard output; whatever else is printed goes to standard error, which the pare
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from zoo.data.splits import Subset
+    from zoo.interfaces import Recipe
     from zoo.store import JobFolder
+    from zoo.training.checkpoint import Checkpoint
+    from zoo.training.model import Network
     from zoo.training.trainer import Notify
 
 
@@ -41,7 +45,7 @@ class Job:
     run: str
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
@@ -59,7 +63,8 @@ def run(job: Job, notify: Notify) -> None:
     from zoo import plugins, registry
     from zoo.data import images, splits
     from zoo.store import RunFolder, write_csv, write_json
-    from zoo.training import device, model, trainer
+    from zoo.training import device, trainer
+    from zoo.training.checkpoint import Checkpoint
 
     run_folder = RunFolder(Path(job.run))
     folder = run_folder.job(job.model, job.fold)
@@ -68,19 +73,20 @@ def run(job: Job, notify: Notify) -> None:
     table = splits.read(run_folder.splits)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
 
+    machine = device.describe()
+    checkpoint = Checkpoint(folder.checkpoint, origin=machine)
     keras.utils.set_random_seed(recipe.seed)
-    network = model.assemble(
-        recipe.backbone, recipe.head, (job.image_size, job.image_size, 3), classes=len(job.classes)
-    )
-    used = {"weights": network.weights, "warning": network.warning, "machine": device.describe()}
+    network = assemble(recipe, job, folder, checkpoint, notify)
+    used = {"weights": network.weights, "warning": network.warning, "machine": machine}
     notify({"event": "job_started", **used})
 
     seen = sorted({*training.hashes, *validation.hashes})
-    write_json(folder.provenance, {"weights": network.weights, "images": seen})  # before the first best.keras
+    # Before the first best.keras.
+    write_json(folder.provenance, {"weights": network.weights, "warning": network.warning, "images": seen})
     stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
     history = trainer.train(
         network, stages, recipe.augmenter, training, validation, job.classes, recipe.batch_size, recipe.seed,
-        folder.best, notify,
+        folder.best, checkpoint, notify,
     )  # fmt: skip
     write_csv(folder.history, pd.DataFrame(history, columns=trainer.HISTORY))
 
@@ -90,7 +96,25 @@ def run(job: Job, notify: Notify) -> None:
     refuse_leak(seen, test)
     scores = score(job, network.model, {"validation": validation, "test": test}, folder)
     folder.set_status("done", **used)
+    checkpoint.remove()
     notify({"event": "job_ended", "metrics": scores})
+
+
+def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint, notify: Notify) -> Network:
+    """The network to train. A job that goes on takes all weights from its checkpoint, and needs no others."""
+    from zoo.store import read_json
+    from zoo.training import model
+
+    shape = (job.image_size, job.image_size, 3)
+    if checkpoint.usable():
+        backbone = dataclasses.replace(recipe.backbone, weights="none")
+        start = read_json(folder.provenance)
+        network = model.assemble(backbone, recipe.head, shape, len(job.classes))
+        return dataclasses.replace(network, weights=start["weights"], warning=start["warning"])
+    if checkpoint.found():
+        notify({"event": "warning", "text": "begun on another device or version of Keras: starting over"})
+        checkpoint.remove()
+    return model.assemble(recipe.backbone, recipe.head, shape, len(job.classes))
 
 
 def score(job: Job, model: keras.Model, subsets: dict[str, Subset], folder: JobFolder) -> dict[str, Any]:

@@ -88,6 +88,9 @@ class JobProgress:
         if event["warning"]:
             self._warning(job, {"text": event["warning"]})
 
+    def _resumed(self, job: Any, event: dict[str, Any]) -> None:
+        self._say(f"  going on after {event['epochs']} epochs")
+
     def _warning(self, job: Any, event: dict[str, Any]) -> None:
         self._say(f"  warning: {event['text']}", style="yellow")
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from zoo.data.splits import Subset
 from zoo.errors import TrainingError
+from zoo.files import replacing
 from zoo.interfaces import Augmenter, Stage
 from zoo.training.batches import Batches, TrainingBatches, check_augmenter
+from zoo.training.checkpoint import Checkpoint, State, assign, others, values
 from zoo.training.device import jit
 from zoo.training.model import Network, count, fit_batchnorm, splits_block, stage_model, unfreeze
 from zoo.training.optimizer import optimizer
@@ -38,52 +40,91 @@ def train(
     batch_size: int,
     seed: int,
     best_file: Path,
+    checkpoint: Checkpoint,
     notify: Notify,
 ) -> list[dict[str, Any]]:
     """Train all stages, each from the best epoch of the one before; the rows of history.csv.
 
     `best_file` (.keras) always holds the best epoch by validation loss of all stages so far, and
-    `network.model` ends with its weights.
+    `network.model` ends with its weights. After every epoch the state is saved to `checkpoint`; where it already
+    holds one, training goes on from there, and ends as if it had never been interrupted.
 
     Raises TrainingError when a loss is no longer a number.
     """
-    history: list[dict[str, Any]] = []
     check_augmenter(augmenter, training)
-    if network.weights == "random":
-        fit_batchnorm(network.model, training, seed)
-    best = _BestEpoch(network.model, best_file)
-    for number, stage in enumerate(stages):
-        first_unfrozen = unfreeze(network, stage)
-        if warning := splits_block(network, stage, first_unfrozen):
-            notify({"event": "warning", "text": warning})
-        model = stage_model(network, first_unfrozen)
-        batches = TrainingBatches(training, classes, batch_size, augmenter, stage, (seed, number))
-        model.compile(
-            optimizer=optimizer(stage, len(batches)),
-            loss="binary_crossentropy" if len(classes) == 2 else "categorical_crossentropy",
-            metrics=[accuracy],
-            jit_compile=jit(),
-        )
+    state = _begin(network, training, seed, best_file, checkpoint, notify)
+    while True:
+        stage = stages[state.stage]
+        batches = TrainingBatches(training, classes, batch_size, augmenter, stage, (seed, state.stage), state.epoch)
+        staged = _compile(network, stage, batches, len(classes), notify)
         notify({
-            "event": "stage_started", "stage": stage.name, "number": number + 1, "stages": len(stages),
-            "epochs": stage.epochs, "steps": len(batches), "trainable": count(model.trainable_weights),
-            "frozen": count(model.non_trainable_weights),
+            "event": "stage_started", "stage": stage.name, "number": state.stage + 1, "stages": len(stages),
+            "epochs": stage.epochs, "steps": len(batches), "trainable": count(staged.trainable_weights),
+            "frozen": count(staged.non_trainable_weights),
         })  # fmt: skip
-        monitor = _Monitor(stage, len(batches), history, best, notify)
-        stop = keras.callbacks.EarlyStopping(
-            monitor="val_loss", mode="min", patience=stage.patience, restore_best_weights=True
-        )
-        model.fit(
+        staged.fit(
             batches,
             validation_data=Batches(validation, len(classes), PREDICTION_BATCH),
+            initial_epoch=stage.epochs if state.ended else state.epoch,
             epochs=stage.epochs,
             shuffle=False,  # the batches shuffle themselves, and reproducibly
             verbose=0,
-            callbacks=[monitor, stop],
+            callbacks=[
+                _EarlyStopping(state.rows, stage.patience),
+                _Monitor(network.model, stage, batches, state, best_file, checkpoint, notify),
+            ],
         )
-        notify({"event": "stage_ended", "stage": stage.name, "epochs": monitor.epochs_run})
-    best.restore()
-    return history
+        notify({"event": "stage_ended", "stage": stage.name, "epochs": state.epoch})
+        if state.stage + 1 == len(stages):
+            network.model.set_weights(state.best)
+            return state.history
+        network.model.set_weights(state.stage_best)
+        state = dataclasses.replace(
+            state, stage=state.stage + 1, epoch=0, ended=False, weights=state.stage_best,
+            others=values(others(network.model)), optimizer=[],
+        )  # fmt: skip
+        checkpoint.begin_stage(state)
+
+
+def _begin(
+    network: Network, training: Subset, seed: int, best_file: Path, checkpoint: Checkpoint, notify: Notify
+) -> State:
+    """The state to go on from, which the network's weights then have: the checkpoint's, or that of an untrained one."""
+    model = network.model
+    state = checkpoint.load()
+    if state is None:
+        if network.weights == "random":
+            fit_batchnorm(model, training, seed)
+        weights = values(model.weights)
+        state = State(stage=0, epoch=0, weights=weights, others=values(others(model)), stage_best=weights, best=weights)
+        checkpoint.begin_stage(state)
+        return state
+    notify({"event": "resumed", "epochs": len(state.history)})
+    if state.history:
+        model.set_weights(state.best)
+        _save(model, best_file)  # the file may hold an epoch that the state doesn't know of
+    model.set_weights(state.weights)
+    return state
+
+
+def _compile(network: Network, stage: Stage, batches: Batches, classes: int, notify: Notify) -> keras.Model:
+    """The model to fit in a stage."""
+    first_unfrozen = unfreeze(network, stage)
+    if warning := splits_block(network, stage, first_unfrozen):
+        notify({"event": "warning", "text": warning})
+    model = stage_model(network, first_unfrozen)
+    model.compile(
+        optimizer=optimizer(stage, len(batches)),
+        loss="binary_crossentropy" if classes == 2 else "categorical_crossentropy",
+        metrics=[accuracy],
+        jit_compile=jit(),
+    )
+    return model
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    with replacing(path) as draft:
+        model.save(draft)
 
 
 def accuracy(targets: Any, outputs: Any) -> Any:
@@ -96,48 +137,50 @@ def accuracy(targets: Any, outputs: Any) -> Any:
     return ops.cast(right, outputs.dtype)
 
 
-class _BestEpoch:
-    """The weights with the lowest validation loss so far, in memory and in a file."""
+class _EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras' own, after the epochs that were run before: `rows` of history.csv."""
 
-    def __init__(self, model: keras.Model, file: Path) -> None:
-        self.model = model
-        self.file = file
-        self.loss = math.inf
-        self.weights: list[Any] = []
+    def __init__(self, rows: Sequence[dict[str, Any]], patience: int) -> None:
+        super().__init__(monitor="val_loss", mode="min", patience=patience)
+        self._rows = rows
 
-    def offer(self, loss: float) -> bool:
-        """Keep the model's present weights if they are better; whether they were."""
-        if loss >= self.loss:
-            return False
-        self.loss = loss
-        self.weights = self.model.get_weights()
-        draft = self.file.with_name(f".draft-{self.file.name}")
-        self.model.save(draft)
-        draft.replace(self.file)
-        return True
-
-    def restore(self) -> None:
-        """Put the best weights back into the model."""
-        self.model.set_weights(self.weights)
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin(logs)
+        for row in self._rows:
+            self.on_epoch_end(row["epoch"] - 1, row)
 
 
 class _Monitor(keras.callbacks.Callback):
-    """Tells the world how an epoch goes, and stops when a loss is no longer a number."""
+    """Ends an epoch: writes it into the state, keeps the best, saves the state, and tells the world.
+
+    Stops the training when a loss is no longer a number. Must come after early stopping.
+    """
 
     def __init__(
-        self, stage: Stage, steps: int, history: list[dict[str, Any]], best: _BestEpoch, notify: Notify
-    ) -> None:
+        self, network: keras.Model, stage: Stage, batches: TrainingBatches, state: State, best_file: Path,
+        checkpoint: Checkpoint, notify: Notify,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.network = network
         self.stage = stage
-        self.steps = steps
-        self.history = history
-        self.best = best
+        self.batches = batches
+        self.state = state
+        self.best_file = best_file
+        self.checkpoint = checkpoint
         self.notify = notify
-        self.epochs_run = 0
         self._epoch = 0
         self._started = self._told = 0.0
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        # Only now: Keras may already have traced the model, and drawn random numbers for it.
+        assign(others(self.network), self.state.others)
+        if self.state.optimizer:
+            self.model.optimizer.build(self.model.trainable_variables)
+            assign(self.model.optimizer.variables, self.state.optimizer)
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        # For what draws from the global generators, such as Keras' dropout under torch: they are no variables.
+        keras.utils.set_random_seed(int(np.random.SeedSequence([*self.batches.key, epoch]).generate_state(1)[0]))
         self._epoch = epoch + 1
         self._started = time.perf_counter()
 
@@ -145,7 +188,7 @@ class _Monitor(keras.callbacks.Callback):
         loss = float((logs or {})["loss"])
         self._check(loss, f"step {batch + 1} of epoch {self._epoch}")
         now = time.perf_counter()
-        if now - self._told > 0.25 or batch + 1 == self.steps:
+        if now - self._told > 0.25 or batch + 1 == len(self.batches):
             self._told = now
             self.notify({
                 "event": "step_ended", "stage": self.stage.name, "epoch": self._epoch, "step": batch + 1,
@@ -162,10 +205,21 @@ class _Monitor(keras.callbacks.Callback):
             **{key: numbers[key] for key in ("loss", "accuracy", "val_loss", "val_accuracy")},
             "seconds": round(time.perf_counter() - self._started, 3),
         }
-        self.history.append(row)
-        self.epochs_run += 1
-        improved = self.best.offer(row["val_loss"])
-        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "best": improved})
+        state = self.state
+        state.weights = values(self.network.weights)
+        state.others = values(others(self.network))
+        state.optimizer = values(self.model.optimizer.variables)
+        state.ended = self.model.stop_training
+        best = _is_lowest(row, state.history)
+        if _is_lowest(row, state.rows):
+            state.stage_best = state.weights
+        state.epoch += 1
+        state.history.append(row)
+        if best:
+            state.best = state.weights
+            _save(self.network, self.best_file)
+        self.checkpoint.save(state)
+        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "best": best})
 
     def _check(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
@@ -173,6 +227,11 @@ class _Monitor(keras.callbacks.Callback):
                 f"stage {self.stage.name!r}: the loss is {loss} at {where}; "
                 f"try a learning rate below {self.stage.learning_rate:g}, or look at the images and labels"
             )
+
+
+def _is_lowest(row: dict[str, Any], before: Sequence[dict[str, Any]]) -> bool:
+    """Whether an epoch's validation loss is below that of all epochs before it."""
+    return all(row["val_loss"] < other["val_loss"] for other in before)
 
 
 def predict(model: keras.Model, subset: Subset, classes: int) -> np.ndarray:

@@ -1,0 +1,42 @@
+"""Files that nobody ever reads half of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a draft beside `path` to write to, which takes its place when the block ends well.
+
+    The draft is flushed to the disk before it is renamed, and the folder after: a reader, or a resume after a
+    power cut, sees the old file or the new one.
+    """
+    draft = path.with_name(f".draft-{path.name}")
+    try:
+        yield draft
+        _flush(draft)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    draft.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt":  # Windows flushes neither folders nor files that are open for reading
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file's content by `text`, UTF-8."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")

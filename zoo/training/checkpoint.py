@@ -1,0 +1,156 @@
+"""Where training stands after every epoch, on the disk, so that a killed job goes on as if nothing had happened.
+
+Two files hold it: stage-<n>.npz, the weights that stage n started from, written once; and epoch.npz, which is
+replaced after every epoch and holds whatever differs from them. What a stage leaves frozen is thus written once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.files import replacing
+
+Arrays = list[np.ndarray]
+
+
+@dataclass
+class State:
+    """All that decides how training goes on, after `epoch` epochs of stage number `stage`.
+
+    `weights` are the network's, `others` its variables that are no weights (the states of its random
+    generators), `optimizer` the optimiser's variables, empty before its first epoch. `best` and `stage_best` are
+    the weights of the best epoch of all and of the stage. `ended`: early stopping has ended the stage.
+    """
+
+    stage: int
+    epoch: int
+    weights: Arrays
+    others: Arrays
+    stage_best: Arrays
+    best: Arrays
+    optimizer: Arrays = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The history of the stage at hand."""
+        return self.history[len(self.history) - self.epoch :]
+
+
+def others(model: keras.Model) -> list[keras.Variable]:
+    """The variables of a model that are no weights."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def values(variables: Sequence[keras.Variable]) -> Arrays:
+    """Copies of the variables' values; what get_weights gives may share memory with them under torch."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def assign(variables: Sequence[keras.Variable], arrays: Arrays) -> None:
+    """Put values back into the variables that they came from."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+class Checkpoint:
+    """The state of a job in a folder of its own.
+
+    `origin` is plain data about what made the state, such as the backend and its version: `load` gives back
+    only a state of the same origin, since another would not go on in the same way.
+    """
+
+    # Fields of a state that are the weights of some epoch, of which only those that the stage changed are written.
+    WEIGHTS = ("weights", "stage_best", "best")
+    WHOLE = ("others", "optimizer")
+
+    def __init__(self, folder: Path, origin: dict[str, Any]) -> None:
+        self.folder = folder
+        self.origin = origin
+        self._base: Arrays = []
+
+    def begin_stage(self, state: State) -> None:
+        """Save the state before the first epoch of a stage."""
+        self.folder.mkdir(exist_ok=True)
+        self._base = state.weights
+        with replacing(self._stage_file(state.stage)) as draft, draft.open("wb") as file:
+            np.savez(file, **_numbered("base", state.weights))  # type: ignore[arg-type]  # names are no arguments of savez
+        self.save(state)
+        for old in self.folder.glob("stage-*.npz"):
+            if old != self._stage_file(state.stage):
+                old.unlink()
+
+    def save(self, state: State) -> None:
+        """Save the state after an epoch of the stage begun last."""
+        arrays: dict[str, np.ndarray] = {}
+        for name in self.WHOLE:
+            arrays |= _numbered(name, getattr(state, name))
+        for name in self.WEIGHTS:
+            arrays |= {
+                f"{name}-{number}": array
+                for number, (array, base) in enumerate(zip(getattr(state, name), self._base, strict=True))
+                if not np.array_equal(array, base)
+            }
+        about = {
+            "origin": self.origin, "stage": state.stage, "epoch": state.epoch, "ended": state.ended,
+            "history": state.history, "counts": {name: len(getattr(state, name)) for name in self.WHOLE},
+        }  # fmt: skip
+        with replacing(self._epoch_file) as draft, draft.open("wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+
+    def found(self) -> bool:
+        """Whether a state is there, of whatever origin."""
+        return self._epoch_file.exists()
+
+    def usable(self) -> bool:
+        """Whether a state is there that `load` gives back."""
+        return self._about() is not None
+
+    def load(self) -> State | None:
+        """The state saved last; None if there is none, or one of another origin."""
+        about = self._about()
+        if about is None:
+            return None
+        with np.load(self._epoch_file) as file:
+            arrays = dict(file)
+        with np.load(self._stage_file(about["stage"])) as file:
+            self._base = [file[f"base-{number}"] for number in range(len(file.files))]
+        counts = about.pop("counts")
+        parts: dict[str, Any] = {
+            name: [arrays[f"{name}-{number}"] for number in range(counts[name])] for name in self.WHOLE
+        }
+        for name in self.WEIGHTS:
+            parts[name] = [arrays.get(f"{name}-{number}", base) for number, base in enumerate(self._base)]
+        return State(**about, **parts)
+
+    def _about(self) -> dict[str, Any] | None:
+        if not self._epoch_file.exists():
+            return None
+        with np.load(self._epoch_file) as file:
+            about: dict[str, Any] = json.loads(str(file["about"]))
+        return about if about.pop("origin") == self.origin else None
+
+    def remove(self) -> None:
+        """Delete the state."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _epoch_file(self) -> Path:
+        return self.folder / "epoch.npz"
+
+    def _stage_file(self, number: int) -> Path:
+        return self.folder / f"stage-{number}.npz"
+
+
+def _numbered(name: str, arrays: Arrays) -> dict[str, np.ndarray]:
+    return {f"{name}-{number}": array for number, array in enumerate(arrays)}
