@@ -35,3 +35,11 @@ def test_a_worker_that_dies_without_a_word(
     assert says in heard[1]["error"]
     assert planned.run.job("tiny", 0).status()["state"] == "failed"
     assert planned.run.results.read_text().startswith("model,fold,weights,loss_validation")
+
+
+def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3, 6}, raising=False)
+    assert jobs.share_cores(1) == [()]
+    assert jobs.share_cores(2) == [(0, 1), (2, 3, 6)]
+    assert jobs.share_cores(5) == [(0,), (1,), (2,), (3,), (6,)]
+    assert jobs.share_cores(7) == [(0,), (1,), (2,), (3,), (6,), (0,), (1,)]

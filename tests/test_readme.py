@@ -33,7 +33,7 @@ def test_every_zoo_command_runs_in_order(zoo: Zoo) -> None:
     """In one folder, as a reader would type them; training with fewer epochs of smaller images."""
     assert len(ZOO_COMMANDS) >= 5
     for command in ZOO_COMMANDS[1:]:  # the first is the main job, which tests/test_cli.py runs
-        short = ["--max-epochs", "1", "--image-size", "32", "--weights", "none"] if command[0] == "run" else []
+        short = ["--max-epochs", "1", "--image-size", "32", "--weights", "none"] if command[0] in ("run", "compare") else []
         done = zoo(*command, *short)
         assert done.returncode == 0, f"{command}: {done.stderr}"
     assert ZOO_COMMANDS[0] == ["run", "efficientnet-staged"]
@@ -62,7 +62,7 @@ def test_the_example_plugin_joins_the_list(zoo: Zoo, install: Install) -> None:
 
 
 def test_the_options_in_the_table_exist(zoo: Zoo) -> None:
-    help_text = zoo("run", "--help").stdout
+    help_text = zoo("run", "--help").stdout + zoo("compare", "--help").stdout
     table = re.findall(r"^\| `(--.*?)` \|", TEXT, re.MULTILINE)
     options = {option for row in table for option in re.findall(r"--[a-z-]+", row)}
     assert {"--data", "--folds", "--out", "--weights"} <= options

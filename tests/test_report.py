@@ -84,7 +84,7 @@ def test_plain_lines_with_an_honest_eta() -> None:
     """The first epoch compiles and is no measure; what is left of the stage comes from the others."""
     console = Console(file=io.StringIO(), width=200)
     with JobProgress(console, ["normal", "abnormal"], ROLES, several=False) as progress:
-        job = SimpleNamespace(model="m", fold=3)
+        job = SimpleNamespace(model="m", title="m, fold 3")
         stage = {"event": "stage_started", "stage": "head", "number": 1, "stages": 3, "epochs": 10, "steps": 4}
         progress.on_event(job, {"event": "job_launched"})
         progress.on_event(job, stage | {"trainable": 1234, "frozen": 5})

@@ -14,14 +14,16 @@ from zoo.worker import Job, predictions_table, refuse_leak
 
 def job(**changes: Any) -> Job:
     fields: dict[str, Any] = {
-        "model": "tiny", "fold": 0, "recipe": {"seed": 0}, "source": "registry.toml", "classes": ["a", "b"],
+        "model": "tiny", "fold": 0, "repeat": 0, "recipe": {"seed": 0},
+        "source": "registry.toml", "classes": ["a", "b"],
         "image_size": 32, "max_epochs": None, "images": "images", "run": "run",
     }  # fmt: skip
     return Job(**fields | changes)
 
 
 def test_a_job_survives_the_way_to_its_process() -> None:
-    assert Job.from_json(job(max_epochs=3).to_json()) == job(max_epochs=3)
+    sent = job(max_epochs=3, cores=(0, 1))
+    assert Job.from_json(sent.to_json()) == sent
 
 
 def test_scoring_an_image_that_was_trained_on_is_refused() -> None:
@@ -40,11 +42,25 @@ def test_probabilities_are_those_of_the_positive_class() -> None:
 
 def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any) -> None:
     """The job fails at once, since its run folder is empty; what it says of that is one event."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "zoo.worker"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as worker:  # fmt: skip
+        assert worker.stdin and worker.stdout and worker.stderr
+        worker.stdin.write(job(run=str(tmp_path)).to_json() + "\n")
+        worker.stdin.flush()
+        said, log = worker.stdout.read(), worker.stderr.read()
+    assert worker.returncode == 1
+    assert said.count("\n") == 1
+    assert '"event": "job_failed"' in said
+    assert "Traceback" in log
+
+
+def test_it_ends_at_once_when_its_parent_is_gone(tmp_path: Any) -> None:
+    """Standard input ends with the parent: here right after the job."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "zoo.worker"],
-        input=job(run=str(tmp_path)).to_json(), capture_output=True, text=True,
+        input=job(run=str(tmp_path)).to_json() + "\n", capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stdout.count("\n") == 1
-    assert '"event": "job_failed"' in done.stdout
-    assert "Traceback" in done.stderr
+    assert done.stdout == ""

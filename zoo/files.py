@@ -23,6 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
         raise
     draft.replace(path)
+    draft.unlink(missing_ok=True)  # renaming a file onto another link to itself does nothing
     _flush(path.parent)
 
 

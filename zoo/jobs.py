@@ -3,101 +3,156 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from itertools import pairwise
+from queue import Empty, SimpleQueue
 from typing import Any
 
-import pandas as pd
-
-from zoo.evaluation.metrics import METRICS
+from zoo import comparison
 from zoo.plan import Plan
-from zoo.store import JobFolder, read_json, write_csv, write_json
+from zoo.store import read_json
 from zoo.worker import Job
 
-# Receives the events of a job as the worker sends them.
+# Receives the events of a job as the worker sends them, always in the thread that called `execute`.
 Listen = Callable[[Job, dict[str, Any]], None]
+# Libraries that reserve a whole GPU at once would leave nothing to the job beside.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"
+}  # fmt: skip
 
 
-def execute(plan: Plan, listen: Listen) -> list[Job]:
-    """Run every job that isn't done yet, each in a process of its own; the jobs that failed.
+def execute(plan: Plan, listen: Listen, workers: int = 1) -> list[Job]:
+    """Run every job that isn't done yet, `workers` at a time with the CPU cores divided among them; those that failed.
 
-    results.csv and run.json are brought up to date after each job. On KeyboardInterrupt the running job is
+    results.csv and run.json are brought up to date after each job. On KeyboardInterrupt the running jobs are
     ended and marked as failed before the exception goes on.
     """
-    failed = []
+    waiting: SimpleQueue[Job] = SimpleQueue()
+    left = 0
     for job in plan.jobs:
-        folder = plan.run.job(job.model, job.fold)
-        if folder.done:
-            listen(job, {"event": "job_skipped", "metrics": read_json(folder.metrics)})
+        if job.folder.done:
+            listen(job, {"event": "job_skipped", "metrics": read_json(job.folder.metrics)})
         else:
-            listen(job, {"event": "job_launched"})
-            if not _run_process(job, folder, listen):
-                failed.append(job)
-        _record(plan)
+            waiting.put(job)
+            left += 1
+    comparison.write_results(plan.run)
+    crew = _Crew(waiting)
+    crew.start(share_cores(min(workers, left)))
+    failed = []
+    try:
+        while left:
+            job, event = crew.events.get()
+            if event["event"] == "process_ended":
+                left -= 1
+                if event["failed"]:
+                    failed.append(job)
+                comparison.write_results(plan.run)
+            else:
+                listen(job, event)
+    finally:
+        crew.stop()
     return failed
 
 
-def _run_process(job: Job, folder: JobFolder, listen: Listen) -> bool:
-    """Run one job in a fresh interpreter and pass its events on; whether it is done."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
-    told = False
-    with (
-        folder.log.open("ab") as log,
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", "zoo.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the worker in order
-        ) as process,
-    ):  # fmt: skip
-        assert process.stdin and process.stdout
-        try:
+def share_cores(workers: int) -> list[tuple[int, ...]]:
+    """The CPU cores of each worker: even shares, overlapping where there are too few; empty for all cores."""
+    if workers < 2 or not hasattr(os, "sched_getaffinity"):
+        return [()] * workers
+    cores = sorted(os.sched_getaffinity(0))
+    if workers > len(cores):
+        return [(cores[number % len(cores)],) for number in range(workers)]
+    edges = [round(number * len(cores) / workers) for number in range(workers + 1)]
+    return [tuple(cores[start:end]) for start, end in pairwise(edges)]
+
+
+class _Crew:
+    """Threads that each take a job after the other and attend to its process."""
+
+    def __init__(self, waiting: SimpleQueue[Job]) -> None:
+        self.waiting = waiting
+        self.events: SimpleQueue[tuple[Job, dict[str, Any]]] = SimpleQueue()
+        self._processes: set[subprocess.Popen[str]] = set()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    def start(self, shares: list[tuple[int, ...]]) -> None:
+        """Begin, one thread a share of the cores."""
+        self._threads = [threading.Thread(target=self._attend, args=(cores,), daemon=True) for cores in shares]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the processes that still run, and wait until their jobs are marked as failed."""
+        with self._lock:
+            self._stopping = True
+            for process in self._processes:
+                process.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _attend(self, cores: tuple[int, ...]) -> None:
+        while not self._stopping:
+            try:
+                job = dataclasses.replace(self.waiting.get_nowait(), cores=cores)
+            except Empty:
+                return
+            failed = True
+            try:
+                failed = not self._run(job)
+            except Exception as error:  # a full disk, say: the parent's own trouble with one job
+                self._fail(job, f"{type(error).__name__}: {error}")
+            self.events.put((job, {"event": "process_ended", "failed": failed}))
+
+    def _run(self, job: Job) -> bool:
+        """Run one job in a fresh interpreter and pass its events on; whether it is done."""
+        job.folder.path.mkdir(parents=True, exist_ok=True)
+        self.events.put((job, {"event": "job_launched"}))
+        told = False
+        with job.folder.log.open("ab") as log, self._process(log) as process:
+            assert process.stdin and process.stdout
             with contextlib.suppress(BrokenPipeError):  # a worker that died at once says so by its exit status
-                process.stdin.write(job.to_json())
-                process.stdin.close()
-            for line in process.stdout:
-                event = json.loads(line)
-                told = told or event["event"] == "job_failed"
-                listen(job, event)
+                process.stdin.write(job.to_json() + "\n")
+                process.stdin.flush()
+            try:
+                for line in process.stdout:
+                    event = json.loads(line)
+                    told = told or event["event"] == "job_failed"
+                    self.events.put((job, event))
+            except BaseException:
+                process.kill()
+                raise
             code = process.wait()
-        except BaseException:
-            _end(process)
-            folder.set_status("failed", error="interrupted", refused=False)
-            raise
-    if code and not told:
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        error = f"the worker process {how}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
-        folder.set_status("failed", error=error, refused=False)
-        listen(job, {"event": "job_failed", "error": f"{error}; see {folder.log}", "refused": False})
-    return code == 0
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        self._processes.discard(process)
+        if self._stopping and code:
+            job.folder.set_status("failed", error="interrupted", refused=False)
+        elif code and not told:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+            self._fail(job, f"the worker process {how}" + (" (out of memory?)" if code == -signal.SIGKILL else ""))
+        return code == 0
 
+    def _process(self, log: Any) -> subprocess.Popen[str]:
+        with self._lock:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "zoo.worker"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env={**ENVIRONMENT, **os.environ},
+                start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
+            )  # fmt: skip
+            self._processes.add(process)
+            if self._stopping:
+                process.kill()
+            return process
 
-def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _record(plan: Plan) -> None:
-    """Write results.csv from the jobs that are done, and what they really used into run.json."""
-    rows = []
-    run = read_json(plan.run.request)
-    for job in plan.jobs:
-        folder = plan.run.job(job.model, job.fold)
-        if not folder.done:
-            continue
-        status = folder.status()
-        run["machine"] = status["machine"]
-        run["weights"].setdefault(job.model, {})[str(job.fold)] = status["weights"]
-        scores = read_json(folder.metrics)
-        numbers = {f"{name}_{role}": scores[role][name] for role in ("validation", "test") for name in METRICS}
-        rows.append({"model": job.model, "fold": job.fold, "weights": status["weights"], **numbers})
-    write_json(plan.run.request, run)
-    columns = ["model", "fold", "weights", *(f"{name}_{role}" for role in ("validation", "test") for name in METRICS)]
-    write_csv(plan.run.results, pd.DataFrame(rows, columns=columns))
+    def _fail(self, job: Job, error: str) -> None:
+        with contextlib.suppress(OSError):
+            job.folder.set_status("failed", error=error, refused=False)
+        self.events.put((job, {"event": "job_failed", "error": f"{error}; see {job.folder.log}", "refused": False}))

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 import zoo
 from zoo import plugins, registry
 from zoo.data import dataset, demo, images, splits
-from zoo.errors import ConfigError, unknown
+from zoo.errors import ConfigError, ZooError, unknown
 from zoo.interfaces import Recipe
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
@@ -28,9 +29,13 @@ LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-l
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for. None means: what registry.toml says, or no limit. `folds` None means all."""
+    """What the user asks for. None means: what registry.toml says, or no limit.
 
-    models: tuple[str, ...]
+    No `models` means all that are registered, `folds` None all folds. `repeats` runs each fold so often, with other
+    seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
+    """
+
+    models: tuple[str, ...] = ()
     data: str | None = None
     folds: tuple[int, ...] | None = (0,)
     out: Path | None = None
@@ -39,17 +44,30 @@ class Request:
     max_epochs: int | None = None
     image_size: int | None = None
     registry: Path | None = None
+    repeats: int = 1
+    fresh: bool = False
+    redo: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything settled and checked before the first job: nothing in it can still turn out to be wrong."""
+    """Everything settled and checked before the first job: nothing in it can still turn out to be wrong.
+
+    Its run folder is this process's alone; as a context it gives the folder back.
+    """
 
     run: RunFolder
     jobs: list[Job]
     data: registry.DataConfig
     splits: pd.DataFrame
     notes: list[str]
+    lock: FileLock
+
+    def __enter__(self) -> Plan:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.lock.release()
 
 
 @dataclass(frozen=True)
@@ -92,11 +110,11 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     """
     found = plugins.discover()
     models = registry.load(request.registry, found)
-    recipes = {name: _recipe(models, name, request) for name in request.models}
+    notes = [*found.problems]
+    recipes = _recipes(models, request, notes)
     data = load_data(models.data, request.data, request.image_size, request.folds, progress)
     for recipe in recipes.values():
         _check_class_weights(recipe, data.config.classes)
-    notes = [*found.problems]
     max_epochs = request.max_epochs
     if data.is_demo:
         max_epochs = max_epochs or demo.MAX_EPOCHS
@@ -109,25 +127,62 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
             f"batches of {demo.BATCH_SIZE}, at most {max_epochs} epochs a stage; no classifier can be right more "
             f"often than {demo.BEST_ACCURACY:.0%} of the time on it. Your own images: --data DIR"
         )
+    for model, fold in request.redo:
+        if model not in recipes or fold not in set(data.splits["fold"]):
+            raise ConfigError(f"redo {model}:{fold}: this request has no such job")
     folder = RunFolder(request.out or _default_out(request))
-    described = _describe(request, recipes, data, max_epochs)
     folder.create()
-    if folder.request.exists():
-        _refuse_changes(folder, described)
-    else:
-        write_csv(folder.splits, data.splits)
-        write_json(folder.request, described)
+    lock = folder.lock()
+    try:
+        _write_down(folder, request, _describe(request, recipes, data, max_epochs), data.splits)
+    except BaseException:
+        lock.release()
+        raise
     folds = list(dict.fromkeys(data.splits["fold"].tolist()))
     jobs = [
         Job(
-            model=name, fold=fold, recipe=recipe.table(), source=recipe.source, classes=list(data.config.classes),
-            image_size=data.config.image_size, max_epochs=max_epochs, images=str(data.store.folder.absolute()),
-            run=str(folder.path.absolute()),
+            model=name, fold=fold, repeat=repeat, recipe={**recipe.table(), "seed": recipe.seed + repeat},
+            source=recipe.source, classes=list(data.config.classes), image_size=data.config.image_size,
+            max_epochs=max_epochs, images=str(data.store.folder.absolute()), run=str(folder.path.absolute()),
         )
         for name, recipe in recipes.items()
         for fold in folds
+        for repeat in range(request.repeats)
     ]  # fmt: skip
-    return Plan(folder, jobs, data.config, data.splits, notes)
+    return Plan(folder, jobs, data.config, data.splits, notes, lock)
+
+
+def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> None:
+    """Write run.json and splits.csv, or add the request to those of a folder that was begun with the same data."""
+    if request.fresh:
+        folder.clear()
+    if folder.request.exists():
+        before = read_json(folder.request)
+        _refuse_changes(folder, before, described)
+        before["recipes"] = {**before["recipes"], **described["recipes"]}
+        before["repeats"] = max(before["repeats"], described["repeats"])
+        write_json(folder.request, before)
+    else:
+        write_csv(folder.splits, table)
+        write_json(folder.request, described)
+    for model, fold in request.redo:
+        for repeat in range(request.repeats):
+            folder.job(model, fold, repeat).remove()
+
+
+def _recipes(models: registry.Registry, request: Request, notes: list[str]) -> dict[str, Recipe]:
+    """The recipes asked for. A faulty one is an error if it is named, and only noted if all are asked for."""
+    recipes = {}
+    for name in dict.fromkeys(request.models or models.names()):
+        try:
+            recipes[name] = _recipe(models, name, request)
+        except ZooError as error:
+            if request.models:
+                raise
+            notes.append(f"model {name} left out: {error}")
+    if not recipes:
+        raise ConfigError(f"no models: no plug-in offers any that works and {models.path} names none")
+    return recipes
 
 
 def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
@@ -156,7 +211,8 @@ def _check_class_weights(recipe: Recipe, classes: Sequence[str]) -> None:
 
 def _default_out(request: Request) -> Path:
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{'-'.join(request.models[:1])}-{moment}"
+    name = request.models[0] if len(request.models) == 1 else "compare"
+    return Path("runs") / f"{name}-{moment}"
 
 
 def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epochs: int | None) -> dict[str, Any]:
@@ -166,6 +222,7 @@ def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epoc
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
+        "repeats": request.repeats,
         "data": {
             **dataclasses.asdict(data.config),
             "folds": sorted(set(data.splits["fold"].tolist())),
@@ -193,15 +250,22 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _refuse_changes(folder: RunFolder, described: dict[str, Any]) -> None:
-    """A run folder goes on only with the request that it was begun with; where the data lie is no matter."""
-    before = read_json(folder.request)
+def _refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[str, Any]) -> None:
+    """A run folder goes on only with the recipes and data that it was begun with; where the data lie is no matter.
+
+    Further models are welcome.
+    """
     now = json.loads(json.dumps(described))  # tuples become lists, as in the file
     now["data"]["root"] = before.get("data", {}).get("root")
+    known = before.get("recipes", {})
+    now["recipes"] = {**known, **{name: recipe for name, recipe in now["recipes"].items() if name in known}}
     for key in ("recipes", "max_epochs", "data"):
         change = _first_change(key, before.get(key), now[key])
         if change:
-            raise ConfigError(f"{folder.path} was begun with another request: {change}; name a new folder with --out")
+            raise ConfigError(
+                f"{folder.path} was begun with another request: {change}; name a new folder with --out, or start "
+                "over with --fresh"
+            )
 
 
 def _first_change(where: str, before: Any, now: Any) -> str | None:

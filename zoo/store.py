@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from zoo.errors import ConfigError
 from zoo.files import write_text
@@ -89,6 +92,10 @@ class JobFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "status.json", {"state": state, **details})
 
+    def remove(self) -> None:
+        """Delete the job, as if it had never been run."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     @property
     def done(self) -> bool:
         """Whether the job has ended and all its files are there."""
@@ -113,9 +120,26 @@ class RunFolder:
     def results(self) -> Path:
         return self.path / "results.csv"
 
-    def job(self, model: str, fold: int) -> JobFolder:
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.csv"
+
+    @property
+    def comparison(self) -> Path:
+        return self.path / "comparison.csv"
+
+    def best(self, fold: int) -> Path:
+        """The best model of a fold; the choice stands beside it as .json."""
+        return self.path / "best" / f"fold-{fold}.keras"
+
+    def job(self, model: str, fold: int, repeat: int = 0) -> JobFolder:
         """The folder of one job."""
-        return JobFolder(self.path / model / f"fold-{fold}")
+        return JobFolder(self.path / model / (f"fold-{fold}-repeat-{repeat}" if repeat else f"fold-{fold}"))
+
+    @staticmethod
+    def title(model: str, fold: int, repeat: int = 0) -> str:
+        """How people are told of a job."""
+        return f"{model}, fold {fold}, repeat {repeat}" if repeat else f"{model}, fold {fold}"
 
     def create(self) -> None:
         """Make the folder. Raises ConfigError if it cannot be written to."""
@@ -128,3 +152,32 @@ class RunFolder:
             raise ConfigError(
                 f"run folder {self.path} cannot be written: {error.strerror}; name another with --out DIR"
             ) from error
+
+    def lock(self) -> FileLock:
+        """Claim the folder for this process, until the lock is released or the process ends, however it does.
+
+        Raises ConfigError if another process works in it.
+        """
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigError(
+                f"another zoo process is at work in {self.path}; wait for it, or name another folder with --out DIR"
+            ) from None
+        return lock
+
+    def clear(self) -> None:
+        """Delete all that earlier runs wrote into the folder, and nothing else."""
+        models = read_json(self.request)["recipes"] if self.request.exists() else ()
+        for model in models:
+            for job in (self.path / model).glob("fold-*"):
+                shutil.rmtree(job)
+            for picture in (self.path / model).glob("*.*"):
+                picture.unlink()
+            with contextlib.suppress(OSError):  # not there, or something of the user's is in it
+                (self.path / model).rmdir()
+        shutil.rmtree(self.path / "best", ignore_errors=True)
+        shutil.rmtree(self.path / "pictures", ignore_errors=True)
+        for file in (self.request, self.splits, self.results, self.summary, self.comparison):
+            file.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """One job, in a process of its own: train one recipe on one fold, score it, and write its folder.
 
-`python -m zoo.worker` reads a job as JSON from standard input and writes events, one JSON object a line, to
-standard output; whatever else is printed goes to standard error, which the parent sends to the job's log.
+`python -m zoo.worker` reads a job as a line of JSON from standard input and writes events, one JSON object a line,
+to standard output; whatever else is printed goes to standard error, which the parent sends to the job's log. It ends
+when standard input does: then the parent has been killed.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import dataclasses
 import json
 import os
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import LeakError, TrainingError, ZooError
+from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from zoo.data.splits import Subset
     from zoo.interfaces import Recipe
-    from zoo.store import JobFolder
     from zoo.training.checkpoint import Checkpoint
     from zoo.training.model import Network
     from zoo.training.trainer import Notify
@@ -32,10 +34,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know, as plain data. `images` is the folder of the decoded images."""
+    """What a worker needs to know, as plain data.
+
+    `images` is the folder of the decoded images. `cores` are the CPU cores to work on, empty for all.
+    """
 
     model: str
     fold: int
+    repeat: int
     recipe: dict[str, Any]
     source: str
     classes: list[str]
@@ -43,13 +49,25 @@ class Job:
     max_epochs: int | None
     images: str
     run: str
+    cores: tuple[int, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How people are told of the job."""
+        return RunFolder.title(self.model, self.fold, self.repeat)
+
+    @property
+    def folder(self) -> JobFolder:
+        """Where its files are."""
+        return RunFolder(Path(self.run)).job(self.model, self.fold, self.repeat)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        return cls(**fields | {"cores": tuple(fields["cores"])})
 
 
 def run(job: Job, notify: Notify) -> None:
@@ -62,15 +80,13 @@ def run(job: Job, notify: Notify) -> None:
 
     from zoo import plugins, registry
     from zoo.data import images, splits
-    from zoo.store import RunFolder, write_csv, write_json
     from zoo.training import device, trainer
     from zoo.training.checkpoint import Checkpoint
 
-    run_folder = RunFolder(Path(job.run))
-    folder = run_folder.job(job.model, job.fold)
+    folder = job.folder
     recipe = registry.build_recipe(job.model, job.recipe, plugins.discover(), job.source)
     store = images.open_store(Path(job.images))
-    table = splits.read(run_folder.splits)
+    table = splits.read(RunFolder(Path(job.run)).splits)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
 
     machine = device.describe()
@@ -102,7 +118,6 @@ def run(job: Job, notify: Notify) -> None:
 
 def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint, notify: Notify) -> Network:
     """The network to train. A job that goes on takes all weights from its checkpoint, and needs no others."""
-    from zoo.store import read_json
     from zoo.training import model
 
     shape = (job.image_size, job.image_size, 3)
@@ -122,7 +137,6 @@ def score(job: Job, model: keras.Model, subsets: dict[str, Subset], folder: JobF
     import pandas as pd
 
     from zoo.evaluation import metrics
-    from zoo.store import write_csv, write_json
     from zoo.training import trainer
 
     scores, tables = {}, []
@@ -157,8 +171,6 @@ def refuse_leak(seen: list[str], test: Subset) -> None:
 
 def main() -> int:
     """Run the job on standard input. 0 when done, 1 when it failed."""
-    from zoo.store import RunFolder
-
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of libraries and plug-ins go to the log
 
@@ -168,8 +180,11 @@ def main() -> int:
         except BrokenPipeError:
             os._exit(1)  # nobody listens any more: the parent was killed
 
-    job = Job.from_json(sys.stdin.read())
-    folder = RunFolder(Path(job.run)).job(job.model, job.fold)
+    job = Job.from_json(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if job.cores:
+        os.sched_setaffinity(0, job.cores)  # before Keras is loaded: its backends count the cores they may use
+    folder = job.folder
     folder.set_status("running")
     try:
         run(job, notify)
@@ -182,6 +197,12 @@ def main() -> int:
         traceback.print_exc()
         notify({"event": "job_failed", "error": text, "refused": refused})
         return 1
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, which the parent keeps open, and end this process at once."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":

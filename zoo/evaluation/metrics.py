@@ -13,9 +13,17 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
+from zoo.errors import ConfigError, unknown
+
 # The columns of results.csv, each followed by _validation and _test.
 METRICS = ("loss", "accuracy", "f1", "precision", "recall", "specificity", "auc")
 THRESHOLD = 0.5
+
+
+def check_metric(name: str) -> None:
+    """Raise ConfigError for a name that is none of METRICS."""
+    if name not in METRICS:
+        raise ConfigError(unknown("metric", name, list(METRICS)))
 
 
 def per_class(probabilities: np.ndarray) -> np.ndarray:

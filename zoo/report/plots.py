@@ -1,4 +1,4 @@
-"""The pictures of a run, as PNG files. No window is ever opened."""
+"""The pictures of a run, as PNG files, and how a picture is saved. No window is ever opened."""
 
 from __future__ import annotations
 
@@ -9,21 +9,34 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+
+from zoo.files import replacing
 
 DPI = 200
 # Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure whole or not at all, in the format that the ending names (.png, .svg)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".draft-{path.name}")
-    figure.savefig(draft, dpi=DPI, format="png")
-    draft.replace(path)
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=DPI, format=path.suffix[1:], metadata={"Date": None})
+
+
+def save_png_and_svg(figure: Figure, path: Path) -> list[Path]:
+    """PATH.png and PATH.svg, for a path without ending; the two paths."""
+    paths = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
+    # Text stays text in the SVG, to be searched and edited, and the same data gives the same file.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "zoo"}):
+        for each in paths:
+            save(figure, each)
+    return paths
 
 
 def curves(history: pd.DataFrame, title: str, path: Path) -> None:
@@ -58,7 +71,7 @@ def curves(history: pd.DataFrame, title: str, path: Path) -> None:
     labels = ["training", "validation", "lowest validation loss of the stage", "of all stages (best.keras)"]
     figure.legend([*lines, *dots], labels, loc="outside lower center", ncols=min(4, 2 * len(stages)), frameon=False)
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _power_of_ten(value: float) -> str:
@@ -84,13 +97,14 @@ def confusion_matrices(
     figure = Figure(figsize=((side + 0.7) * len(scores), side + 1.1), layout="constrained")
     panels: Any = figure.subplots(1, len(scores), squeeze=False)[0]
     for axes, (role, score) in zip(panels, scores.items(), strict=True):
-        _confusion(axes, np.asarray(score["confusion_matrix"]), classes)
+        confusion(axes, np.asarray(score["confusion_matrix"]), classes)
         axes.set_title(f"{role} (folder {roles[role]}, n = {score['images']}, F1 {score['f1']:.3f})", fontsize=9)
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
+def confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
+    """One confusion matrix, a row per true class: counts, and below them the share of the true class."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
@@ -119,7 +133,7 @@ def learning_rates(stages: Sequence[tuple[str, np.ndarray]], title: str, steps_p
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("learning rate")
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
 def image_grid(images: np.ndarray, captions: Sequence[str], title: str, path: Path, columns: int = 5) -> None:
@@ -133,4 +147,4 @@ def image_grid(images: np.ndarray, captions: Sequence[str], title: str, path: Pa
         axes.imshow(image)
         axes.set_title(caption, fontsize=9)
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save(figure, path)

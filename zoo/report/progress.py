@@ -75,7 +75,7 @@ class JobProgress:
         self.console.print(escape(text), style=style, highlight=False, soft_wrap=True)
 
     def _job_launched(self, job: Any, event: dict[str, Any]) -> None:
-        self._say(f"\n{job.model}, fold {job.fold}", style="bold")
+        self._say(f"\n{job.title}", style="bold")
         self._task = self._bar.add_task("  loading Keras and weights", total=None, detail="")
 
     def _job_started(self, job: Any, event: dict[str, Any]) -> None:
@@ -143,13 +143,13 @@ class JobProgress:
         self.console.print(tables.scores(event["metrics"], self.roles, self.classes))
 
     def _job_skipped(self, job: Any, event: dict[str, Any]) -> None:
-        self._say(f"\n{job.model}, fold {job.fold}: already done", style="bold")
+        self._say(f"\n{job.title}: already done", style="bold")
         if not self.several:
             self.console.print(tables.scores(event["metrics"], self.roles, self.classes))
 
     def _job_failed(self, job: Any, event: dict[str, Any]) -> None:
         self._clear()
-        self._say(f"{job.model}, fold {job.fold} failed: {event['error']}", style="red")
+        self._say(f"{job.title} failed: {event['error']}", style="red")
 
     def _clear(self) -> None:
         if self._task is not None:

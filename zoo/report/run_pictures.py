@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.comparison import Comparison
 from zoo.data import splits as splits_table
 from zoo.data.images import ImageStore
-from zoo.report import plots
+from zoo.evaluation.comparison import JOB
+from zoo.report import comparison_plots, plots
 from zoo.store import JobFolder, read_json
 
 
@@ -18,6 +20,28 @@ def draw(job: JobFolder, title: str, classes: Sequence[str], roles: Mapping[str,
     """curves.png and confusion.png beside the results of a job that is done."""
     plots.curves(pd.read_csv(job.history), title, job.path / "curves.png")
     plots.confusion_matrices(read_json(job.metrics), classes, roles, title, job.path / "confusion.png")
+
+
+def draw_comparison(done: Comparison, out: Path) -> None:
+    """pictures/, of all models together, and curves and roc of each model in its own folder; PNG and SVG."""
+    histories: dict[str, dict[str, pd.DataFrame]] = {}
+    for model, fold, repeat in done.predictions[JOB].drop_duplicates().itertuples(index=False, name=None):
+        label = f"{fold} repeat {repeat}" if repeat else str(fold)
+        histories.setdefault(model, {})[label] = pd.read_csv(done.run.job(model, fold, repeat).history)
+    first = done.predictions[done.predictions["repeat"] == 0]  # as the pooled tests do
+    for model, each in histories.items():
+        comparison_plots.learning_curves(each, model, out / model / "curves")
+        comparison_plots.roc_and_pr(first[first["model"] == model], model, "test", out / model / "roc")
+    pictures = out / "pictures"
+    for role in ("validation", "test"):
+        comparison_plots.confusion_sums(
+            done.predictions, done.classes, role, done.threshold, pictures / f"confusion-{role}"
+        )
+        comparison_plots.metric_by_model(
+            done.results, done.summary, done.metric, role, pictures / f"{done.metric}-{role}"
+        )
+    comparison_plots.roc_of_models(first, "test", pictures / "roc")
+    comparison_plots.verdicts(done.comparison, pictures / "verdicts")
 
 
 def samples(splits: pd.DataFrame, store: ImageStore, classes: Sequence[str], out: Path, count: int = 10) -> list[Path]:

@@ -10,6 +10,7 @@ from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from zoo.comparison import Comparison
 from zoo.evaluation.metrics import METRICS
 
 
@@ -64,3 +65,50 @@ def results(table: pd.DataFrame, roles: dict[str, str]) -> Table:
             spread = [f"{number(rows[column].mean())}\n± {number(rows[column].std())}" for column in columns]
             view.add_row(str(model), "mean ± sd", "", *spread, style="bold")
     return view
+
+
+def summary(done: Comparison) -> Table:
+    """Mean ± standard deviation over folds of the main metrics, with the 95 % interval of the one compared by."""
+    shown = list(dict.fromkeys([done.metric, "auc", "f1", "recall"]))
+    columns = [(role, name) for role in ("validation", "test") for name in shown]
+    roles = done.roles
+    title = (
+        f"Mean ± sd over folds, and 95 % interval (validation: folder {roles['validation']}, test: folder "
+        f"{roles['test']}, threshold {done.threshold:g})"
+    )
+    headings = [f"{name}\n{role}" for role, name in columns]
+    view = Table("model", "weights", "folds", *headings, title=title, title_justify="left")
+    cells = {(row["model"], row["role"], row["metric"]): row for row in done.summary.to_dict("records")}
+    main = done.summary[(done.summary["role"] == "test") & (done.summary["metric"] == done.metric)]
+    for model in main.sort_values("mean", ascending=done.metric == "loss", na_position="last")["model"]:
+        texts = []
+        for role, name in columns:
+            cell = cells[model, role, name]
+            text = f"{number(cell['mean'])} ± {number(cell['sd'])}"
+            texts.append(text + (f"\n{number(cell['low'])} – {number(cell['high'])}" if name == done.metric else ""))
+        weights = done.results.loc[done.results["model"] == model, "weights"].unique()
+        view.add_row(str(model), "\n".join(weights), str(cells[model, "test", done.metric]["folds"]), *texts)
+    return view
+
+
+def comparison(pairs: pd.DataFrame) -> Table:
+    """comparison.csv, the verdicts that say something first; `pairs` has its columns."""
+    metric = pairs["metric"].iloc[0]
+    title = (
+        f"Pairs by {metric} on the test role: corrected t-test (p adjusted after Holm), Bayesian t-test "
+        f"(± {pairs['rope'].iloc[0]:g} counts as equal); on the pooled images DeLong, bootstrap, McNemar"
+    )
+    headings = [
+        "model a", "model b", "folds", "a - b", "95 % interval", "p", "P better", "P equal", "verdict", "AUC a - b",
+        "p DeLong", "bootstrap 95 %", "p McNemar",
+    ]  # fmt: skip
+    table = Table(*headings, title=title, title_justify="left")
+    order = pairs.assign(rank=pairs["verdict"].map({"better": 0, "equivalent": 1}).fillna(2))
+    for row in order.sort_values(["rank", "p"], kind="stable").to_dict("records"):
+        table.add_row(
+            row["model_a"], row["model_b"], str(row["folds"]), number(row["difference"]),
+            f"{number(row['low'])}\n{number(row['high'])}", number(row["p_holm"]), number(row["better"]),
+            number(row["equivalent"]), row["verdict"], number(row["auc_difference"]), number(row["delong_p_holm"]),
+            f"{number(row['bootstrap_low'])}\n{number(row['bootstrap_high'])}", number(row["mcnemar_p_holm"]),
+        )  # fmt: skip
+    return table

@@ -1,0 +1,144 @@
+"""What several commands share: options, the console, the registry."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zoo.registry import Registry
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Command(click.Command):
+    """A command with the options that every command takes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [_registry_option(), _debug_option()]
+
+
+class Group(click.Group):
+    command_class = Command
+    group_class = type  # groups within this group are of this class too
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [_registry_option(), _debug_option()]
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Both options may stand before or after the command's name: remember the one that was given."""
+    if value:
+        ctx.find_root().meta[f"zoo.{param.name}"] = value
+
+
+def _registry_option() -> click.Option:
+    return click.Option(
+        ["--registry"], type=click.Path(path_type=Path), expose_value=False, callback=_keep,
+        help="The registry file; default ./registry.toml, else the one shipped with zoo.",
+    )  # fmt: skip
+
+
+def _debug_option() -> click.Option:
+    return click.Option(
+        ["--debug"], is_flag=True, expose_value=False, callback=_keep, help="Show the traceback of an error."
+    )
+
+
+def given(name: str) -> Any:
+    """The value of --registry or --debug, wherever on the command line it stood."""
+    return click.get_current_context().find_root().meta.get(f"zoo.{name}")
+
+
+def _folds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...] | None:
+    """ "all" to None, "0,3" to (0, 3)."""
+    if value == "all":
+        return None
+    try:
+        return tuple(dict.fromkeys(int(fold) for fold in value.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither all nor numbers such as 0 or 0,3") from None
+
+
+def folds_option(default: str) -> Decorator:
+    """--folds, which gives a tuple of numbers, or None for all."""
+    return click.option(
+        "--folds", default=default, show_default=True, callback=_folds, help="all, a fold, or several as 0,3."
+    )
+
+
+data_option = click.option("--data", metavar="DIR", help="Folder of Fold0, Fold1, …; default what the registry says.")
+size_option = click.option("--image-size", type=click.IntRange(min=32), help="Height and width in pixels.")
+
+
+def console() -> Console:
+    """Where commands print tables."""
+    from rich.console import Console
+
+    # Piped output is read by people and programs alike: don't fold it at the width of no terminal.
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def load_registry() -> Registry:
+    """The registry that the command line asks for."""
+    from zoo import plugins, registry
+
+    return registry.load(given("registry"), plugins.discover())
+
+
+def say(screen: Console, text: str, style: str | None = None) -> None:
+    """Print a sentence as it is, on one line however long."""
+    screen.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def _jobs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """ "MODEL:FOLD" to (model, fold)."""
+    pairs = []
+    for value in values:
+        model, _, fold = value.rpartition(":")
+        if not model or not fold.isdecimal():
+            raise click.BadParameter(f"{value!r} is not MODEL:FOLD, such as scratch-cnn:3")
+        pairs.append((model, int(fold)))
+    return tuple(pairs)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of the commands that train."""
+    options = [
+        data_option,
+        click.option(
+            "--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; the same again resumes it."
+        ),
+        click.option("--weights", metavar="auto|imagenet|none|FILE", help="What the backbone starts from."),
+        click.option(
+            "--seed", type=click.IntRange(0, 2**32 - 1), help="Of initial weights, shuffling, dropout, augmentation."
+        ),
+        click.option("--max-epochs", type=click.IntRange(min=1), help="At most so many epochs a stage."),
+        size_option,
+        click.option("--fresh", is_flag=True, help="Delete what the run folder holds and start over."),
+        click.option(
+            "--redo", metavar="MODEL:FOLD", multiple=True, callback=_jobs, help="Run one job again; may be repeated."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+metric_option = click.option(
+    "--metric", default="auc", show_default=True,
+    help="What models are compared by: auc, accuracy, f1, precision, recall, specificity or loss.",
+)  # fmt: skip
+rope_option = click.option(
+    "--rope", type=click.FloatRange(min=0), default=0.01, show_default=True,
+    help="Differences up to this count as none (region of practical equivalence).",
+)  # fmt: skip

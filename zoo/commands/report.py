@@ -1,0 +1,68 @@
+"""zoo report: every table and picture of a run again, from its predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.commands.options import Command, console, folds_option, metric_option, rope_option, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zoo.comparison import Comparison
+
+
+@click.command(cls=Command)
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.option("--models", metavar="MODEL,…", help="Only these models.")
+@folds_option("all")
+@metric_option
+@rope_option
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+    help="The probability from which an image is called positive.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR",
+    help="Where to write tables and pictures; default RUN for all models and folds at 0.5, else nowhere.",
+)  # fmt: skip
+def report(
+    run: Path, models: str | None, folds: tuple[int, ...] | None, metric: str, rope: float, threshold: float,
+    out: Path | None,
+) -> None:  # fmt: skip
+    """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
+    from zoo import comparison
+    from zoo.store import RunFolder
+
+    names = tuple(models.split(",")) if models else ()
+    done = comparison.compare(RunFolder(run), names, folds, metric, threshold, rope)
+    narrowed = bool(names) or folds is not None or threshold != 0.5
+    publish(console(), done, out or (None if narrowed else run))
+
+
+def publish(screen: Console, done: Comparison, out: Path | None) -> None:
+    """Print the tables of a comparison; write them and their pictures to `out` unless that is None."""
+    from zoo.report import tables
+    from zoo.report.run_pictures import draw_comparison
+
+    if len(done.results):
+        screen.print(tables.summary(done))
+    if len(done.comparison):
+        screen.print(tables.comparison(done.comparison))
+    for sentence in done.words[:10]:
+        say(screen, f"  {sentence}")
+    if len(done.words) > 10:
+        say(screen, f"  … and {len(done.words) - 10} more pairs in comparison.csv")
+    for note in done.notes:
+        say(screen, f"note: {note}", style="yellow")
+    for job in done.missing:
+        say(screen, f"missing: {job}", style="red")
+    if out is None:
+        say(screen, "Nothing was written; --out DIR keeps these tables and their pictures.")
+    else:
+        done.write(out)
+        draw_comparison(done, out)
+        say(screen, f"Tables: {out}")

@@ -1,0 +1,126 @@
+"""zoo show, zoo list, zoo plugins: what there is, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.commands.options import Command, Group, console, data_option, load_registry, size_option
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.interfaces import Recipe
+    from zoo.registry import Registry
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@data_option
+@size_option
+@click.option("--summary", is_flag=True, help="Keras' own summary as well.")
+@click.option(
+    "--pictures", type=click.Path(path_type=Path), metavar="DIR", help="Draw augmented images and the learning rate."
+)
+def show(model: str, data: str | None, image_size: int | None, summary: bool, pictures: Path | None) -> None:
+    """What MODEL is made of and what each stage trains; --pictures takes the training images of fold 0."""
+    from zoo import plan
+    from zoo import registry as registries
+    from zoo.data.splits import subset
+    from zoo.report import recipe as shown
+
+    registry = load_registry()
+    recipe = registry.recipe(model)
+    screen = console()
+    loaded = plan.load_data(registry.data, data, image_size, (0,)) if pictures or data else None
+    config = loaded.config if loaded else registry.data
+    network = shown.build(recipe, len(config.classes), image_size or config.image_size)
+    stages = registries.checked_stages(recipe.schedule)
+    screen.print(shown.describe(recipe, network, stages))
+    if summary:
+        network.model.summary(print_fn=click.echo)
+    if pictures and loaded:
+        for path in shown.pictures(recipe, stages, subset(loaded.splits, 0, "train", loaded.store), pictures):
+            click.echo(path)
+
+
+@click.command("list", cls=Command)
+@click.argument(
+    "kind", type=click.Choice(["models", "backbones", "heads", "schedules", "augmenters"]), default="models"
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_(kind: str, as_json: bool) -> None:
+    """Models with their four parts, or the parts of one kind."""
+    registry = load_registry()
+    if kind == "models":
+        rows = [_model_row(registry, name) for name in registry.names()]
+    else:
+        offers = {name: registry.plugins.get(kind[:-1], name) for name in registry.plugins.names(kind[:-1])}
+        rows = [
+            {"name": name, "about": _first_line(offer.value.__doc__), "from": str(offer.plugin)}
+            for name, offer in offers.items()
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        print_rows(rows, empty=f"no {kind}: no plug-in offers any and {registry.path} names none")
+    for problem in registry.plugins.problems:
+        click.echo(f"warning: {problem}", err=True)
+
+
+def _model_row(registry: Registry, name: str) -> dict[str, str]:
+    try:
+        recipe: Recipe = registry.recipe(name)
+    except ZooError as error:
+        return {"name": name, "problem": str(error)}
+    parts = {kind: getattr(recipe, kind).name for kind in ("backbone", "head", "schedule", "augmenter")}
+    return {"name": name, **parts, "from": recipe.source}
+
+
+def _first_line(doc: str | None) -> str:
+    return (doc or "").strip().split("\n")[0]
+
+
+def print_rows(rows: list[dict[str, Any]], empty: str) -> None:
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(str(row.get(column, "")) for column in columns))
+    if rows:
+        console().print(table, markup=False)
+    else:
+        click.echo(empty)
+
+
+@click.group(cls=Group)
+def plugins() -> None:
+    """The installed plug-ins."""
+
+
+@plugins.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def plugins_list(as_json: bool) -> None:
+    """Each plug-in: where it comes from, what it adds, how long it took to load, and what is wrong with it."""
+    from zoo.plugins import discover
+
+    found = discover()
+    rows = [
+        {
+            "plug-in": plugin.name,
+            "distribution": f"{plugin.distribution} {plugin.version}",
+            "adds": "; ".join(f"{kind} {', '.join(names)}" for kind, names in plugin.adds.items()),
+            "load time": f"{plugin.seconds * 1000:.0f} ms",
+            "problem": plugin.problem or "",
+        }
+        for plugin in found.found
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        print_rows(rows, empty="no plug-in is installed")
+    for problem in found.problems:
+        click.echo(f"warning: {problem}", err=True)

@@ -1,0 +1,117 @@
+"""zoo run and zoo compare: train models on folds and score them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.commands.options import (
+    Command,
+    console,
+    folds_option,
+    given,
+    metric_option,
+    rope_option,
+    say,
+    training_options,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zoo.plan import Plan, Request
+    from zoo.worker import Job
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@folds_option("0")
+@training_options
+def run(model: str, **options: Any) -> None:
+    """Train MODEL on fold 0, or on the folds given, and score it."""
+    from zoo import comparison, jobs, plan
+    from zoo.report import tables
+    from zoo.report.progress import JobProgress
+    from zoo.report.run_pictures import draw
+
+    screen = console()
+    request = plan.Request(models=(model,), registry=given("registry"), **options)
+    with _planned(screen, request) as planned:
+        data = planned.data
+        with JobProgress(screen, list(data.classes), data.roles, several=len(planned.jobs) > 1) as shown:
+
+            def listen(job: Job, event: dict[str, Any]) -> None:
+                shown.on_event(job, event)
+                if event["event"] in ("job_ended", "job_skipped"):
+                    draw(job.folder, job.title, data.classes, data.roles)
+
+            failed = jobs.execute(planned, listen)
+        done = comparison.compare(planned.run)
+        done.write(planned.run.path)
+        comparison.write_best(done)
+        if len(done.results) > 1:
+            screen.print(tables.results(done.results, data.roles))
+        _end(screen, planned, failed)
+
+
+@click.command(cls=Command)
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@folds_option("all")
+@training_options
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Jobs at a time.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each fold, with other seeds."
+)
+@metric_option
+@rope_option
+def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **options: Any) -> None:
+    """Train every MODEL on every fold, and say which is better. All registered models unless some are named."""
+    from zoo import comparison, jobs, plan
+    from zoo.commands.report import publish
+    from zoo.evaluation.metrics import check_metric
+    from zoo.report.comparison_progress import ComparisonProgress
+    from zoo.report.run_pictures import draw
+
+    check_metric(metric)
+    screen = console()
+    request = plan.Request(models=models, registry=given("registry"), **options)
+    with _planned(screen, request) as planned:
+        data = planned.data
+        with ComparisonProgress(screen, planned.jobs, workers, metric) as shown:
+
+            def listen(job: Job, event: dict[str, Any]) -> None:
+                shown.on_event(job, event)
+                if event["event"] == "job_ended":
+                    draw(job.folder, job.title, data.classes, data.roles)
+
+            failed = jobs.execute(planned, listen, workers)
+        done = comparison.compare(planned.run, metric=metric, rope=rope)
+        comparison.write_best(done)
+        publish(screen, done, planned.run.path)
+        _end(screen, planned, failed)
+
+
+def _planned(screen: Console, request: Request) -> Plan:
+    """The plan of a request, after saying what was found."""
+    from zoo import plan
+    from zoo.data.splits import class_counts
+    from zoo.report import tables
+    from zoo.report.progress import DecodingProgress
+
+    with DecodingProgress(screen) as progress:
+        planned = plan.make_plan(request, progress)
+    for note in planned.notes:
+        say(screen, note)
+    data = planned.data
+    say(screen, f"Data {data.root}")
+    screen.print(tables.class_counts(class_counts(planned.splits, data.classes), data.roles, data.image_size))
+    return planned
+
+
+def _end(screen: Console, planned: Plan, failed: list[Job]) -> None:
+    """Say where everything is. Status 2 if every job was refused before it trained anything, 1 if some failed."""
+    say(screen, f"Run folder: {planned.run.path}")
+    if failed:
+        refused = all(job.folder.status().get("refused") for job in failed)
+        click.get_current_context().exit(2 if refused and len(failed) == len(planned.jobs) else 1)

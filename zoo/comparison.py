@@ -1,0 +1,210 @@
+"""The run folder's predictions -> results.csv, summary.csv, comparison.csv and the best model of each fold."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from zoo.data import splits
+from zoo.errors import ConfigError, unknown
+from zoo.evaluation import comparison, metrics
+from zoo.files import replacing
+from zoo.store import RunFolder, read_json, write_csv, write_json
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models compared over folds, as data frames.
+
+    `results` has a row per model and fold (results.csv), `summary` one per model, role and metric (summary.csv),
+    `comparison` one per pair of models (comparison.csv), `predictions` one per model, fold, role and image.
+    `missing` names the jobs that are not done, `notes` says what a reader must know of the numbers.
+    """
+
+    run: RunFolder
+    results: pd.DataFrame
+    summary: pd.DataFrame
+    comparison: pd.DataFrame
+    predictions: pd.DataFrame
+    missing: list[str]
+    notes: list[str]
+    metric: str
+    threshold: float
+    classes: list[str]
+    roles: dict[str, str]
+
+    @property
+    def words(self) -> list[str]:
+        """A sentence for each pair of models."""
+        return comparison.words(self.comparison)
+
+    def write(self, folder: Path) -> None:
+        """Write results.csv, summary.csv and comparison.csv into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("results", "summary", "comparison"):
+            write_csv(folder / f"{name}.csv", getattr(self, name))
+
+
+def compare(
+    run: RunFolder,
+    models: Sequence[str] = (),
+    folds: Sequence[int] | None = None,
+    metric: str = "auc",
+    threshold: float = metrics.THRESHOLD,
+    rope: float = 0.01,
+) -> Comparison:
+    """Every table of a run, from its predictions: nothing is trained, and no table on the disk is read or written.
+
+    `models` and `folds` pick some, none given means all; `metric` is the one that pairs are compared by.
+
+    Raises ConfigError for a folder that is no run, and for unknown models, folds or metrics.
+    """
+    metrics.check_metric(metric)
+    request = read_run(run)
+    for model in models:
+        if model not in request["recipes"]:
+            raise ConfigError(f"{run.path}: {unknown('model', model, list(request['recipes']))}")
+    for fold in folds or ():
+        if fold not in request["data"]["folds"]:
+            raise ConfigError(f"{run.path} has no fold {fold}; it has folds {request['data']['folds']}")
+    table = splits.read(run.splits)
+    wanted = [
+        job for job in expected(request) if (not models or job[0] in models) and (folds is None or job[1] in folds)
+    ]
+    predictions = read_predictions(run, wanted, table)
+    results = _with_weights(run, comparison.results(predictions, threshold))
+    to_train = _to_train(table)
+    missing = [name for job in wanted if (name := _missing(run, job))]
+    return Comparison(
+        run, _without_repeat(results), comparison.summary(results, to_train),
+        comparison.compare(predictions, results, to_train, metric, rope, threshold), predictions, missing,
+        _notes(predictions, table, missing), metric, threshold, request["data"]["classes"], request["data"]["roles"],
+    )  # fmt: skip
+
+
+def read_run(run: RunFolder) -> dict[str, Any]:
+    """run.json, or ConfigError if the folder holds none."""
+    if not run.request.is_file():
+        raise ConfigError(f"{run.path} is no run folder: it has no {run.request.name}")
+    request: dict[str, Any] = read_json(run.request)
+    return request
+
+
+def expected(request: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """(model, fold, repeat) of every job that a run is made of; `request` is the content of run.json."""
+    return [
+        (model, fold, repeat)
+        for model in request["recipes"]
+        for fold in request["data"]["folds"]
+        for repeat in range(request["repeats"])
+    ]
+
+
+def read_predictions(run: RunFolder, wanted: Sequence[tuple[str, int, int]], table: pd.DataFrame) -> pd.DataFrame:
+    """The predictions of all jobs that are done, with model, fold, repeat and group before their own columns."""
+    groups = table.drop_duplicates("image").set_index("image")["group"]
+    parts = []
+    for model, fold, repeat in wanted:
+        job = run.job(model, fold, repeat)
+        if job.done:
+            part = pd.read_csv(job.predictions, dtype={"path": str, "image": str})
+            part.insert(0, "model", model)
+            part.insert(1, "fold", fold)
+            part.insert(2, "repeat", repeat)
+            parts.append(part.assign(group=part["image"].map(groups).fillna("")))
+    empty = [*comparison.JOB, "role", "image", "path", "label", "probability", "group"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=empty)
+
+
+def write_results(run: RunFolder) -> None:
+    """Bring results.csv up to date, and in run.json the machine and the weights that the jobs really used."""
+    request = read_run(run)
+    for model, fold, repeat in expected(request):
+        status = run.job(model, fold, repeat).status()
+        if status.get("state") == "done":
+            request["machine"] = status["machine"]
+            request["weights"].setdefault(model, {})[str(fold)] = status["weights"]
+    write_json(run.request, request)
+    predictions = read_predictions(run, expected(request), splits.read(run.splits))
+    write_csv(run.results, _without_repeat(_with_weights(run, comparison.results(predictions))))
+
+
+def write_best(done: Comparison) -> pd.DataFrame:
+    """best/fold-<k>.json and .keras: of each fold the best job by `metric` on the validation role; the choices.
+
+    The model file is a hard link to the job's where the disk can, else a copy.
+    """
+    column = f"{done.metric}_validation"
+    sign = -1 if done.metric in comparison.LOWER_IS_BETTER else 1
+    results = comparison.results(done.predictions, done.threshold)
+    rows = []
+    for fold in sorted(set(results["fold"][results[column].notna()])):
+        jobs = results[results["fold"] == fold]
+        best = jobs.loc[(sign * jobs[column]).idxmax()].to_dict()
+        job = done.run.job(best["model"], fold, best["repeat"])
+        target = done.run.best(fold)
+        target.parent.mkdir(exist_ok=True)
+        with replacing(target) as draft:
+            draft.unlink(missing_ok=True)
+            try:
+                os.link(job.best, draft)
+            except OSError:
+                shutil.copyfile(job.best, draft)
+        row = {
+            "fold": int(fold), "model": best["model"], "metric": done.metric, "validation": best[column],
+            "path": job.best.relative_to(done.run.path).as_posix(),
+        }  # fmt: skip
+        write_json(target.with_suffix(".json"), row)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["fold", "model", "metric", "validation", "path"])
+
+
+def _with_weights(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
+    weights = [run.job(*job).status()["weights"] for job in results[comparison.JOB].itertuples(index=False, name=None)]
+    results.insert(len(comparison.JOB), "weights", weights)
+    return results
+
+
+def _without_repeat(results: pd.DataFrame) -> pd.DataFrame:
+    """results.csv has a column for repeats only where there are some."""
+    return results if results["repeat"].nunique() > 1 else results.drop(columns="repeat")
+
+
+def _to_train(table: pd.DataFrame) -> dict[str, float]:
+    """Images of each role over those of the training role, on average over folds."""
+    sizes = table.groupby(["fold", "role"]).size().unstack()
+    return {role: float((sizes[role] / sizes["train"]).mean()) for role in comparison.ROLES}
+
+
+def _missing(run: RunFolder, job: tuple[str, int, int]) -> str | None:
+    folder = run.job(*job)
+    if folder.done:
+        return None
+    error = folder.status().get("error", "not run yet").splitlines()[0]
+    return f"{RunFolder.title(*job)}: {error}"
+
+
+def _notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]) -> list[str]:
+    notes = []
+    if missing:
+        notes.append(
+            f"{len(missing)} job{'s are' if len(missing) > 1 else ' is'} missing; pairs are compared on the folds that "
+            "both models have"
+        )
+    test = table[table["fold"].isin(predictions["fold"].unique()) & (table["role"] == "test")]
+    tested = test.groupby("image")["fold"].nunique()
+    often = int((tested > 1).sum())
+    if often:
+        notes.append(
+            f"the folds are no partition: {often} of {len(tested)} test images are tested in several folds; the "
+            "pooled tests use the average of their probabilities"
+        )
+    if len(tested) and (table["group"] == "").all():
+        notes.append("no groups (such as patients) are known: the pooled tests take all images as independent")
+    return notes

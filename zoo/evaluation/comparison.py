@@ -1,0 +1,214 @@
+"""Predictions of several models over folds -> the tables of a comparison. Pure functions of data frames.
+
+`predictions` has a row per model, fold, repeat, role and image, with the columns model, fold, repeat, and those of
+predictions.csv, and `group` (empty where images belong to no group such as a patient).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.evaluation import metrics, statistics
+
+ROLES = ("validation", "test")
+JOB = ["model", "fold", "repeat"]
+LOWER_IS_BETTER = frozenset({"loss"})
+# The columns of comparison.csv: over folds, then over the pooled test images.
+FOLD_COLUMNS = [
+    "model_a", "model_b", "folds", "mean_a", "mean_b", "difference", "low", "high", "p", "better", "equivalent",
+    "worse", "rope", "verdict",
+]  # fmt: skip
+IMAGE_COLUMNS = [
+    "images", "auc_a", "auc_b", "auc_difference", "auc_low", "auc_high", "delong_p", "bootstrap_low",
+    "bootstrap_high", "only_a_right", "only_b_right", "mcnemar_p",
+]  # fmt: skip
+COLUMNS = [
+    *FOLD_COLUMNS[:2], "metric", *FOLD_COLUMNS[2:9], "p_holm", *FOLD_COLUMNS[9:], *IMAGE_COLUMNS[:7],
+    "delong_p_holm", *IMAGE_COLUMNS[7:], "mcnemar_p_holm",
+]  # fmt: skip
+# The folds that equal differences must have been seen in before they count for more than chance (docs/statistics.md).
+FEW_FOLDS = 5
+
+
+def probabilities(predictions: pd.DataFrame) -> np.ndarray:
+    """float64 (n, classes) from the probability columns."""
+    several = [name for name in predictions.columns if name.startswith("probability_")]
+    return metrics.per_class(predictions[several or ["probability"]].to_numpy())
+
+
+def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> pd.DataFrame:
+    """One row per model, fold and repeat, with every metric of both roles as `<metric>_<role>`."""
+    rows = []
+    for key, job in predictions.groupby(JOB, sort=False):
+        row: dict[str, object] = dict(zip(JOB, key, strict=True))
+        for role in ROLES:
+            part = job[job["role"] == role]
+            score = metrics.score(part["label"].to_numpy(), probabilities(part), threshold)
+            row |= {f"{name}_{role}": score[name] for name in metrics.METRICS}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=[*JOB, *(f"{name}_{role}" for role in ROLES for name in metrics.METRICS)])
+
+
+def by_fold(results: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A metric with a row per fold and a column per model, repeats averaged; NaN where a job is missing."""
+    return results.pivot_table(index="fold", columns="model", values=column, aggfunc="mean", dropna=False, sort=False)
+
+
+def summary(results: pd.DataFrame, to_train: Mapping[str, float]) -> pd.DataFrame:
+    """Mean, standard deviation and 95 % interval over folds: a row per model, role and metric.
+
+    `to_train` has, for each role, its number of images over that of training images. Where there are repeats the
+    seeds of a fold are averaged first, and sd_folds and sd_seeds tell how much each of the two varies.
+    """
+    repeats = results["repeat"].nunique() > 1
+    rows = []
+    for model, jobs in results.groupby("model", sort=False):
+        for role in ROLES:
+            for name in metrics.METRICS:
+                values = jobs.pivot_table(index="fold", columns="repeat", values=f"{name}_{role}", dropna=False)
+                means = values.mean(axis=1).dropna().to_numpy()
+                low, high = statistics.interval(means, to_train[role])
+                row: dict[str, object] = {
+                    "model": model, "role": role, "metric": name, "folds": len(means),
+                    "mean": means.mean() if len(means) else np.nan,
+                    "sd": means.std(ddof=1) if len(means) > 1 else np.nan, "low": low, "high": high,
+                }  # fmt: skip
+                if repeats:
+                    whole = values.dropna().to_numpy()
+                    spread = statistics.spread(whole) if len(whole) else statistics.Spread(np.nan, np.nan)
+                    row |= {"sd_folds": spread.folds, "sd_seeds": spread.seeds}
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The test predictions of one model over folds, one entry an image, in the order of the images' hashes.
+
+    `labels` (n,), `probabilities` (n, classes), `groups` (n,); `draws` are bootstrapped AUCs, empty for more than two
+    classes; `repeated` counts the images that several folds test.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    groups: np.ndarray
+    draws: np.ndarray
+    repeated: int
+
+
+def pool(predictions: pd.DataFrame) -> Pooled:
+    """Pool the test predictions of one model. Of repeats the first is taken.
+
+    The probabilities of an image that several folds test are averaged.
+    """
+    first = predictions["repeat"] == predictions["repeat"].min()
+    test = predictions[first & (predictions["role"] == "test")]
+    images = test.groupby("image", sort=True)
+    columns = [name for name in test.columns if name.startswith("probability")]
+    table = images[columns].mean()
+    labels = images["label"].first().to_numpy()
+    each = probabilities(table)
+    group = images["group"].first().fillna("").astype(str)
+    groups = np.where(group == "", "image " + table.index, group)
+    two = each.shape[1] == 2
+    draws = statistics.bootstrap_auc(labels, each[None, :, 1], groups)[:, 0] if two else np.empty(0)
+    return Pooled(labels, each, groups, draws, int((images["fold"].nunique() > 1).sum()))
+
+
+def compare(
+    predictions: pd.DataFrame,
+    results: pd.DataFrame,
+    to_train: Mapping[str, float],
+    metric: str = "auc",
+    rope: float = 0.01,
+    threshold: float = metrics.THRESHOLD,
+) -> pd.DataFrame:
+    """A row per pair of models, on the test role and on the folds that both have; docs/statistics.md has the columns.
+
+    `model_a` is the one with the better mean, and a difference above 0 is in its favour.
+    """
+    values = by_fold(results, f"{metric}_test")
+    if metric in LOWER_IS_BETTER:
+        values = -values
+    rows = [
+        _over_folds(values[[one, other]].dropna(), to_train["test"], rope) for one, other in combinations(values, 2)
+    ]
+    table = pd.DataFrame(rows, columns=FOLD_COLUMNS)
+    if metric in LOWER_IS_BETTER:
+        table[["mean_a", "mean_b"]] = -table[["mean_a", "mean_b"]]
+
+    @cache
+    def images(model: str, folds: tuple[int, ...]) -> Pooled:
+        return pool(predictions[(predictions["model"] == model) & predictions["fold"].isin(folds)])
+
+    rows = []
+    for a, b in zip(table["model_a"], table["model_b"], strict=True):
+        folds = tuple(values.index[values[[a, b]].notna().all(axis=1)])
+        rows.append(_over_images(images(a, folds), images(b, folds), threshold) if folds else {"images": 0})
+    table = pd.concat([table, pd.DataFrame(rows, columns=IMAGE_COLUMNS)], axis=1)
+    adjusted = {f"{name}_holm": statistics.holm(table[name]) for name in ("p", "delong_p", "mcnemar_p")}
+    return table.assign(metric=metric, **adjusted)[COLUMNS]
+
+
+def _over_folds(both: pd.DataFrame, to_train: float, rope: float) -> dict[str, object]:
+    """The tests over folds of one pair; `both` has its two models as columns, where higher is better."""
+    means = both.mean()
+    a, b = sorted(both.columns, key=lambda model: -means[model] if len(both) else 0)
+    differences = (both[a] - both[b]).to_numpy()
+    test = statistics.corrected_t_test(differences, to_train)
+    probability = statistics.correlated_t_test(differences, to_train, rope)
+    sure = len(both) >= FEW_FOLDS or len(set(differences)) > 1
+    return {
+        "model_a": a, "model_b": b, "folds": len(both), "mean_a": means[a], "mean_b": means[b],
+        "difference": test.difference, "low": test.low, "high": test.high, "p": test.p,
+        "better": probability.better, "equivalent": probability.equivalent, "worse": probability.worse,
+        "rope": rope, "verdict": statistics.verdict(probability) if sure else "undecided",
+    }  # fmt: skip
+
+
+def _over_images(a: Pooled, b: Pooled, threshold: float) -> dict[str, object]:
+    """The tests over the pooled test images of one pair; those of the AUC only for two classes."""
+    labels = a.labels
+    errors = statistics.mcnemar(*(metrics.predict(each.probabilities, threshold) == labels for each in (a, b)))
+    row: dict[str, object] = {
+        "images": len(labels), "only_a_right": errors.only_a, "only_b_right": errors.only_b, "mcnemar_p": errors.p
+    }  # fmt: skip
+    if a.probabilities.shape[1] == 2:
+        test = statistics.delong(labels, a.probabilities[:, 1], b.probabilities[:, 1])
+        low, high = statistics.percentile_interval(a.draws - b.draws)
+        row |= {
+            "auc_a": test.auc_a, "auc_b": test.auc_b, "auc_difference": test.difference, "auc_low": test.low,
+            "auc_high": test.high, "delong_p": test.p, "bootstrap_low": low, "bootstrap_high": high,
+        }  # fmt: skip
+    return row
+
+
+def words(table: pd.DataFrame) -> list[str]:
+    """A sentence for each pair."""
+    return [_sentence(row) for row in table.to_dict("records")]
+
+
+def _sentence(row: Mapping[Any, Any]) -> str:
+    a, b, metric = row["model_a"], row["model_b"], row["metric"]
+    if row["folds"] < 2:
+        return f"{a} and {b} have {row['folds']} fold{'s' * (row['folds'] != 1)} in common: undecided."
+    size = (
+        f"{metric} differs by {row['difference']:.4f} ({row['low']:.4f} to {row['high']:.4f}) over {row['folds']} "
+        f"folds, p = {row['p_holm']:.3f} adjusted"
+    )
+    said = {
+        "better": f"{a} is better than {b} (probability {row['better']:.1%}): {size}.",
+        "equivalent": f"{a} and {b} differ by less than {row['rope']:g} (probability {row['equivalent']:.1%}): {size}.",
+    }
+    undecided = (
+        f"{a} against {b} is undecided (better {row['better']:.1%}, equivalent {row['equivalent']:.1%}, worse "
+        f"{row['worse']:.1%}): {size}."
+    )
+    return said.get(row["verdict"], undecided)
