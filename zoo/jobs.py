@@ -15,7 +15,7 @@ from itertools import pairwise
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from zoo import comparison
+from zoo import comparison, gpu
 from zoo.plan import Plan
 from zoo.store import read_json
 from zoo.worker import Job
@@ -31,6 +31,7 @@ ENVIRONMENT = {
 def execute(plan: Plan, listen: Listen, workers: int = 1) -> list[Job]:
     """Run every job that isn't done yet, `workers` at a time with the CPU cores divided among them; those that failed.
 
+    On a GPU a job waits until there is memory for it, whatever `workers` says.
     results.csv and run.json are brought up to date after each job. On KeyboardInterrupt the running jobs are
     ended and marked as failed before the exception goes on.
     """
@@ -82,6 +83,7 @@ class _Crew:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._stopping = False
+        self._gate = gpu.Gate()
 
     def start(self, shares: list[tuple[int, ...]]) -> None:
         """Begin, one thread a share of the cores."""
@@ -104,11 +106,13 @@ class _Crew:
                 job = dataclasses.replace(self.waiting.get_nowait(), cores=cores)
             except Empty:
                 return
+            self._gate.enter(job.model)
             failed = True
             try:
                 failed = not self._run(job)
             except Exception as error:  # a full disk, say: the parent's own trouble with one job
                 self._fail(job, f"{type(error).__name__}: {error}")
+            self._gate.leave(job.model)
             self.events.put((job, {"event": "process_ended", "failed": failed}))
 
     def _run(self, job: Job) -> bool:
@@ -125,6 +129,8 @@ class _Crew:
                 for line in process.stdout:
                     event = json.loads(line)
                     told = told or event["event"] == "job_failed"
+                    if event["event"] == "epoch_ended":
+                        self._gate.watch()
                     self.events.put((job, event))
             except BaseException:
                 process.kill()
