@@ -16,6 +16,7 @@ from zoo.evaluation import metrics  # noqa: E402
 from zoo.interfaces import Stage  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo.training import trainer  # noqa: E402
+from zoo.training.checkpoint import Checkpoint  # noqa: E402
 
 
 @pytest.mark.parametrize(("fields", "channels", "size"), [({}, 192, 4), ({"width": 8, "depth": 2}, 16, 16)], ids=str)
@@ -47,7 +48,7 @@ def test_it_learns_the_demo_from_nothing(tmp_path: Path) -> None:
     stage = Stage("all", 12, 12, 1e-3, unfreeze="all", batchnorm="train")
     trainer.train(
         network, [stage], NoAugmentation(), *parts[:2], ["normal", "abnormal"], 16, 0, tmp_path / "best.keras",
-        lambda event: None,
+        Checkpoint(tmp_path / "checkpoint", {}), lambda event: None,
     )  # fmt: skip
     outputs = trainer.predict(network.model, parts[2], 2)
     assert metrics.score(parts[2].labels, metrics.per_class(outputs))["auc"] > 0.75

@@ -45,14 +45,14 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train all stages, each from the best epoch of the one before; the rows of history.csv.
 
-    `best_file` (.keras) always holds the best epoch by validation loss of all stages so far, and
-    `network.model` ends with its weights. After every epoch the state is saved to `checkpoint`; where it already
-    holds one, training goes on from there, and ends as if it had never been interrupted.
+    After each stage `best_file` (.keras) holds the best epoch by validation loss of all stages so far, and in the
+    end `network.model` has its weights. After every epoch the state is saved to `checkpoint`; where it already holds
+    one, training goes on from there, and ends as if it had never been interrupted.
 
     Raises TrainingError when a loss is no longer a number.
     """
     check_augmenter(augmenter, training)
-    state = _begin(network, training, seed, best_file, checkpoint, notify)
+    state = _begin(network, training, seed, checkpoint, notify)
     while True:
         stage = stages[state.stage]
         batches = TrainingBatches(training, classes, batch_size, augmenter, stage, (seed, state.stage), state.epoch)
@@ -71,12 +71,14 @@ def train(
             verbose=0,
             callbacks=[
                 _EarlyStopping(state.rows, stage.patience),
-                _Monitor(network.model, stage, batches, state, best_file, checkpoint, notify),
+                _Monitor(network.model, stage, batches, state, checkpoint, notify),
             ],
         )
         notify({"event": "stage_ended", "stage": stage.name, "epochs": state.epoch})
+        network.model.set_weights(state.best)
+        with replacing(best_file) as draft:
+            network.model.save(draft)
         if state.stage + 1 == len(stages):
-            network.model.set_weights(state.best)
             return state.history
         network.model.set_weights(state.stage_best)
         state = dataclasses.replace(
@@ -86,9 +88,7 @@ def train(
         checkpoint.begin_stage(state)
 
 
-def _begin(
-    network: Network, training: Subset, seed: int, best_file: Path, checkpoint: Checkpoint, notify: Notify
-) -> State:
+def _begin(network: Network, training: Subset, seed: int, checkpoint: Checkpoint, notify: Notify) -> State:
     """The state to go on from, which the network's weights then have: the checkpoint's, or that of an untrained one."""
     model = network.model
     state = checkpoint.load()
@@ -100,9 +100,6 @@ def _begin(
         checkpoint.begin_stage(state)
         return state
     notify({"event": "resumed", "epochs": len(state.history)})
-    if state.history:
-        model.set_weights(state.best)
-        _save(model, best_file)  # the file may hold an epoch that the state doesn't know of
     model.set_weights(state.weights)
     return state
 
@@ -120,11 +117,6 @@ def _compile(network: Network, stage: Stage, batches: Batches, classes: int, not
         jit_compile=jit(),
     )
     return model
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    with replacing(path) as draft:
-        model.save(draft)
 
 
 def accuracy(targets: Any, outputs: Any) -> Any:
@@ -157,15 +149,14 @@ class _Monitor(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, network: keras.Model, stage: Stage, batches: TrainingBatches, state: State, best_file: Path,
-        checkpoint: Checkpoint, notify: Notify,
+        self, network: keras.Model, stage: Stage, batches: TrainingBatches, state: State, checkpoint: Checkpoint,
+        notify: Notify,
     ) -> None:  # fmt: skip
         super().__init__()
         self.network = network
         self.stage = stage
         self.batches = batches
         self.state = state
-        self.best_file = best_file
         self.checkpoint = checkpoint
         self.notify = notify
         self._epoch = 0
@@ -217,7 +208,6 @@ class _Monitor(keras.callbacks.Callback):
         state.history.append(row)
         if best:
             state.best = state.weights
-            _save(self.network, self.best_file)
         self.checkpoint.save(state)
         self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "best": best})
 
