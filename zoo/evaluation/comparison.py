@@ -201,7 +201,7 @@ def _sentence(row: Mapping[Any, Any]) -> str:
         return f"{a} and {b} have {row['folds']} fold{'s' * (row['folds'] != 1)} in common: undecided."
     size = (
         f"{metric} differs by {row['difference']:.4f} ({row['low']:.4f} to {row['high']:.4f}) over {row['folds']} "
-        f"folds, p = {row['p_holm']:.3f} adjusted"
+        f"folds, adjusted p {'< 0.001' if row['p_holm'] < 0.001 else '= ' + format(row['p_holm'], '.3f')}"
     )
     said = {
         "better": f"{a} is better than {b} (probability {row['better']:.1%}): {size}.",

@@ -19,6 +19,11 @@ def number(value: float | None) -> str:
     return "–" if value is None or pd.isna(value) else f"{value:.4f}"
 
 
+def p_value(value: float) -> str:
+    """As number, but never 0."""
+    return "<0.0001" if value < 0.0001 else number(value)
+
+
 def class_counts(counts: pd.DataFrame, roles: dict[str, str], image_size: int) -> Table:
     """Images of each class, a row per fold and role; `counts` as from zoo.data.splits.class_counts."""
     table = Table("fold", "role", "folder", "array", *counts.columns, "balance", title="Images", title_justify="left")
@@ -107,8 +112,8 @@ def comparison(pairs: pd.DataFrame) -> Table:
     for row in order.sort_values(["rank", "p"], kind="stable").to_dict("records"):
         table.add_row(
             row["model_a"], row["model_b"], str(row["folds"]), number(row["difference"]),
-            f"{number(row['low'])}\n{number(row['high'])}", number(row["p_holm"]), number(row["better"]),
-            number(row["equivalent"]), row["verdict"], number(row["auc_difference"]), number(row["delong_p_holm"]),
-            f"{number(row['bootstrap_low'])}\n{number(row['bootstrap_high'])}", number(row["mcnemar_p_holm"]),
+            f"{number(row['low'])}\n{number(row['high'])}", p_value(row["p_holm"]), number(row["better"]),
+            number(row["equivalent"]), row["verdict"], number(row["auc_difference"]), p_value(row["delong_p_holm"]),
+            f"{number(row['bootstrap_low'])}\n{number(row['bootstrap_high'])}", p_value(row["mcnemar_p_holm"]),
         )  # fmt: skip
     return table
