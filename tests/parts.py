@@ -65,7 +65,8 @@ def subset(images: int = 24, classes: int = 2, seed: int = 0, size: int = 32) ->
     labels = np.arange(images) % classes
     pixels = np.stack([disc(rng, bool(label), size) // (label + 1 if label > 1 else 1) for label in labels])
     names = tuple(f"{seed}-{number}" for number in range(images))
-    return Subset(pixels.astype(np.uint8), np.arange(images), labels, names, names)
+    name = f"test {images} {classes} {seed} {size}"
+    return Subset(pixels.astype(np.uint8), np.arange(images), labels, names, names, name)
 
 
 def stage(name: str = "head", **changes: Any) -> zoo.Stage:

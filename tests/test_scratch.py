@@ -40,7 +40,7 @@ def test_it_learns_the_demo_from_nothing(tmp_path: Path) -> None:
     pixels = np.stack([images.resize(demo.draw(r, seed), 64) for seed, r in enumerate(table["cup_to_disc"], 1000)])
     labels, names = table["label"].to_numpy(), tuple(table["file"])
     parts = [
-        Subset(pixels, np.arange(*ends), labels[slice(*ends)], names[slice(*ends)], names[slice(*ends)])
+        Subset(pixels, np.arange(*ends), labels[slice(*ends)], names[slice(*ends)], names[slice(*ends)], "demo 5")
         for ends in ((0, 500), (500, 600), (600, 1000))
     ]
     keras.utils.set_random_seed(0)

@@ -27,8 +27,8 @@ def compare(
 
     `models` are names, none for all that are registered; `data` a folder of folds, None for what the registry
     says; `out` the run folder. `options` are the other fields of `zoo.plan.Request`: weights, seed, max_epochs,
-    image_size, registry, repeats, fresh, redo. `listen` is called with each job and event. Jobs that fail stand in
-    the `missing` of what it returns.
+    image_size, registry, repeats, fresh, redo, feature_cache. `listen` is called with each job and event. Jobs that
+    fail stand in the `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """

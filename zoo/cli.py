@@ -11,7 +11,7 @@ import traceback
 import click
 
 from zoo import __version__
-from zoo.commands import data, report, show, train
+from zoo.commands import cache, data, report, show, train
 from zoo.commands.options import Group
 from zoo.errors import ZooError
 
@@ -22,7 +22,7 @@ def cli() -> None:
     """A model zoo for image classification: staged fine-tuning, honest folds, plug-in parts."""
 
 
-for command in (train.run, train.compare, report.report, show.show, show.list_, show.plugins, data.data):
+for command in (train.run, train.compare, report.report, show.show, show.list_, show.plugins, data.data, cache.cache):
     cli.add_command(command)
 
 

@@ -33,6 +33,7 @@ class Request:
 
     No `models` means all that are registered, `folds` None all folds. `repeats` runs each fold so often, with other
     seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
+    `feature_cache`: whether outputs of frozen layers are kept.
     """
 
     models: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Request:
     repeats: int = 1
     fresh: bool = False
     redo: tuple[tuple[str, int], ...] = ()
+    feature_cache: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
             model=name, fold=fold, repeat=repeat, recipe={**recipe.table(), "seed": recipe.seed + repeat},
             source=recipe.source, classes=list(data.config.classes), image_size=data.config.image_size,
             max_epochs=max_epochs, images=str(data.store.folder.absolute()), run=str(folder.path.absolute()),
+            feature_cache=request.feature_cache,
         )
         for name, recipe in recipes.items()
         for fold in folds

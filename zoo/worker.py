@@ -37,6 +37,7 @@ class Job:
     """What a worker needs to know, as plain data.
 
     `images` is the folder of the decoded images. `cores` are the CPU cores to work on, empty for all.
+    `feature_cache`: see `zoo.training.features`.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Job:
     max_epochs: int | None
     images: str
     run: str
+    feature_cache: bool = True
     cores: tuple[int, ...] = ()
 
     @property
@@ -102,7 +104,7 @@ def run(job: Job, notify: Notify) -> None:
     stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
     history = trainer.train(
         network, stages, recipe.augmenter, training, validation, job.classes, recipe.batch_size, recipe.seed,
-        folder.best, checkpoint, notify,
+        folder.best, checkpoint, notify, job.feature_cache,
     )  # fmt: skip
     write_csv(folder.history, pd.DataFrame(history, columns=trainer.HISTORY))
 

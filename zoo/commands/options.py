@@ -88,6 +88,20 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 160)
 
 
+def print_rows(rows: list[dict[str, Any]], empty: str) -> None:
+    """A table with a column per key; `empty` if there is no row."""
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(str(row.get(column, "")) for column in columns))
+    if rows:
+        console().print(table, markup=False)
+    else:
+        click.echo(empty)
+
+
 def load_registry() -> Registry:
     """The registry that the command line asks for."""
     from zoo import plugins, registry
@@ -124,6 +138,11 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--max-epochs", type=click.IntRange(min=1), help="At most so many epochs a stage."),
         size_option,
+        click.option(
+            "--feature-cache/--no-feature-cache",
+            default=True,
+            help="Whether what frozen layers make of an image is computed once and kept.",
+        ),
         click.option("--fresh", is_flag=True, help="Delete what the run folder holds and start over."),
         click.option(
             "--redo", metavar="MODEL:FOLD", multiple=True, callback=_jobs, help="Run one job again; may be repeated."

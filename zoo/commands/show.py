@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from zoo.commands.options import Command, Group, console, data_option, load_registry, size_option
+from zoo.commands.options import Command, Group, console, data_option, load_registry, print_rows, size_option
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -81,19 +81,6 @@ def _model_row(registry: Registry, name: str) -> dict[str, str]:
 
 def _first_line(doc: str | None) -> str:
     return (doc or "").strip().split("\n")[0]
-
-
-def print_rows(rows: list[dict[str, Any]], empty: str) -> None:
-    from rich.table import Table
-
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
-    if rows:
-        console().print(table, markup=False)
-    else:
-        click.echo(empty)
 
 
 @click.group(cls=Group)

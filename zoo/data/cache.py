@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError, unknown
 
 
 def folder(*names: str) -> Path:
@@ -18,18 +20,83 @@ def folder(*names: str) -> Path:
     return Path(os.environ.get("ZOO_CACHE") or platformdirs.user_cache_dir("zoo")).joinpath(*names)
 
 
+def limit() -> int:
+    """How many bytes of each kind the cache keeps: $ZOO_CACHE_LIMIT in gigabytes, else 20 GB."""
+    text = os.environ.get("ZOO_CACHE_LIMIT", "20")
+    try:
+        return int(float(text) * 1e9)
+    except ValueError:
+        raise ConfigError(f"ZOO_CACHE_LIMIT is {text!r}; it must be a number of gigabytes") from None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One folder of the cache: its name, how many things it keeps, and their size in bytes."""
+
+    name: str
+    entries: int
+    size: int
+
+
+def info() -> list[Kind]:
+    """What the cache holds."""
+    root = folder()
+    kinds = sorted(place for place in root.iterdir() if place.is_dir()) if root.is_dir() else []
+    return [Kind(kind.name, sum(1 for _ in kind.iterdir()), _size(kind)) for kind in kinds]
+
+
+def clear(kind: str | None = None) -> int:
+    """Delete one kind of things, or all; the bytes that were freed. A run that has them open is not disturbed.
+
+    Raises ConfigError for a kind that the cache doesn't hold.
+    """
+    known = [each.name for each in info()]
+    if kind is not None and kind not in known:
+        raise ConfigError(unknown("kind", kind, known))
+    places = [folder(name) for name in known if kind in (None, name)]
+    freed = sum(_size(place) for place in places)
+    for place in places:
+        remove(place)
+    return freed
+
+
+def remove(place: Path) -> None:
+    """Delete a folder of the cache. It vanishes at once: nobody finds half of it."""
+    doomed = place.with_name(f".{place.name}-{os.getpid()}-removed")
+    with contextlib.suppress(FileNotFoundError):
+        place.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def trim(kind: Path, most: int) -> None:
+    """Delete what was used longest ago in a folder of the cache, until the rest takes at most `most` bytes."""
+    entries = [(entry.stat().st_mtime, entry) for entry in kind.iterdir() if not entry.name.startswith(".")]
+    total = _size(kind)
+    for _, entry in sorted(entries):
+        if total <= most:
+            return
+        total -= _size(entry)
+        remove(entry)
+
+
+def _size(place: Path) -> int:
+    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+
+
 def make_once(target: Path, fill: Callable[[Path], None], size: int) -> Path:
     """Let `fill` make the folder `target` unless it exists. Nobody ever sees half of it.
 
     It is made beside its place and renamed, so that of two processes that make it at once one wins and both
-    find it whole. `size` is what it will take in bytes.
+    find it whole. `size` is what it will take in bytes. What was used longest ago makes room for it, see `limit`.
 
     Raises DataError if the disk has no room or the cache cannot be written.
     """
     if target.exists():
+        os.utime(target)  # `trim` deletes what was used longest ago
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        trim(target.parent, limit() - size)
         if shutil.disk_usage(target.parent).free < size:
             raise DataError(
                 f"{target.parent}: no room for {size / 1e6:.0f} MB of cache; set ZOO_CACHE to a larger disk"

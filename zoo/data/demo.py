@@ -35,7 +35,7 @@ BEST_ACCURACY = 1 - LABEL_NOISE / (RATIO_RANGE[1] - 0.5) / np.sqrt(2 * np.pi)
 
 def folder() -> Path:
     """The demo in the study's layout, in the user cache; made on first use, in seconds."""
-    return cache.make_once(cache.folder(f"demo-{VERSION}"), _fill, size=20_000_000)
+    return cache.make_once(cache.folder("demo", str(VERSION)), _fill, size=20_000_000)
 
 
 def write(target: Path) -> None:

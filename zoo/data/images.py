@@ -40,6 +40,11 @@ class ImageStore:
     pixels: np.ndarray
     hashes: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """Tells this store from all that hold other images, or the same at another size."""
+        return self.folder.name
+
     def rows(self, hashes: Iterable[str]) -> np.ndarray:
         """The row of each image hash. Raises KeyError for an image that isn't stored."""
         row_of = {digest: row for row, digest in enumerate(self.hashes)}

@@ -21,7 +21,7 @@ class Subset:
     """The images of one role of one fold, in the order of splits.csv.
 
     `pixels` is the whole store, uint8 (N, size, size, 3), of which `rows` (n,) are this subset's; `labels` (n,)
-    are class numbers, `hashes` and `paths` one string an image.
+    are class numbers, `hashes` and `paths` one string an image. `store` names the whole store by its content.
     """
 
     pixels: np.ndarray
@@ -29,6 +29,7 @@ class Subset:
     labels: np.ndarray
     hashes: tuple[str, ...]
     paths: tuple[str, ...]
+    store: str
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -38,7 +39,7 @@ def subset(splits: pd.DataFrame, fold: int, role: str, store: ImageStore) -> Sub
     """One role of one fold, from the table of splits.csv."""
     part = splits[(splits["fold"] == fold) & (splits["role"] == role)]
     hashes = tuple(part["image"])
-    return Subset(store.pixels, store.rows(hashes), part["label"].to_numpy(), hashes, tuple(part["path"]))
+    return Subset(store.pixels, store.rows(hashes), part["label"].to_numpy(), hashes, tuple(part["path"]), store.name)
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -89,6 +89,9 @@ class ComparisonProgress:
         running.stage, running.share = event, (event["number"] - 1) / event["stages"]
         running.where = f"stage {event['number']}/{event['stages']} {event['stage']}, compiling"
 
+    def _features(self, job: Any, event: dict[str, Any]) -> None:
+        self._running[job.title].where = f"features, image {event['done']}/{event['total']}"
+
     def _epoch_ended(self, job: Any, event: dict[str, Any]) -> None:
         running = self._running[job.title]
         stage = running.stage

@@ -106,6 +106,10 @@ class JobProgress:
             total=event["epochs"] * event["steps"], detail="compiling",
         )  # fmt: skip
 
+    def _features(self, job: Any, event: dict[str, Any]) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, detail=f"frozen layers, once for each image: {event['done']}/{event['total']}")
+
     def _step_ended(self, job: Any, event: dict[str, Any]) -> None:
         if self._task is not None:
             done = (event["epoch"] - 1) * self._stage["steps"] + event["step"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import os
 import re
@@ -238,15 +239,32 @@ class StageModel(keras.Model):
         return self.rest(self.prefix(images, training=False), training=training)
 
 
-def stage_model(network: Network, first_unfrozen: int) -> keras.Model:
-    """The model to compile and fit for a stage, once `unfreeze` has been called for it.
+def split(network: Network, first_unfrozen: int) -> tuple[keras.Model | None, keras.Model]:
+    """The network as a stage sees it, once `unfreeze` has been called: (frozen prefix or None, the rest).
 
-    It shares all layers and weights with `network.model`.
+    They share all layers and weights with `network.model`. The prefix is as deep as can be: a pooling layer after the
+    frozen ones belongs to it, since nothing in it is trained either.
     """
     model = network.model
-    cut = frozen_prefix(model, first_unfrozen)
-    if cut is None:
-        return keras.Model(model.inputs[0], model.outputs[0])
-    staged = StageModel(keras.Model(model.inputs[0], cut), keras.Model(cut, model.outputs[0]))
-    staged.build((None, *model.input_shape[1:]))
+    active = next(index for index, layer in enumerate(model.layers) if index >= first_unfrozen and not _inert(layer))
+    cut = frozen_prefix(model, active)
+    if cut is not None:
+        prefix = keras.Model(model.inputs[0], cut)
+        if prefix.variables:
+            return prefix, keras.Model(cut, model.outputs[0])
+    return None, keras.Model(model.inputs[0], model.outputs[0])
+
+
+def _inert(layer: keras.Layer) -> bool:
+    """Whether a layer does the same in training as in inference, and has nothing to train."""
+    return not layer.variables and "training" not in inspect.signature(layer.call).parameters
+
+
+def stage_model(network: Network, first_unfrozen: int) -> keras.Model:
+    """The model to fit in a stage on images: the whole network, its frozen prefix in inference mode."""
+    prefix, rest = split(network, first_unfrozen)
+    if prefix is None:
+        return rest
+    staged = StageModel(prefix, rest)
+    staged.build((None, *network.model.input_shape[1:]))
     return staged

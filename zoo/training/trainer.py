@@ -13,13 +13,14 @@ import keras
 import numpy as np
 
 from zoo.data.splits import Subset
-from zoo.errors import TrainingError
+from zoo.errors import DataError, TrainingError
 from zoo.files import replacing
 from zoo.interfaces import Augmenter, Stage
+from zoo.training import features
 from zoo.training.batches import Batches, TrainingBatches, check_augmenter
 from zoo.training.checkpoint import Checkpoint, State, assign, others, values
 from zoo.training.device import jit
-from zoo.training.model import Network, count, fit_batchnorm, splits_block, stage_model, unfreeze
+from zoo.training.model import Network, count, fit_batchnorm, split, splits_block, stage_model, unfreeze
 from zoo.training.optimizer import optimizer
 
 # The columns of history.csv, one row an epoch.
@@ -42,12 +43,14 @@ def train(
     best_file: Path,
     checkpoint: Checkpoint,
     notify: Notify,
+    reuse: bool = True,
 ) -> list[dict[str, Any]]:
     """Train all stages, each from the best epoch of the one before; the rows of history.csv.
 
     After each stage `best_file` (.keras) holds the best epoch by validation loss of all stages so far, and in the
     end `network.model` has its weights. After every epoch the state is saved to `checkpoint`; where it already holds
-    one, training goes on from there, and ends as if it had never been interrupted.
+    one, training goes on from there, and ends as if it had never been interrupted. `reuse`: where a stage leaves a
+    prefix of the network frozen and images are not augmented, what the prefix makes of them is computed once.
 
     Raises TrainingError when a loss is no longer a number.
     """
@@ -55,16 +58,28 @@ def train(
     state = _begin(network, training, seed, checkpoint, notify)
     while True:
         stage = stages[state.stage]
-        batches = TrainingBatches(training, classes, batch_size, augmenter, stage, (seed, state.stage), state.epoch)
-        staged = _compile(network, stage, batches, len(classes), notify)
+        first_unfrozen = unfreeze(network, stage)
+        if warning := splits_block(network, stage, first_unfrozen):
+            notify({"event": "warning", "text": warning})
+        trainable = count(network.model.trainable_weights)
         notify({
             "event": "stage_started", "stage": stage.name, "number": state.stage + 1, "stages": len(stages),
-            "epochs": stage.epochs, "steps": len(batches), "trainable": count(staged.trainable_weights),
-            "frozen": count(staged.non_trainable_weights),
+            "epochs": stage.epochs, "steps": math.ceil(len(training) / batch_size), "trainable": trainable,
+            "frozen": count(network.model.weights) - trainable,
         })  # fmt: skip
-        staged.fit(
+        model, inputs, validation_inputs = _inputs(
+            network, first_unfrozen, training, validation, reuse and not augmenter.changes_images, notify
+        )
+        batches = TrainingBatches(inputs, classes, batch_size, augmenter, stage, (seed, state.stage), state.epoch)
+        model.compile(
+            optimizer=optimizer(stage, len(batches)),
+            loss="binary_crossentropy" if len(classes) == 2 else "categorical_crossentropy",
+            metrics=[accuracy],
+            jit_compile=jit(),
+        )
+        model.fit(
             batches,
-            validation_data=Batches(validation, len(classes), PREDICTION_BATCH),
+            validation_data=Batches(validation_inputs, len(classes), PREDICTION_BATCH),
             initial_epoch=stage.epochs if state.ended else state.epoch,
             epochs=stage.epochs,
             shuffle=False,  # the batches shuffle themselves, and reproducibly
@@ -104,19 +119,25 @@ def _begin(network: Network, training: Subset, seed: int, checkpoint: Checkpoint
     return state
 
 
-def _compile(network: Network, stage: Stage, batches: Batches, classes: int, notify: Notify) -> keras.Model:
-    """The model to fit in a stage."""
-    first_unfrozen = unfreeze(network, stage)
-    if warning := splits_block(network, stage, first_unfrozen):
-        notify({"event": "warning", "text": warning})
-    model = stage_model(network, first_unfrozen)
-    model.compile(
-        optimizer=optimizer(stage, len(batches)),
-        loss="binary_crossentropy" if classes == 2 else "categorical_crossentropy",
-        metrics=[accuracy],
-        jit_compile=jit(),
-    )
-    return model
+def _inputs(
+    network: Network, first_unfrozen: int, training: Subset, validation: Subset, reuse: bool, notify: Notify
+) -> tuple[keras.Model, Subset, Subset]:
+    """The model to fit in a stage, and what to fit it on: images, or what a frozen prefix makes of them."""
+    prefix, rest = split(network, first_unfrozen)
+    if reuse and prefix is not None:
+        prefix.compile(jit_compile=jit())
+        try:
+            stored = {
+                subset.store: features.load(
+                    prefix, subset.pixels, subset.store,
+                    lambda done, total: notify({"event": "features", "done": done, "total": total}),
+                )
+                for subset in {training.store: training, validation.store: validation}.values()
+            }  # fmt: skip
+            return rest, *(dataclasses.replace(s, pixels=stored[s.store]) for s in (training, validation))
+        except DataError as error:
+            notify({"event": "warning", "text": f"every epoch runs the whole network: {error}"})
+    return stage_model(network, first_unfrozen), training, validation
 
 
 def accuracy(targets: Any, outputs: Any) -> Any:

@@ -1,0 +1,208 @@
+"""Training on stored features ends as training on images does, and a stored feature is never of another network."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zoo
+from tests.parts import Brighten, Linear, Residual, stage, subset
+from zoo.data import cache
+from zoo_augment import NoAugmentation
+from zoo_efficientnet import EfficientNetB0
+from zoo_heads import Pooled
+
+keras = pytest.importorskip("keras")
+from zoo.training import features, trainer  # noqa: E402
+from zoo.training import model as networks  # noqa: E402
+from zoo.training.checkpoint import Checkpoint  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "own"))
+    return tmp_path / "own/features"
+
+
+@dataclasses.dataclass
+class Trained:
+    weights: list[np.ndarray]
+    history: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+
+
+def train(
+    folder: Path, backbone: zoo.Backbone, head: zoo.Head, stages: list[zoo.Stage], size: int = 32, **options: Any
+) -> Trained:
+    folder.mkdir(exist_ok=True)
+    keras.utils.set_random_seed(0)
+    network = networks.assemble(backbone, head, (size, size, 3), 2)
+    events: list[dict[str, Any]] = []
+    history = trainer.train(
+        network, stages, options.pop("augmenter", NoAugmentation()), subset(24, size=size),
+        subset(12, seed=1, size=size), ["a", "b"], 8, 0, folder / "best.keras", Checkpoint(folder / "checkpoint", {}),
+        events.append, **options,
+    )  # fmt: skip
+    return Trained(network.model.get_weights(), history, events)
+
+
+def same(one: Trained, other: Trained, tolerance: float) -> None:
+    for a, b in zip(one.history, other.history, strict=True):
+        assert a["val_loss"] == pytest.approx(b["val_loss"], rel=tolerance)
+        assert a["loss"] == pytest.approx(b["loss"], rel=tolerance)
+    for ours, theirs in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+STAGES: dict[str, Any] = {
+    "linear": (Residual(weights="none"), Linear(), [stage(epochs=4, patience=4)]),
+    "block prefix": (
+        Residual(weights="none"), Linear(), [stage(epochs=2), stage("block", epochs=3, unfreeze="block1")],
+    ),
+    "efficientnet, 20 layers": (
+        EfficientNetB0(weights="none"), Pooled(),
+        [stage(epochs=2, learning_rate=1e-3), stage("top", epochs=2, unfreeze=20, learning_rate=1e-4)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STAGES)
+def test_with_and_without_features_a_stage_ends_with_the_same_weights(tmp_path: Path, case: str) -> None:
+    """Dropout included: the rest of the network draws the same random numbers either way."""
+    backbone, head, stages = STAGES[case]
+    plain, stored = (train(tmp_path / str(reuse), backbone, head, stages, reuse=reuse) for reuse in (False, True))
+    assert "features" in {event["event"] for event in stored.events}
+    assert "features" not in {event["event"] for event in plain.events}
+    same(plain, stored, 2e-4)
+
+
+def prefix_of(network: networks.Network, unfreeze: int | str = 0) -> Any:
+    first = networks.unfreeze(network, stage(unfreeze=unfreeze))
+    return networks.split(network, first)[0]
+
+
+def residual() -> networks.Network:
+    return networks.assemble(Residual(weights="none"), Linear(), (32, 32, 3), 2)
+
+
+def test_the_prefix_is_as_deep_as_can_be() -> None:
+    """Pooling belongs to the head, but there is nothing to train in it; dropout does otherwise in training."""
+    assert prefix_of(residual()).output.shape == (None, 8)
+    assert prefix_of(residual(), "block2").layers[-1].name == "block1_add"
+    assert prefix_of(residual(), "block1_bn").layers[-1].name == "stem_bn"
+    assert prefix_of(residual(), "all") is None
+    assert prefix_of(residual(), "stem") is None  # only a rescaling comes before it
+
+
+def test_nothing_is_stored_where_images_are_augmented_or_everything_trains(tmp_path: Path, own_cache: Path) -> None:
+    whole = [stage("all", epochs=1, unfreeze="all")]
+    train(tmp_path / "a", Residual(weights="none"), Linear(), [stage(epochs=1)], augmenter=Brighten())
+    train(tmp_path / "b", Residual(weights="none"), Linear(), whole)
+    assert not own_cache.exists()
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int]] = []
+
+    def __call__(self, done: int, total: int) -> None:
+        self.calls.append((done, total))
+
+
+def test_features_are_computed_once_and_shared(own_cache: Path) -> None:
+    images, count = subset(100), Counter()
+    network = residual()
+    prefix = prefix_of(network)
+    first = features.load(prefix, images.pixels, images.store, count)
+    assert count.calls == [(64, 100), (100, 100)]
+    np.testing.assert_allclose(first, prefix.predict(images.pixels, verbose=0), rtol=1e-5, atol=1e-6)
+    copy = keras.models.clone_model(network.model)
+    copy.set_weights(network.model.get_weights())
+    again = features.load(prefix_of(dataclasses.replace(network, model=copy)), images.pixels, images.store, count)
+    assert len(count.calls) == 2
+    np.testing.assert_array_equal(first, again)
+    assert len(list(own_cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("change", ["weights", "cut", "images"])
+def test_another_network_or_other_images_have_features_of_their_own(own_cache: Path, change: str) -> None:
+    network, images = residual(), subset(10)
+    features.load(prefix_of(network), images.pixels, images.store, Counter())
+    if change == "weights":
+        network.model.get_layer("stem_conv").bias.assign(np.ones(8))
+    cut = prefix_of(network, "block2" if change == "cut" else 0)
+    other = subset(10, seed=5) if change == "images" else images
+    ours = features.load(cut, other.pixels, other.store, Counter())
+    np.testing.assert_allclose(ours, cut.predict(other.pixels, verbose=0), rtol=1e-5, atol=1e-6)
+    assert len(list(own_cache.iterdir())) == 2
+
+
+def test_features_that_the_network_no_longer_computes_are_replaced(own_cache: Path) -> None:
+    """As when a plug-in changes the code of a layer, which no hash of it shows."""
+    images, prefix = subset(10), prefix_of(residual())
+    right = np.array(features.load(prefix, images.pixels, images.store, Counter()))
+    (file,) = own_cache.rglob("features.npy")
+    np.save(file, right + 1)
+    np.testing.assert_array_equal(features.load(prefix, images.pixels, images.store, Counter()), right)
+
+
+def test_without_room_a_stage_trains_on_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+    from types import SimpleNamespace
+
+    plain = train(tmp_path / "a", Residual(weights="none"), Linear(), [stage(epochs=2)], reuse=False)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    short = train(tmp_path / "b", Residual(weights="none"), Linear(), [stage(epochs=2)])
+    assert any("no room" in event.get("text", "") for event in short.events)
+    same(plain, short, 1e-6)
+
+
+def test_a_killed_stage_goes_on_from_features(tmp_path: Path) -> None:
+    stages = [stage(epochs=3, optimizer="adam"), stage("top", epochs=2, unfreeze="block1")]
+    whole = train(tmp_path / "a", Residual(weights="none"), Linear(), stages)
+
+    class DieError(Exception):
+        pass
+
+    def die(event: dict[str, Any]) -> None:
+        if event["event"] == "epoch_ended" and event["stage"] == "top":
+            raise DieError
+
+    (tmp_path / "b").mkdir()
+    keras.utils.set_random_seed(0)
+    network = networks.assemble(Residual(weights="none"), Linear(), (32, 32, 3), 2)
+    with pytest.raises(DieError):
+        trainer.train(
+            network, stages, NoAugmentation(), subset(24), subset(12, seed=1), ["a", "b"], 8, 0,
+            tmp_path / "b/best.keras", Checkpoint(tmp_path / "b/checkpoint", {}), die,
+        )  # fmt: skip
+    resumed = train(tmp_path / "b", Residual(weights="none"), Linear(), stages)
+    for ours, theirs in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_was_used_longest_ago_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    def fill(folder: Path) -> None:
+        (folder / "data").write_bytes(bytes(1000))
+
+    places = [cache.make_once(cache.folder("kind", str(number)), fill, 1000) for number in range(3)]
+    for age, place in enumerate(places):
+        os.utime(place, (1000 + age, 1000 + age))
+    cache.make_once(places[0], fill, 1000)  # used again
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", "0.0000031")
+    cache.make_once(cache.folder("kind", "new"), fill, 1000)
+    assert [place.exists() for place in places] == [True, False, True]
+    assert [(kind.name, kind.entries, kind.size) for kind in cache.info()] == [("kind", 3, 3000)]
+    with pytest.raises(zoo.ConfigError, match="unknown kind 'kinds'; did you mean 'kind'"):
+        cache.clear("kinds")
+    assert cache.clear("kind") == 3000
+    assert cache.info() == []
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", "much")
+    with pytest.raises(zoo.ConfigError, match="number of gigabytes"):
+        cache.limit()
