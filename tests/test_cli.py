@@ -379,6 +379,29 @@ def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "run/results.csv")["weights"].tolist() == ["random"]
 
 
+def test_the_cache_is_filled_reused_and_cleared(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> None:
+    """Twice the same head on the same frozen network, and once without the cache: the same predictions."""
+    (tmp_path / "here/registry.toml").write_text(
+        "[models.head]\nbackbone = 'tiny'\nschedule = { name = 'three-stage', count = 1, epochs = 2, patience = 2 }"
+    )
+    own = {"ZOO_CACHE": str(tmp_path / "own")}
+    predictions = []
+    for number, options in enumerate(([], [], ["--no-feature-cache"])):
+        run = tmp_path / f"run{number}"
+        done = zoo("run", "head", *run_options(folds, run), *options, **own)
+        assert done.returncode == 0, done.stdout + done.stderr
+        predictions.append(pd.read_csv(run / "head/fold-0/predictions.csv")["probability"])
+    pd.testing.assert_series_equal(predictions[0], predictions[1], check_exact=True)
+    pd.testing.assert_series_equal(predictions[0], predictions[2], rtol=1e-4)
+    assert len(list((tmp_path / "own/features").iterdir())) == 1
+    info = zoo("cache", "info", **own)
+    assert "features" in info.stdout
+    assert "at most 20 GB of each kind" in info.stdout
+    assert zoo("cache", "clear", "featurs", **own).returncode == 2
+    assert zoo("cache", "clear", "features", **own).returncode == 0
+    assert "features" not in zoo("cache", "info", **own).stdout
+
+
 @pytest.fixture
 def without_tensorflow(tmp_path: Path) -> dict[str, str]:
     """Environment of a process in which TensorFlow cannot be imported and JAX is the backend."""

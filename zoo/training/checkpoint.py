@@ -99,7 +99,7 @@ class Checkpoint:
             arrays |= {
                 f"{name}-{number}": array
                 for number, (array, base) in enumerate(zip(getattr(state, name), self._base, strict=True))
-                if not np.array_equal(array, base)
+                if array is not base and not np.array_equal(array, base)
             }
         about = {
             "origin": self.origin, "stage": state.stage, "epoch": state.epoch, "ended": state.ended,

@@ -26,6 +26,9 @@ from zoo.training.optimizer import optimizer
 # The columns of history.csv, one row an epoch.
 HISTORY = ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
 PREDICTION_BATCH = 64  # images; only memory and speed depend on it
+# Where a stage trains on features that are mere vectors, a step is so short that what Keras does between steps and
+# between validation batches takes longer: so many steps at once, and so many vectors.
+VECTOR_STEPS, VECTOR_BATCH = 32, 4096
 
 # Receives what happens as plain data: {"event": "epoch_ended", "stage": …, …}.
 Notify = Callable[[dict[str, Any]], None]
@@ -71,15 +74,17 @@ def train(
             network, first_unfrozen, training, validation, reuse and not augmenter.changes_images, notify
         )
         batches = TrainingBatches(inputs, classes, batch_size, augmenter, stage, (seed, state.stage), state.epoch)
+        vectors = inputs.pixels.ndim == 2
         model.compile(
             optimizer=optimizer(stage, len(batches)),
             loss="binary_crossentropy" if len(classes) == 2 else "categorical_crossentropy",
             metrics=[accuracy],
             jit_compile=jit(),
+            steps_per_execution=min(VECTOR_STEPS, len(batches)) if vectors else 1,
         )
         model.fit(
             batches,
-            validation_data=Batches(validation_inputs, len(classes), PREDICTION_BATCH),
+            validation_data=Batches(validation_inputs, len(classes), VECTOR_BATCH if vectors else PREDICTION_BATCH),
             initial_epoch=stage.epochs if state.ended else state.epoch,
             epochs=stage.epochs,
             shuffle=False,  # the batches shuffle themselves, and reproducibly
@@ -191,8 +196,8 @@ class _Monitor(keras.callbacks.Callback):
             assign(self.model.optimizer.variables, self.state.optimizer)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        # For what draws from the global generators, such as Keras' dropout under torch: they are no variables.
-        keras.utils.set_random_seed(int(np.random.SeedSequence([*self.batches.key, epoch]).generate_state(1)[0]))
+        if keras.backend.backend() == "torch":  # its dropout draws from a global generator, which is no variable
+            keras.utils.set_random_seed(int(np.random.SeedSequence([*self.batches.key, epoch]).generate_state(1)[0]))
         self._epoch = epoch + 1
         self._started = time.perf_counter()
 
@@ -218,7 +223,12 @@ class _Monitor(keras.callbacks.Callback):
             "seconds": round(time.perf_counter() - self._started, 3),
         }
         state = self.state
-        state.weights = values(self.network.weights)
+        fitted: Any = getattr(self.model, "rest", self.model)
+        changing = {id(weight) for weight in fitted.weights}
+        state.weights = [  # a frozen prefix is most of the network: copying it would take longer than training a head
+            values([weight])[0] if id(weight) in changing else before
+            for weight, before in zip(self.network.weights, state.weights, strict=True)
+        ]
         state.others = values(others(self.network))
         state.optimizer = values(self.model.optimizer.variables)
         state.ended = self.model.stop_training
