@@ -151,6 +151,7 @@ def test_a_comparison_from_all_sides(parts: None, folds: Path, zoo: Zoo, tmp_pat
     command = ["compare", "tiny", "explodes", *options(folds, run)]
     done = zoo(*command, "--workers", 2)
     assert done.returncode == 1, done.stdout + done.stderr
+    assert "2 models x 2 folds: 4 jobs, 2 at a time" in done.stdout
     assert "explodes, fold 1 failed: RuntimeError: this image explodes" in done.stdout
     assert "3 of 4 done, 1 failed" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

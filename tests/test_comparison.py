@@ -136,7 +136,7 @@ def test_models_without_a_common_fold_are_undecided() -> None:
     row = compared(predictions).query("model_a == 'good' or model_b == 'good'").iloc[0]
     assert (row["folds"], row["images"], row["verdict"]) == (0, 0, "undecided")
     assert np.isnan(row["p"])
-    assert "0 folds in common" in comparison.words(compared(predictions))[0]
+    assert "0 folds in common" in comparison.words(compared(predictions))[-1]
 
 
 def test_a_model_against_its_copy() -> None:
@@ -205,6 +205,19 @@ def test_one_model_or_none() -> None:
     nothing = made({"one": 1.0}).iloc[:0]
     assert len(comparison.results(nothing)) == len(compared(nothing)) == 0
     assert len(comparison.summary(comparison.results(nothing), TO_TRAIN)) == 0
+
+
+def test_folds_that_are_no_partition_are_noted() -> None:
+    from zoo.comparison import notes
+
+    def said(overlap: bool, group: str = "") -> list[str]:
+        predictions = made({"one": 1.0}, overlap=overlap)
+        return notes(predictions, predictions.query("role == 'test'").assign(group=group), [])
+
+    assert said(overlap=False, group="patient") == []
+    (alike,) = said(overlap=True, group="patient")
+    assert alike.startswith("the folds are no partition: 30 of 30 test images are tested in several folds")
+    assert said(overlap=False)[0].startswith("no groups (such as patients) are known")
 
 
 def test_words_say_what_the_table_says() -> None:

@@ -84,7 +84,7 @@ def compare(
     return Comparison(
         run, _without_repeat(results), comparison.summary(results, to_train),
         comparison.compare(predictions, results, to_train, metric, rope, threshold), predictions, missing,
-        _notes(predictions, table, missing), metric, threshold, request["data"]["classes"], request["data"]["roles"],
+        notes(predictions, table, missing), metric, threshold, request["data"]["classes"], request["data"]["roles"],
     )  # fmt: skip
 
 
@@ -190,10 +190,11 @@ def _missing(run: RunFolder, job: tuple[str, int, int]) -> str | None:
     return f"{RunFolder.title(*job)}: {error}"
 
 
-def _notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]) -> list[str]:
-    notes = []
+def notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]) -> list[str]:
+    """What a reader must know of the numbers; `table` is splits.csv, `missing` the jobs that are not done."""
+    said = []
     if missing:
-        notes.append(
+        said.append(
             f"{len(missing)} job{'s are' if len(missing) > 1 else ' is'} missing; pairs are compared on the folds that "
             "both models have"
         )
@@ -201,10 +202,10 @@ def _notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str
     tested = test.groupby("image")["fold"].nunique()
     often = int((tested > 1).sum())
     if often:
-        notes.append(
+        said.append(
             f"the folds are no partition: {often} of {len(tested)} test images are tested in several folds; the "
             "pooled tests use the average of their probabilities"
         )
     if len(tested) and (table["group"] == "").all():
-        notes.append("no groups (such as patients) are known: the pooled tests take all images as independent")
-    return notes
+        said.append("no groups (such as patients) are known: the pooled tests take all images as independent")
+    return said

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from zoo.plan import Plan, Request
     from zoo.worker import Job
 
+KINDS = ("model", "fold", "repeat")
+
 
 @click.command(cls=Command)
 @click.argument("model")
@@ -78,6 +80,9 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **o
     request = plan.Request(models=models, registry=given("registry"), **options)
     with _planned(screen, request) as planned:
         data = planned.data
+        counts = [len({getattr(job, field) for job in planned.jobs}) for field in KINDS]
+        kinds = [f"{count} {kind}{'s' * (count > 1)}" for count, kind in zip(counts, KINDS, strict=True) if count > 1]
+        say(screen, f"{' x '.join(kinds) or '1 model, 1 fold'}: {len(planned.jobs)} jobs, {workers} at a time")
         with ComparisonProgress(screen, planned.jobs, workers, metric) as shown:
 
             def listen(job: Job, event: dict[str, Any]) -> None:

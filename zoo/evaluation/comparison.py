@@ -132,7 +132,7 @@ def compare(
 ) -> pd.DataFrame:
     """A row per pair of models, on the test role and on the folds that both have; docs/statistics.md has the columns.
 
-    `model_a` is the one with the better mean, and a difference above 0 is in its favour.
+    `model_a` is the one with the better mean, and a difference above 0 is in its favour. Decided pairs come first.
     """
     values = by_fold(results, f"{metric}_test")
     if metric in LOWER_IS_BETTER:
@@ -154,7 +154,9 @@ def compare(
         rows.append(_over_images(images(a, folds), images(b, folds), threshold) if folds else {"images": 0})
     table = pd.concat([table, pd.DataFrame(rows, columns=IMAGE_COLUMNS)], axis=1)
     adjusted = {f"{name}_holm": statistics.holm(table[name]) for name in ("p", "delong_p", "mcnemar_p")}
-    return table.assign(metric=metric, **adjusted)[COLUMNS]
+    rank = table["verdict"].map({"better": 0, "equivalent": 1}).fillna(2)
+    table = table.assign(metric=metric, rank=rank, **adjusted).sort_values(["rank", "p"], kind="stable")
+    return table[COLUMNS].reset_index(drop=True)
 
 
 def _over_folds(both: pd.DataFrame, to_train: float, rope: float) -> dict[str, object]:

@@ -97,7 +97,7 @@ def summary(done: Comparison) -> Table:
 
 
 def comparison(pairs: pd.DataFrame) -> Table:
-    """comparison.csv, the verdicts that say something first; `pairs` has its columns."""
+    """comparison.csv; `pairs` has its columns."""
     metric = pairs["metric"].iloc[0]
     title = (
         f"Pairs by {metric} on the test role: corrected t-test (p adjusted after Holm), Bayesian t-test "
@@ -108,8 +108,7 @@ def comparison(pairs: pd.DataFrame) -> Table:
         "p DeLong", "bootstrap 95 %", "p McNemar",
     ]  # fmt: skip
     table = Table(*headings, title=title, title_justify="left")
-    order = pairs.assign(rank=pairs["verdict"].map({"better": 0, "equivalent": 1}).fillna(2))
-    for row in order.sort_values(["rank", "p"], kind="stable").to_dict("records"):
+    for row in pairs.to_dict("records"):
         table.add_row(
             row["model_a"], row["model_b"], str(row["folds"]), number(row["difference"]),
             f"{number(row['low'])}\n{number(row['high'])}", p_value(row["p_holm"]), number(row["better"]),
