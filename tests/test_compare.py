@@ -15,6 +15,7 @@ import pytest
 
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
+from zoo.report import tables
 
 # Three stages with all that must survive a kill, at a pace at which a test can hit each of them.
 SLOW = """
@@ -261,6 +262,8 @@ def test_from_python_with_repeats(parts: None, tmp_path: Path, monkeypatch: pyte
     first, second = (tmp_path / "run/tiny" / name for name in ("fold-0", "fold-0-repeat-1"))
     assert (first / "predictions.csv").read_text() != (second / "predictions.csv").read_text()
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "run/results.csv"), done.results)
+    (said,) = tables.spread(done)
+    assert said.startswith("tiny: auc on test varies by – between folds and by 0.")
     with pytest.raises(package.ConfigError, match="unknown model"):
         package.compare(["tinny"], data=data)
 

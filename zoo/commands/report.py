@@ -50,6 +50,8 @@ def publish(screen: Console, done: Comparison, out: Path | None) -> None:
 
     if len(done.results):
         screen.print(tables.summary(done))
+    for sentence in tables.spread(done):
+        say(screen, f"  {sentence}")
     if len(done.comparison):
         screen.print(tables.comparison(done.comparison))
     for sentence in done.words[:10]:

@@ -96,6 +96,18 @@ def summary(done: Comparison) -> Table:
     return view
 
 
+def spread(done: Comparison) -> list[str]:
+    """For each model with repeats, how much of what varies is due to folds, and how much to seeds."""
+    if "sd_seeds" not in done.summary:
+        return []
+    main = done.summary[(done.summary["role"] == "test") & (done.summary["metric"] == done.metric)]
+    return [
+        f"{row['model']}: {done.metric} on test varies by {number(row['sd_folds'])} between folds and by "
+        f"{number(row['sd_seeds'])} between seeds (standard deviations)"
+        for row in main.to_dict("records")
+    ]
+
+
 def comparison(pairs: pd.DataFrame) -> Table:
     """comparison.csv; `pairs` has its columns."""
     metric = pairs["metric"].iloc[0]
