@@ -1,10 +1,11 @@
 # make run    set up .venv and train efficientnet-staged on the embedded demo
 # make test   set up .venv with the test tools and run the whole suite
 # make slow   the proofs that take too long for every change
+# make bench  what is claimed about speed, measured on this machine
 # make lint   ruff and mypy
 PYTHON ?= python3
 
-.PHONY: run test slow lint clean
+.PHONY: run test slow bench lint clean
 
 run: .venv/.installed
 	.venv/bin/zoo run efficientnet-staged
@@ -14,6 +15,10 @@ test: .venv/.installed-dev
 
 slow: .venv/.installed-dev
 	.venv/bin/python -m pytest -m slow
+
+bench: .venv/.installed
+	.venv/bin/python benchmarks/augmentation.py
+	.venv/bin/python benchmarks/frozen_features.py
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

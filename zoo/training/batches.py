@@ -122,5 +122,6 @@ class TrainingBatches(Batches):
         images = super().images(positions)
         if not self.augmenter.changes_images:
             return images
-        keys = [(*self.key, self.epoch, int(position)) for position in positions]
-        return np.stack([augmented(self.augmenter, image, key) for image, key in zip(images, keys, strict=True)])
+        for row, position in enumerate(positions):  # written back at once, while the image is in the processor's cache
+            images[row] = augmented(self.augmenter, images[row], (*self.key, self.epoch, int(position)))
+        return images
