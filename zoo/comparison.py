@@ -102,7 +102,7 @@ def expected(request: dict[str, Any]) -> list[tuple[str, int, int]]:
         (model, fold, repeat)
         for model in request["recipes"]
         for fold in request["data"]["folds"]
-        for repeat in range(request["repeats"])
+        for repeat in range(request.get("repeats", 1))
     ]
 
 

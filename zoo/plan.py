@@ -163,7 +163,7 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
         before = read_json(folder.request)
         _refuse_changes(folder, before, described)
         before["recipes"] = {**before["recipes"], **described["recipes"]}
-        before["repeats"] = max(before["repeats"], described["repeats"])
+        before["repeats"] = max(before.get("repeats", 1), described["repeats"])
         write_json(folder.request, before)
     else:
         write_csv(folder.splits, table)
