@@ -3,7 +3,7 @@
     python benchmarks/augmentation.py               # about a minute on two CPU cores
 
 All three rotate, zoom, shift and flip 224 px images in batches of 64 with the study's ranges, each in its usual way:
-ours as the training step gets it, from `TrainingBatches`; ImageDataGenerator from `flow`; a stack of Keras' random layers
+ours as the training step gets it, from `TrainingBatches`; ImageDataGenerator from `flow`; a stack of Keras' layers
 called on batches. (The first two also shear by up to 0.15 degrees.) They take turns, and the median and the spread of
 several rounds are printed, with the ratio to ours. The machine should have nothing else to do.
 """
