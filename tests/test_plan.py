@@ -55,6 +55,17 @@ def test_weights_win_over_the_recipe(tiny: None, folds: Path, tmp_path: Path) ->
     assert job.recipe["backbone"]["weights"] == str(file)
 
 
+def test_a_weights_file_that_was_changed_is_noticed(tiny: None, folds: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.weights.h5"
+    file.write_text("weights")
+    for again in (1, 2):
+        with plan.make_plan(request(folds, tmp_path, weights=str(file))) as made:
+            assert len(made.jobs) == 2, again
+    file.write_text("other weights")
+    with pytest.raises(ConfigError, match=r"weights_files\..*mine\.weights\.h5 was '"):
+        plan.make_plan(request(folds, tmp_path, weights=str(file)))
+
+
 def test_the_fingerprint_is_of_pictures_and_roles_not_of_paths(tiny: None, folds: Path, tmp_path: Path) -> None:
     splits = plan.make_plan(request(folds, tmp_path)).splits
     moved = splits.assign(path="elsewhere").sample(frac=1, random_state=0)

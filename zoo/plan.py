@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -163,6 +163,7 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
         before = read_json(folder.request)
         _refuse_changes(folder, before, described)
         before["recipes"] = {**before["recipes"], **described["recipes"]}
+        before["weights_files"] = {**before.get("weights_files", {}), **described["weights_files"]}
         before["repeats"] = max(before.get("repeats", 1), described["repeats"])
         write_json(folder.request, before)
     else:
@@ -205,6 +206,16 @@ def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
     return recipe
 
 
+def _weights_files(recipes: Iterable[Recipe]) -> set[str]:
+    weights = {recipe.backbone.weights for recipe in recipes}
+    return weights - {"auto", "imagenet", "none"}
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _check_class_weights(recipe: Recipe, classes: Sequence[str]) -> None:
     for stage in registry.checked_stages(recipe.schedule):
         for name in stage.class_weights if isinstance(stage.class_weights, dict) else ():
@@ -226,6 +237,7 @@ def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epoc
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
         "repeats": request.repeats,
+        "weights_files": {path: _hash_file(Path(path)) for path in _weights_files(recipes.values())},
         "data": {
             **dataclasses.asdict(data.config),
             "folds": sorted(set(data.splits["fold"].tolist())),
@@ -260,9 +272,11 @@ def _refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[s
     """
     now = json.loads(json.dumps(described))  # tuples become lists, as in the file
     now["data"]["root"] = before.get("data", {}).get("root")
-    known = before.get("recipes", {})
-    now["recipes"] = {**known, **{name: recipe for name, recipe in now["recipes"].items() if name in known}}
-    for key in ("recipes", "max_epochs", "data"):
+    before = {"recipes": {}, "weights_files": {}, **before}
+    for key in ("recipes", "weights_files"):  # what is new changes nothing
+        known = before[key]
+        now[key] = {**known, **{name: value for name, value in now[key].items() if name in known}}
+    for key in ("recipes", "max_epochs", "weights_files", "data"):
         change = _first_change(key, before.get(key), now[key])
         if change:
             raise ConfigError(
