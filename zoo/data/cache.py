@@ -80,7 +80,9 @@ def trim(kind: Path, most: int) -> None:
 
 
 def _size(place: Path) -> int:
-    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    """Bytes in a folder; hard links to one file (the demo's ten folds) count once."""
+    statuses = [file.stat() for file in place.rglob("*") if file.is_file()]
+    return sum({(status.st_dev, status.st_ino): status.st_size for status in statuses}.values())
 
 
 def make_once(target: Path, fill: Callable[[Path], None], size: int) -> Path:
