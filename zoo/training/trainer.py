@@ -80,7 +80,7 @@ def train(
             loss="binary_crossentropy" if len(classes) == 2 else "categorical_crossentropy",
             metrics=[accuracy],
             jit_compile=jit(),
-            steps_per_execution=min(VECTOR_STEPS, len(batches)) if vectors else 1,
+            steps_per_execution=min(VECTOR_STEPS, len(batches)) if vectors and _several_steps() else 1,
         )
         model.fit(
             batches,
@@ -143,6 +143,11 @@ def _inputs(
         except DataError as error:
             notify({"event": "warning", "text": f"every epoch runs the whole network: {error}"})
     return stage_model(network, first_unfrozen), training, validation
+
+
+def _several_steps() -> bool:
+    """Whether Keras can take several steps at once: not under torch."""
+    return bool(keras.backend.backend() != "torch")
 
 
 def accuracy(targets: Any, outputs: Any) -> Any:
