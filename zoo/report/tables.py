@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.columns import Columns
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 
 from zoo.comparison import Comparison
 from zoo.evaluation.metrics import METRICS
@@ -89,8 +89,11 @@ def summary(done: Comparison) -> Table:
         texts = []
         for role, name in columns:
             cell = cells[model, role, name]
-            text = f"{number(cell['mean'])} ± {number(cell['sd'])}"
-            texts.append(text + (f"\n{number(cell['low'])} – {number(cell['high'])}" if name == done.metric else ""))
+            text = number(cell["mean"])
+            if cell["folds"] > 1:
+                text += f" ± {number(cell['sd'])}"
+                text += f"\n{number(cell['low'])} – {number(cell['high'])}" if name == done.metric else ""
+            texts.append(text)
         weights = done.results.loc[done.results["model"] == model, "weights"].unique()
         view.add_row(str(model), "\n".join(weights), str(cells[model, "test", done.metric]["folds"]), *texts)
     return view
@@ -116,13 +119,13 @@ def comparison(pairs: pd.DataFrame) -> Table:
         f"(± {pairs['rope'].iloc[0]:g} counts as equal); on the pooled images DeLong, bootstrap, McNemar"
     )
     headings = [
-        "model a", "model b", "folds", "a - b", "95 % interval", "p", "P better", "P equal", "verdict", "AUC a - b",
+        "folds", "a - b", "95 % interval", "p", "P better", "P equal", "verdict", "AUC a - b",
         "p DeLong", "bootstrap 95 %", "p McNemar",
     ]  # fmt: skip
-    table = Table(*headings, title=title, title_justify="left")
+    table = Table(Column("model a\nmodel b", no_wrap=True), *headings, title=title, title_justify="left")
     for row in pairs.to_dict("records"):
         table.add_row(
-            row["model_a"], row["model_b"], str(row["folds"]), number(row["difference"]),
+            f"{row['model_a']}\n{row['model_b']}", str(row["folds"]), number(row["difference"]),
             f"{number(row['low'])}\n{number(row['high'])}", p_value(row["p_holm"]), number(row["better"]),
             number(row["equivalent"]), row["verdict"], number(row["auc_difference"]), p_value(row["delong_p_holm"]),
             f"{number(row['bootstrap_low'])}\n{number(row['bootstrap_high'])}", p_value(row["mcnemar_p_holm"]),
