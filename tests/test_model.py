@@ -23,7 +23,7 @@ def assemble(head: zoo.Head | None = None, classes: int = 2, **fields: Any) -> n
 
 def stage_model(network: networks.Network, wanted: zoo.Stage) -> Any:
     """As the trainer makes it."""
-    return networks.stage_model(network, networks.unfreeze(network, wanted))
+    return networks.join(*networks.split(network, networks.unfreeze(network, wanted)))
 
 
 def test_the_network_is_flat_and_knows_its_head() -> None:

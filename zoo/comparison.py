@@ -125,25 +125,26 @@ def read_predictions(run: RunFolder, wanted: Sequence[tuple[str, int, int]], tab
 def write_results(run: RunFolder) -> None:
     """Bring results.csv up to date, and in run.json the machine and the weights that the jobs really used."""
     request = read_run(run)
+    scores = {}
     for model, fold, repeat in expected(request):
-        status = run.job(model, fold, repeat).status()
+        job = run.job(model, fold, repeat)
+        status = job.status()
         if status.get("state") == "done":
             request["machine"] = status["machine"]
             request["weights"].setdefault(model, {})[str(fold)] = status["weights"]
+            scores[model, fold, repeat] = read_json(job.metrics)
     write_json(run.request, request)
-    predictions = read_predictions(run, expected(request), splits.read(run.splits))
-    write_csv(run.results, _without_repeat(_with_weights(run, comparison.results(predictions))))
+    write_csv(run.results, _without_repeat(_with_weights(run, comparison.results_of(scores))))
 
 
-def write_best(done: Comparison) -> pd.DataFrame:
-    """best/fold-<k>.json and .keras: of each fold the best job by `metric` on the validation role; the choices.
+def write_best(done: Comparison) -> None:
+    """best/fold-<k>.json and .keras: of each fold the best job by `metric` on the validation role.
 
     The model file is a hard link to the job's where the disk can, else a copy.
     """
     column = f"{done.metric}_validation"
     sign = -1 if done.metric in comparison.LOWER_IS_BETTER else 1
-    results = comparison.results(done.predictions, done.threshold)
-    rows = []
+    results = done.results if "repeat" in done.results else done.results.assign(repeat=0)
     for fold in sorted(set(results["fold"][results[column].notna()])):
         jobs = results[results["fold"] == fold]
         best = jobs.loc[(sign * jobs[column]).idxmax()].to_dict()
@@ -161,8 +162,6 @@ def write_best(done: Comparison) -> pd.DataFrame:
             "path": job.best.relative_to(done.run.path).as_posix(),
         }  # fmt: skip
         write_json(target.with_suffix(".json"), row)
-        rows.append(row)
-    return pd.DataFrame(rows, columns=["fold", "model", "metric", "validation", "path"])
 
 
 def _with_weights(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:

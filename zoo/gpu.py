@@ -62,6 +62,6 @@ class Gate:
         """A job of this model has ended."""
         with self._changed:
             self._running -= 1
-            self._needs.update(self._measuring if model in self._measuring else {})
-            self._measuring.pop(model, None)
+            if model in self._measuring:
+                self._needs[model] = self._measuring.pop(model)
             self._changed.notify_all()

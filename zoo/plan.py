@@ -20,6 +20,7 @@ import zoo
 from zoo import plugins, registry
 from zoo.data import dataset, demo, images, splits
 from zoo.errors import ConfigError, ZooError, unknown
+from zoo.files import hash_file
 from zoo.interfaces import Recipe
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
@@ -211,11 +212,6 @@ def _weights_files(recipes: Iterable[Recipe]) -> set[str]:
     return weights - {"auto", "imagenet", "none"}
 
 
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _check_class_weights(recipe: Recipe, classes: Sequence[str]) -> None:
     for stage in registry.checked_stages(recipe.schedule):
         for name in stage.class_weights if isinstance(stage.class_weights, dict) else ():
@@ -237,7 +233,7 @@ def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epoc
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
         "repeats": request.repeats,
-        "weights_files": {path: _hash_file(Path(path)) for path in _weights_files(recipes.values())},
+        "weights_files": {path: hash_file(Path(path)) for path in _weights_files(recipes.values())},
         "data": {
             **dataclasses.asdict(data.config),
             "folds": sorted(set(data.splits["fold"].tolist())),

@@ -173,8 +173,9 @@ class RunFolder:
         for model in models:
             for job in (self.path / model).glob("fold-*"):
                 shutil.rmtree(job)
-            for picture in (self.path / model).glob("*.*"):
-                picture.unlink()
+            for picture in ("curves", "roc"):
+                for ending in ("png", "svg"):
+                    (self.path / model / f"{picture}.{ending}").unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not there, or something of the user's is in it
                 (self.path / model).rmdir()
         shutil.rmtree(self.path / "best", ignore_errors=True)

@@ -40,9 +40,7 @@ class Kind:
 
 def info() -> list[Kind]:
     """What the cache holds."""
-    root = folder()
-    kinds = sorted(place for place in root.iterdir() if place.is_dir()) if root.is_dir() else []
-    return [Kind(kind.name, sum(1 for _ in kind.iterdir()), _size(kind)) for kind in kinds]
+    return [Kind(kind.name, sum(1 for _ in kind.iterdir()), _size(kind)) for kind in _kinds()]
 
 
 def clear(kind: str | None = None) -> int:
@@ -50,14 +48,20 @@ def clear(kind: str | None = None) -> int:
 
     Raises ConfigError for a kind that the cache doesn't hold.
     """
-    known = [each.name for each in info()]
+    kinds = _kinds()
+    known = [place.name for place in kinds]
     if kind is not None and kind not in known:
         raise ConfigError(unknown("kind", kind, known))
-    places = [folder(name) for name in known if kind in (None, name)]
+    places = [place for place in kinds if kind in (None, place.name)]
     freed = sum(_size(place) for place in places)
     for place in places:
         remove(place)
     return freed
+
+
+def _kinds() -> list[Path]:
+    root = folder()
+    return sorted(place for place in root.iterdir() if place.is_dir()) if root.is_dir() else []
 
 
 def remove(place: Path) -> None:

@@ -21,6 +21,7 @@ import pandas as pd
 
 from zoo.data import cache
 from zoo.errors import DataError, shorten
+from zoo.files import hash_file
 
 # Part of every cache key: raise it when decoding or resizing changes, so that old caches are not reused.
 DECODER_VERSION = 1
@@ -89,10 +90,6 @@ def decode(
 def _hash_files(root: Path, paths: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, str]:
     """sha256 of each file's bytes; hard links to one file (ten folds of the same images) are read once."""
 
-    def read(path: Path) -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
     def identity(path: str) -> tuple[int, int] | str:
         status = (root / path).stat()
         return (status.st_dev, status.st_ino) if status.st_ino else path  # no inode numbers on some file systems
@@ -100,7 +97,7 @@ def _hash_files(root: Path, paths: Sequence[str], pool: ThreadPoolExecutor) -> d
     try:
         identities = {path: identity(path) for path in dict.fromkeys(paths)}
         one_path = {key: path for path, key in identities.items()}
-        digests = dict(zip(one_path, pool.map(lambda key: read(root / one_path[key]), one_path), strict=True))
+        digests = dict(zip(one_path, pool.map(lambda key: hash_file(root / one_path[key]), one_path), strict=True))
     except OSError as error:
         raise DataError(f"image {error.filename} cannot be read: {error.strerror}") from error
     return {path: digests[key] for path, key in identities.items()}

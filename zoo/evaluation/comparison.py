@@ -45,15 +45,21 @@ def probabilities(predictions: pd.DataFrame) -> np.ndarray:
 
 def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> pd.DataFrame:
     """One row per model, fold and repeat, with every metric of both roles as `<metric>_<role>`."""
-    rows = []
+    scores = {}
     for key, job in predictions.groupby(JOB, sort=False):
-        row: dict[str, object] = dict(zip(JOB, key, strict=True))
-        for role in ROLES:
-            part = job[job["role"] == role]
-            score = metrics.score(part["label"].to_numpy(), probabilities(part), threshold)
-            row |= {f"{name}_{role}": score[name] for name in metrics.METRICS}
-        rows.append(row)
-    return pd.DataFrame(rows, columns=[*JOB, *(f"{name}_{role}" for role in ROLES for name in metrics.METRICS)])
+        parts = {role: job[job["role"] == role] for role in ROLES}
+        scores[key] = {
+            role: metrics.score(part["label"].to_numpy(), probabilities(part), threshold)
+            for role, part in parts.items()
+        }
+    return results_of(scores)
+
+
+def results_of(scores: Mapping[Any, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
+    """The table of `results` from the content of metrics.json of each job, by (model, fold, repeat)."""
+    numbers = [(role, name) for role in ROLES for name in metrics.METRICS]
+    rows = [(*key, *(of_job[role][name] for role, name in numbers)) for key, of_job in scores.items()]
+    return pd.DataFrame(rows, columns=[*JOB, *(f"{name}_{role}" for role, name in numbers)])
 
 
 def by_fold(results: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -92,13 +98,12 @@ def summary(results: pd.DataFrame, to_train: Mapping[str, float]) -> pd.DataFram
 class Pooled:
     """The test predictions of one model over folds, one entry an image, in the order of the images' hashes.
 
-    `labels` (n,), `probabilities` (n, classes), `groups` (n,); `draws` are bootstrapped AUCs, empty for more than two
+    `labels` (n,), `probabilities` (n, classes); `draws` are bootstrapped AUCs, empty for more than two
     classes; `repeated` counts the images that several folds test.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
-    groups: np.ndarray
     draws: np.ndarray
     repeated: int
 
@@ -119,7 +124,7 @@ def pool(predictions: pd.DataFrame) -> Pooled:
     groups = np.where(group == "", "image " + table.index, group)
     two = each.shape[1] == 2
     draws = statistics.bootstrap_auc(labels, each[None, :, 1], groups)[:, 0] if two else np.empty(0)
-    return Pooled(labels, each, groups, draws, int((images["fold"].nunique() > 1).sum()))
+    return Pooled(labels, each, draws, int((images["fold"].nunique() > 1).sum()))
 
 
 def compare(

@@ -26,7 +26,7 @@ def load(prefix: keras.Model, pixels: np.ndarray, name: str, progress: Progress)
 
     `pixels` is uint8 (n, size, size, 3), and `name` says which images these are, by content. The outputs are stored in
     the user cache under a hash of the prefix's layers and weights, and of `name`: whatever computes the same takes
-    them from there. A few are computed anew each time, in case the code of a layer has changed without a sign.
+    them from there. A few of those are computed anew, in case the code of a layer has changed without a sign.
 
     Raises DataError if the disk has no room or the cache cannot be written.
     """
@@ -39,8 +39,9 @@ def load(prefix: keras.Model, pixels: np.ndarray, name: str, progress: Progress)
 
     dtype = np.dtype(keras.backend.standardize_dtype(prefix.outputs[0].dtype))
     size = int(np.prod(shape)) * dtype.itemsize
+    kept = place.exists()
     stored = _open(cache.make_once(place, fill, size))
-    if not _agrees(prefix, pixels, stored):
+    if kept and not _agrees(prefix, pixels, stored):
         cache.remove(place)
         stored = _open(cache.make_once(place, fill, size))
     return stored

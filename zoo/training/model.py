@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
 import os
@@ -19,6 +18,7 @@ import numpy as np
 
 from zoo.data.splits import Subset
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
+from zoo.files import hash_file
 from zoo.interfaces import Backbone, Head, Stage
 
 STATISTICS_PIXELS = 2**20
@@ -96,8 +96,7 @@ def _load_file(backbone: Backbone, model: keras.Model, path: Path) -> str:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"weights file {path} does not fit backbone {backbone.name!r}: {reason}") from error
-    with path.open("rb") as file:
-        return f"file {path.name} sha256 {hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+    return f"file {path.name} sha256 {hash_file(path)[:12]}"
 
 
 def _advice(reason: str) -> str:
@@ -260,11 +259,10 @@ def _inert(layer: keras.Layer) -> bool:
     return not layer.variables and "training" not in inspect.signature(layer.call).parameters
 
 
-def stage_model(network: Network, first_unfrozen: int) -> keras.Model:
-    """The model to fit in a stage on images: the whole network, its frozen prefix in inference mode."""
-    prefix, rest = split(network, first_unfrozen)
+def join(prefix: keras.Model | None, rest: keras.Model) -> keras.Model:
+    """The model to fit in a stage on images: what `split` gave as a whole, the frozen prefix in inference mode."""
     if prefix is None:
         return rest
     staged = StageModel(prefix, rest)
-    staged.build((None, *network.model.input_shape[1:]))
+    staged.build((None, *prefix.input_shape[1:]))
     return staged

@@ -20,7 +20,7 @@ from zoo.training import features
 from zoo.training.batches import Batches, TrainingBatches, check_augmenter
 from zoo.training.checkpoint import Checkpoint, State, assign, others, values
 from zoo.training.device import jit
-from zoo.training.model import Network, count, fit_batchnorm, split, splits_block, stage_model, unfreeze
+from zoo.training.model import Network, count, fit_batchnorm, join, split, splits_block, unfreeze
 from zoo.training.optimizer import optimizer
 
 # The columns of history.csv, one row an epoch.
@@ -142,7 +142,7 @@ def _inputs(
             return rest, *(dataclasses.replace(s, pixels=stored[s.store]) for s in (training, validation))
         except DataError as error:
             notify({"event": "warning", "text": f"every epoch runs the whole network: {error}"})
-    return stage_model(network, first_unfrozen), training, validation
+    return join(prefix, rest), training, validation
 
 
 def _several_steps() -> bool:
@@ -190,10 +190,13 @@ class _Monitor(keras.callbacks.Callback):
         self.state = state
         self.checkpoint = checkpoint
         self.notify = notify
+        self._changing: set[int] = set()
         self._epoch = 0
         self._started = self._told = 0.0
 
     def on_train_begin(self, logs: Any = None) -> None:
+        fitted: Any = getattr(self.model, "rest", self.model)
+        self._changing = {id(weight) for weight in fitted.weights}
         # Only now: Keras may already have traced the model, and drawn random numbers for it.
         assign(others(self.network), self.state.others)
         if self.state.optimizer:
@@ -228,10 +231,8 @@ class _Monitor(keras.callbacks.Callback):
             "seconds": round(time.perf_counter() - self._started, 3),
         }
         state = self.state
-        fitted: Any = getattr(self.model, "rest", self.model)
-        changing = {id(weight) for weight in fitted.weights}
         state.weights = [  # a frozen prefix is most of the network: copying it would take longer than training a head
-            values([weight])[0] if id(weight) in changing else before
+            values([weight])[0] if id(weight) in self._changing else before
             for weight, before in zip(self.network.weights, state.weights, strict=True)
         ]
         state.others = values(others(self.network))
