@@ -32,7 +32,7 @@ def ours(pixels: np.ndarray) -> Iterator[np.ndarray]:
     names = tuple(map(str, range(count)))
     subset = Subset(pixels, np.arange(count), np.arange(count) % 2, names, names, "benchmark")
     batches = TrainingBatches(subset, ["a", "b"], BATCH, Study(), zoo.Stage("all", 1, 1, 1e-3), (0, 0))
-    return (batches[number % len(batches)][0] for number in itertools.count())
+    return (batches[number][0] for number in itertools.count())
 
 
 def image_data_generator(pixels: np.ndarray) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class Run:
 
 
 def test_it_learns_and_says_how(tmp_path: Path) -> None:
-    run = Run(tmp_path, [stage(epochs=4), stage("all", epochs=6, unfreeze="all", batchnorm="train")])
+    run = Run(tmp_path, [stage(epochs=4), stage("all", epochs=6, patience=6, unfreeze="all", batchnorm="train")])
     assert list(run.history.columns) == trainer.HISTORY
     assert list(run.history["stage"]) == ["head"] * 4 + ["all"] * 6
     assert list(run.history["epoch"]) == [1, 2, 3, 4, 1, 2, 3, 4, 5, 6]
@@ -70,6 +71,23 @@ def test_it_learns_and_says_how(tmp_path: Path) -> None:
     ]
 
 
+@dataclass(frozen=True)
+class Failing(zoo.Augmenter):
+    """Fails at the image with the largest mean, in whatever thread that comes up."""
+
+    name = "failing"
+
+    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if images.mean() == subset(24).pixels.mean(axis=(1, 2, 3)).max():
+            raise KeyError("late")
+        return images
+
+
+def test_an_augmenter_that_fails_during_training_is_named(tmp_path: Path) -> None:
+    with pytest.raises(zoo.PluginError, match="augmenter 'failing' fails: KeyError: 'late'"):
+        Run(tmp_path, [stage("all", epochs=2, unfreeze="all")], augmenter=Failing())
+
+
 def test_the_best_epoch_is_kept_in_memory_and_in_the_file(tmp_path: Path) -> None:
     run = Run(tmp_path, [stage("all", epochs=6, patience=6, unfreeze="all")], mislabelled=True)
     lowest = run.history["val_loss"].min()
@@ -81,7 +99,7 @@ def test_the_best_epoch_is_kept_in_memory_and_in_the_file(tmp_path: Path) -> Non
 @pytest.mark.parametrize("classes", [2, 3])
 def test_every_image_counts_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int) -> None:
     """Whatever is left over for the last batch: here two of twelve."""
-    monkeypatch.setattr(trainer, "PREDICTION_BATCH", 5)
+    monkeypatch.setattr(trainer, "IMAGE_BATCH", 5)
     run = Run(tmp_path, [stage(epochs=1, learning_rate=1e-3)], classes=classes)
     outputs = trainer.predict(run.network.model, run.validation, classes)
     score = metrics.score(run.validation.labels, metrics.per_class(outputs))

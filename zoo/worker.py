@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from zoo.data.splits import Subset
     from zoo.interfaces import Recipe
+    from zoo.training.callbacks import Notify
     from zoo.training.checkpoint import Checkpoint
     from zoo.training.model import Network
-    from zoo.training.trainer import Notify
 
 
 @dataclass(frozen=True)

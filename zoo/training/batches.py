@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -10,6 +11,9 @@ import numpy as np
 from zoo.data.splits import Subset
 from zoo.errors import PluginError, ZooError
 from zoo.interfaces import Augmenter, Stage
+from zoo.training.device import cores
+
+QUEUE = 4  # batches that are augmented ahead of the training step
 
 
 def targets(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -22,26 +26,21 @@ def targets(labels: np.ndarray, classes: int) -> np.ndarray:
 class Batches(keras.utils.PyDataset):
     """The images of a subset in order: (uint8 images, targets) a batch."""
 
-    def __init__(self, subset: Subset, classes: int, batch_size: int) -> None:
-        super().__init__()
+    def __init__(self, subset: Subset, classes: int, batch_size: int, **ahead: int) -> None:
+        super().__init__(**ahead)
         self.subset = subset
         self.targets = targets(subset.labels, classes)
         self.batch_size = batch_size
-        self.order = np.arange(len(subset))
 
     def __len__(self) -> int:
         return -(-len(self.subset) // self.batch_size)
 
-    def positions(self, batch: int) -> np.ndarray:
-        """Which images of the subset make up a batch."""
-        return self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
-
     def images(self, positions: np.ndarray) -> np.ndarray:
-        """uint8 (n, size, size, 3), read from the store."""
+        """What the store holds for these positions in the subset: uint8 (n, size, size, 3), or features."""
         return self.subset.pixels[self.subset.rows[positions]]
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
-        positions = self.positions(batch)
+        positions = np.arange(batch * self.batch_size, min((batch + 1) * self.batch_size, len(self.subset)))
         return self.images(positions), self.targets[positions]
 
 
@@ -59,34 +58,33 @@ def weights_of_classes(
     return np.array([table.get(name, 1.0) for name in classes], dtype=np.float32)
 
 
-def augmented(augmenter: Augmenter, image: np.ndarray, key: tuple[int, int, int, int]) -> np.ndarray:
-    """One image as its key says, (seed, number of the stage, epoch, position in the subset), and nothing else."""
-    return augmenter.augment(image[None], np.random.default_rng(key))[0]
+def augmented(augmenter: Augmenter, image: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+    """One image as its key says, (seed, number of the stage, epoch, position in the subset), and nothing else.
 
-
-def check_augmenter(augmenter: Augmenter, subset: Subset) -> None:
-    """Augment one image, so that an augmenter that cannot is found before anything is trained.
-
-    Raises PluginError.
+    Raises PluginError if the augmenter fails, or returns anything but a uint8 image of the same size.
     """
-    image = subset.pixels[subset.rows[:1]]
     try:
-        changed = augmenter.augment(image, np.random.default_rng(0))
+        changed = augmenter.augment(image[None], np.random.default_rng(key))
     except ZooError:
         raise
     except Exception as error:
         raise PluginError(f"augmenter {augmenter.name!r} fails: {type(error).__name__}: {error}") from error
-    if not isinstance(changed, np.ndarray) or changed.shape != image.shape or changed.dtype != np.uint8:
+    if not isinstance(changed, np.ndarray) or changed.shape != image[None].shape or changed.dtype != np.uint8:
         what = f"{getattr(changed, 'dtype', type(changed).__name__)} {getattr(changed, 'shape', '')}"
-        raise PluginError(f"augmenter {augmenter.name!r} returns {what}; uint8 {image.shape} is needed")
+        raise PluginError(f"augmenter {augmenter.name!r} returns {what}; uint8 {image[None].shape} is needed")
+    return changed[0]
 
 
 class TrainingBatches(Batches):
     """The images of a subset, shuffled anew each epoch and augmented: (images, targets, loss weights) a batch.
 
-    `key` is (seed, number of the stage). Order and augmentation are functions of it, the epoch and the image
-    alone: not of batch size, threads, or of whether the epochs before were trained in the same process.
+    Batches count on over the epochs, without end, so that Keras reads ahead of a step across the turn of an epoch and
+    never starts over: batch `i` is number `i % len` of epoch `first_epoch + i // len`. `key` is (seed, number of the
+    stage). Order and augmentation are functions of it, the epoch and the image alone: not of batch size, threads, or
+    of whether the epochs before were trained in the same process.
     """
+
+    num_batches = None  # tells Keras that there is no end
 
     def __init__(
         self,
@@ -96,32 +94,32 @@ class TrainingBatches(Batches):
         augmenter: Augmenter,
         stage: Stage,
         key: tuple[int, int],
-        epoch: int = 0,
+        first_epoch: int = 0,
     ) -> None:
-        super().__init__(subset, len(classes), batch_size)
+        # From two workers on Keras reads ahead in threads, whatever the backend.
+        ahead = {"workers": max(2, cores()), "max_queue_size": QUEUE} if augmenter.changes_images else {}
+        super().__init__(subset, len(classes), batch_size, **ahead)
         share = stage.label_smoothing
         self.targets = self.targets * (1 - share) + share / len(classes)
         self.weights = weights_of_classes(stage.class_weights, classes, subset.labels)[subset.labels]
         self.augmenter = augmenter
         self.key = key
-        self.epoch = epoch
-        self._shuffle()
-
-    def _shuffle(self) -> None:
-        self.order = np.random.default_rng([*self.key, self.epoch]).permutation(len(self.subset))
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
-        self._shuffle()
+        self.failure: ZooError | None = None  # of the augmenter; a backend may pass on no more than its words
+        self.first_epoch = first_epoch
+        self._order = functools.lru_cache(maxsize=2)(
+            lambda epoch: np.random.default_rng([*key, epoch]).permutation(len(subset))
+        )
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
-        positions = self.positions(batch)
-        return self.images(positions), self.targets[positions], self.weights[positions]
-
-    def images(self, positions: np.ndarray) -> np.ndarray:
-        images = super().images(positions)
-        if not self.augmenter.changes_images:
-            return images
-        for row, position in enumerate(positions):  # written back at once, while the image is in the processor's cache
-            images[row] = augmented(self.augmenter, images[row], (*self.key, self.epoch, int(position)))
-        return images
+        turns, number = divmod(batch, len(self))
+        epoch = self.first_epoch + turns
+        positions = self._order(epoch)[number * self.batch_size : (number + 1) * self.batch_size]
+        images = self.images(positions)
+        if self.augmenter.changes_images:
+            try:
+                for row, position in enumerate(positions):  # written back while the image is in the processor's cache
+                    images[row] = augmented(self.augmenter, images[row], (*self.key, epoch, int(position)))
+            except ZooError as error:
+                self.failure = error
+                raise
+        return images, self.targets[positions], self.weights[positions]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import keras
 
 
@@ -11,6 +13,11 @@ def device_type() -> str:
     if "tpu" in place:
         return "tpu"
     return "gpu" if "gpu" in place or "cuda" in place else "cpu"
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def jit() -> str | bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,23 @@ import keras
 import numpy as np
 
 from zoo.data.splits import Subset
-from zoo.errors import DataError, TrainingError
+from zoo.errors import DataError
 from zoo.files import replacing
 from zoo.interfaces import Augmenter, Stage
 from zoo.training import features
-from zoo.training.batches import Batches, TrainingBatches, check_augmenter
-from zoo.training.checkpoint import Checkpoint, State, assign, others, values
+from zoo.training.batches import Batches, TrainingBatches, augmented
+from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation
+from zoo.training.checkpoint import Checkpoint, State, others, values
 from zoo.training.device import jit
 from zoo.training.model import Network, count, fit_batchnorm, join, split, splits_block, unfreeze
 from zoo.training.optimizer import optimizer
 
 # The columns of history.csv, one row an epoch.
 HISTORY = ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
-PREDICTION_BATCH = 64  # images; only memory and speed depend on it
-# Where a stage trains on features that are mere vectors, a step is so short that what Keras does between steps and
-# between validation batches takes longer: so many steps at once, and so many vectors.
-VECTOR_STEPS, VECTOR_BATCH = 32, 4096
-
-# Receives what happens as plain data: {"event": "epoch_ended", "stage": …, …}.
-Notify = Callable[[dict[str, Any]], None]
+IMAGE_BATCH = 64  # images; only memory and speed depend on it
+# Where a stage trains on features that are mere vectors, a step is so short that what Keras does between steps takes
+# longer: it then takes all steps of an epoch at once, and validates so many vectors at a time.
+VECTOR_BATCH = 4096
 
 
 def train(
@@ -57,7 +54,7 @@ def train(
 
     Raises TrainingError when a loss is no longer a number.
     """
-    check_augmenter(augmenter, training)
+    augmented(augmenter, training.pixels[training.rows[0]], (seed,))  # one that cannot is found before all else
     state = _begin(network, training, seed, checkpoint, notify)
     while True:
         stage = stages[state.stage]
@@ -80,20 +77,26 @@ def train(
             loss="binary_crossentropy" if len(classes) == 2 else "categorical_crossentropy",
             metrics=[accuracy],
             jit_compile=jit(),
-            steps_per_execution=min(VECTOR_STEPS, len(batches)) if vectors and _several_steps() else 1,
+            steps_per_execution=len(batches) if vectors and _several_steps() else 1,
         )
-        model.fit(
-            batches,
-            validation_data=Batches(validation_inputs, len(classes), VECTOR_BATCH if vectors else PREDICTION_BATCH),
-            initial_epoch=stage.epochs if state.ended else state.epoch,
-            epochs=stage.epochs,
-            shuffle=False,  # the batches shuffle themselves, and reproducibly
-            verbose=0,
-            callbacks=[
-                _EarlyStopping(state.rows, stage.patience),
-                _Monitor(network.model, stage, batches, state, checkpoint, notify),
-            ],
-        )
+        try:
+            model.fit(
+                batches,
+                steps_per_epoch=len(batches),
+                initial_epoch=stage.epochs if state.ended else state.epoch,
+                epochs=stage.epochs,
+                shuffle=False,  # the batches shuffle themselves, and reproducibly
+                verbose=0,
+                callbacks=[
+                    Validation(Batches(validation_inputs, len(classes), VECTOR_BATCH if vectors else IMAGE_BATCH)),
+                    EarlyStopping(state.rows, stage.patience),
+                    Monitor(network.model, stage, batches, state, checkpoint, notify),
+                ],
+            )
+        except Exception:
+            if batches.failure is not None:
+                raise batches.failure from None
+            raise
         notify({"event": "stage_ended", "stage": stage.name, "epochs": state.epoch})
         network.model.set_weights(state.best)
         with replacing(best_file) as draft:
@@ -160,112 +163,11 @@ def accuracy(targets: Any, outputs: Any) -> Any:
     return ops.cast(right, outputs.dtype)
 
 
-class _EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras' own, after the epochs that were run before: `rows` of history.csv."""
-
-    def __init__(self, rows: Sequence[dict[str, Any]], patience: int) -> None:
-        super().__init__(monitor="val_loss", mode="min", patience=patience)
-        self._rows = rows
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        super().on_train_begin(logs)
-        for row in self._rows:
-            self.on_epoch_end(row["epoch"] - 1, row)
-
-
-class _Monitor(keras.callbacks.Callback):
-    """Ends an epoch: writes it into the state, keeps the best, saves the state, and tells the world.
-
-    Stops the training when a loss is no longer a number. Must come after early stopping.
-    """
-
-    def __init__(
-        self, network: keras.Model, stage: Stage, batches: TrainingBatches, state: State, checkpoint: Checkpoint,
-        notify: Notify,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.network = network
-        self.stage = stage
-        self.batches = batches
-        self.state = state
-        self.checkpoint = checkpoint
-        self.notify = notify
-        self._changing: set[int] = set()
-        self._epoch = 0
-        self._started = self._told = 0.0
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        fitted: Any = getattr(self.model, "rest", self.model)
-        self._changing = {id(weight) for weight in fitted.weights}
-        # Only now: Keras may already have traced the model, and drawn random numbers for it.
-        assign(others(self.network), self.state.others)
-        if self.state.optimizer:
-            self.model.optimizer.build(self.model.trainable_variables)
-            assign(self.model.optimizer.variables, self.state.optimizer)
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if keras.backend.backend() == "torch":  # its dropout draws from a global generator, which is no variable
-            keras.utils.set_random_seed(int(np.random.SeedSequence([*self.batches.key, epoch]).generate_state(1)[0]))
-        self._epoch = epoch + 1
-        self._started = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = float((logs or {})["loss"])
-        self._check(loss, f"step {batch + 1} of epoch {self._epoch}")
-        now = time.perf_counter()
-        if now - self._told > 0.25 or batch + 1 == len(self.batches):
-            self._told = now
-            self.notify({
-                "event": "step_ended", "stage": self.stage.name, "epoch": self._epoch, "step": batch + 1,
-                "loss": loss,
-            })  # fmt: skip
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        numbers = {key: float(value) for key, value in (logs or {}).items()}
-        self._check(numbers["val_loss"], f"validation after epoch {self._epoch}")
-        row: dict[str, Any] = {
-            "stage": self.stage.name,
-            "epoch": self._epoch,
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            **{key: numbers[key] for key in ("loss", "accuracy", "val_loss", "val_accuracy")},
-            "seconds": round(time.perf_counter() - self._started, 3),
-        }
-        state = self.state
-        state.weights = [  # a frozen prefix is most of the network: copying it would take longer than training a head
-            values([weight])[0] if id(weight) in self._changing else before
-            for weight, before in zip(self.network.weights, state.weights, strict=True)
-        ]
-        state.others = values(others(self.network))
-        state.optimizer = values(self.model.optimizer.variables)
-        state.ended = self.model.stop_training
-        best = _is_lowest(row, state.history)
-        if _is_lowest(row, state.rows):
-            state.stage_best = state.weights
-        state.epoch += 1
-        state.history.append(row)
-        if best:
-            state.best = state.weights
-        self.checkpoint.save(state)
-        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "best": best})
-
-    def _check(self, loss: float, where: str) -> None:
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"stage {self.stage.name!r}: the loss is {loss} at {where}; "
-                f"try a learning rate below {self.stage.learning_rate:g}, or look at the images and labels"
-            )
-
-
-def _is_lowest(row: dict[str, Any], before: Sequence[dict[str, Any]]) -> bool:
-    """Whether an epoch's validation loss is below that of all epochs before it."""
-    return all(row["val_loss"] < other["val_loss"] for other in before)
-
-
 def predict(model: keras.Model, subset: Subset, classes: int) -> np.ndarray:
     """The network's outputs for a subset in order: float32 (n, 1) for two classes, (n, classes) for more."""
     scorer = keras.Model(model.inputs[0], model.outputs[0])  # compiling the network itself would be saved with it
     scorer.compile(jit_compile=jit())
-    return np.asarray(scorer.predict(Batches(subset, classes, PREDICTION_BATCH), verbose=0))
+    return np.asarray(scorer.predict(Batches(subset, classes, IMAGE_BATCH), verbose=0))
 
 
 def capped(stages: Sequence[Stage], max_epochs: int | None) -> list[Stage]:

@@ -1,0 +1,142 @@
+"""What happens at the end of an epoch: validation, early stopping, the best weights, the checkpoint, the news."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.errors import TrainingError
+from zoo.interfaces import Stage
+from zoo.training.batches import Batches, TrainingBatches
+from zoo.training.checkpoint import Checkpoint, State, assign, others, values
+
+# Receives what happens as plain data: {"event": "epoch_ended", "stage": …, …}.
+Notify = Callable[[dict[str, Any]], None]
+
+
+class Validation(keras.callbacks.Callback):
+    """Adds loss and accuracy of the validation role to an epoch's logs. Must come first.
+
+    As fit's own `validation_data`, which takes a third of an epoch to start over where a head trains on features.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        totals: dict[str, float] = {}
+        for number in range(len(self.batches)):
+            images, targets = self.batches[number]
+            for name, mean in self.model.test_on_batch(images, targets, return_dict=True).items():
+                totals[name] = totals.get(name, 0.0) + float(mean) * len(images)
+        logs.update({f"val_{name}": total / len(self.batches.subset) for name, total in totals.items()})
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras' own, after the epochs that were run before: `rows` of history.csv."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]], patience: int) -> None:
+        super().__init__(monitor="val_loss", mode="min", patience=patience)
+        self._rows = rows
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin(logs)
+        for row in self._rows:
+            self.on_epoch_end(row["epoch"] - 1, row)
+
+
+class Monitor(keras.callbacks.Callback):
+    """Ends an epoch: writes it into the state, keeps the best, saves the state, and tells the world.
+
+    Stops the training when a loss is no longer a number. Must come after early stopping.
+    """
+
+    def __init__(
+        self, network: keras.Model, stage: Stage, batches: TrainingBatches, state: State, checkpoint: Checkpoint,
+        notify: Notify,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.network = network
+        self.stage = stage
+        self.batches = batches
+        self.state = state
+        self.checkpoint = checkpoint
+        self.notify = notify
+        self._changing: set[int] = set()
+        self._epoch = 0
+        self._started = self._told = 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        fitted: Any = getattr(self.model, "rest", self.model)
+        self._changing = {id(weight) for weight in fitted.weights}
+        # Only now: Keras may already have traced the model, and drawn random numbers for it.
+        assign(others(self.network), self.state.others)
+        if self.state.optimizer:
+            self.model.optimizer.build(self.model.trainable_variables)
+            assign(self.model.optimizer.variables, self.state.optimizer)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch + 1
+        self._started = time.perf_counter()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch == 0 and keras.backend.backend() == "torch":  # dropout draws from a global generator, no variable
+            key = [*self.batches.key, self._epoch - 1]  # and by now the data loader has drawn from it too
+            keras.utils.set_random_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = float((logs or {})["loss"])
+        self._check(loss, f"step {batch + 1} of epoch {self._epoch}")
+        now = time.perf_counter()
+        if now - self._told > 0.25 or batch + 1 == len(self.batches):
+            self._told = now
+            self.notify({
+                "event": "step_ended", "stage": self.stage.name, "epoch": self._epoch, "step": batch + 1,
+                "loss": loss,
+            })  # fmt: skip
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        numbers = {key: float(value) for key, value in (logs or {}).items()}
+        self._check(numbers["val_loss"], f"validation after epoch {self._epoch}")
+        row: dict[str, Any] = {
+            "stage": self.stage.name,
+            "epoch": self._epoch,
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            **{key: numbers[key] for key in ("loss", "accuracy", "val_loss", "val_accuracy")},
+            "seconds": round(time.perf_counter() - self._started, 3),
+        }
+        state = self.state
+        state.weights = [  # a frozen prefix is most of the network: copying it would take longer than training a head
+            values([weight])[0] if id(weight) in self._changing else before
+            for weight, before in zip(self.network.weights, state.weights, strict=True)
+        ]
+        state.others = values(others(self.network))
+        state.optimizer = values(self.model.optimizer.variables)
+        state.ended = self.model.stop_training
+        best = _is_lowest(row, state.history)
+        if _is_lowest(row, state.rows):
+            state.stage_best = state.weights
+        state.epoch += 1
+        state.history.append(row)
+        if best:
+            state.best = state.weights
+        self.checkpoint.save(state)
+        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "best": best})
+
+    def _check(self, loss: float, where: str) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"stage {self.stage.name!r}: the loss is {loss} at {where}; "
+                f"try a learning rate below {self.stage.learning_rate:g}, or look at the images and labels"
+            )
+
+
+def _is_lowest(row: dict[str, Any], before: Sequence[dict[str, Any]]) -> bool:
+    """Whether an epoch's validation loss is below that of all epochs before it."""
+    return all(row["val_loss"] < other["val_loss"] for other in before)
