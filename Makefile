@@ -1,7 +1,7 @@
 # make run    set up .venv and train efficientnet-staged on the embedded demo
 # make test   set up .venv with the test tools and run the whole suite
 # make slow   the proofs that take too long for every change
-# make bench  what is claimed about speed, measured on this machine
+# make bench  what is claimed about speed, measured on this machine (half an hour) into docs/performance.md
 # make lint   ruff and mypy
 PYTHON ?= python3
 
@@ -17,8 +17,7 @@ slow: .venv/.installed-dev
 	.venv/bin/python -m pytest -m slow
 
 bench: .venv/.installed
-	.venv/bin/python benchmarks/augmentation.py
-	.venv/bin/python benchmarks/frozen_features.py
+	.venv/bin/python benchmarks/study.py --write docs/performance.md
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

@@ -1,0 +1,300 @@
+"""The study's three stages with zoo and as a notebook, in one run on one machine, as ratios.
+
+    python benchmarks/study.py                                  # about half an hour on two CPU cores
+    python benchmarks/study.py --write docs/performance.md      # and put the table there
+    python benchmarks/study.py --image-size 64 --images 200 --rounds 1    # a quick look
+
+Draws a data set of the study's size (1707 images at 224 px in ten folds, as the demo's) and lets both train on it, each
+in its own process, taking turns: `zoo` from the command line with an empty cache, `benchmarks/notebook.py` beside it.
+zoo trains all 200 epochs of the first stage. The notebook, whose epochs all take the same, trains two, and its time for
+200 is worked out from them: until the end of the first, and 199 times the second. Weights are random, and zoo reads
+them from a file as it would ImageNet's: time does not depend on them. The machine should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import augmentation
+import cv2
+import numpy as np
+import pandas as pd
+
+import zoo
+from zoo.data import demo, images
+
+HERE = Path(__file__).parent
+EPOCHS = 200  # of the study's first stage
+REGISTRY = """
+[data]
+image_size = {size}
+[defaults]
+batch_size = 128
+[models.head]
+schedule = {{ name = "three-stage", count = 1, patience = 200 }}
+[models.top]
+schedule = {{ name = "stages", each = [{top}] }}
+[models.all]
+schedule = {{ name = "stages", each = [{everything}] }}
+[models.all-augmented]
+augmenter = "study"
+schedule = {{ name = "stages", each = [{everything}] }}
+"""
+TOP = '{ name = "top", epochs = 200, patience = 200, learning_rate = 1e-4, unfreeze = 20 }'
+EVERYTHING = (
+    '{ name = "all", epochs = 200, patience = 200, learning_rate = 1e-5, unfreeze = "all", batchnorm = "train" }'
+)
+
+# The command line, in a process that says how much memory it and the largest of its workers took, in KB.
+WITH_MEMORY = """
+import os, resource, sys
+from zoo.cli import main
+status = main()
+both = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+open(os.environ["PEAK"], "w").write(str(sum(both)))
+sys.exit(status)
+"""
+SAVE_WEIGHTS = """
+import sys, keras
+keras.applications.EfficientNetB0(include_top=False, weights=None).save_weights(sys.argv[1])
+"""
+BEGIN, END = "<!-- measured -->", "<!-- end -->"
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def draw_folds(root: Path, count: int, size: int, folds: int) -> dict[str, int]:
+    """`count` images in the study's layout: how many there are, and how many fold 0 trains and validates on.
+
+    Fold k tests on part k and chooses its epoch on part k + 1.
+    """
+    table = demo.describe(count)
+    root.mkdir()
+    for row, (name, ratio) in enumerate(zip(table["file"], table["cup_to_disc"], strict=True)):
+        picture = images.resize(demo.draw(ratio, seed=row), size)
+        cv2.imwrite(str(root / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    for fold in range(folds):
+        roles = {fold: "valid", (fold + 1) % demo.FOLDS: "test"}
+        for name, label, part in zip(table["file"], table["label"], table["part"], strict=True):
+            path = root / f"Fold{fold}" / roles.get(part, "train") / demo.CLASSES[label] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.link(root / name, path)
+    parts = table["part"].value_counts()
+    return {"images": count, "train": count - int(parts[0] + parts[1]), "validation": int(parts[1])}
+
+
+class Bench:
+    """A data set, a registry and a scratch folder, and what is run on them."""
+
+    def __init__(self, scratch: Path, size: int) -> None:
+        self.scratch = scratch
+        self.size = size
+        self.registry = scratch / "registry.toml"
+        self.registry.write_text(REGISTRY.format(size=size, top=TOP, everything=EVERYTHING), encoding="utf-8")
+        self.weights = scratch / "random.weights.h5"
+        self.python("-c", SAVE_WEIGHTS, str(self.weights))
+        self._number = 0
+
+    def python(self, *arguments: str, **environment: str) -> tuple[float, str]:
+        """Seconds and output of a Python process."""
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, *arguments], env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            sys.exit(f"{' '.join(arguments)}: {done.stderr[-2000:]}")
+        return time.perf_counter() - started, done.stdout
+
+    def notebook(self, data: Path, stage: str, *options: str) -> dict[str, Any]:
+        """What benchmarks/notebook.py says of two epochs. The first compiles: the second is what others take."""
+        arguments = [str(data), "--stage", stage, "--image-size", str(self.size), *options]
+        result: dict[str, Any] = json.loads(self.python(str(HERE / "notebook.py"), *arguments)[1])
+        epoch = result["epochs"][1]
+        return {**result, "epoch": epoch, "seconds": result["first"] + (EPOCHS - 1) * epoch}
+
+    def network(self, stage: str) -> dict[str, float]:
+        """What benchmarks/network.py says."""
+        return dict(
+            json.loads(self.python(str(HERE / "network.py"), "--stage", stage, "--image-size", str(self.size))[1])
+        )
+
+    def zoo(self, model: str, data: Path, *options: str, cache: str = "") -> dict[str, Any]:
+        """Train from the command line: seconds in all, those of the median epoch, and the memory of both processes.
+
+        `cache` names one that was used before; without it the cache is empty.
+        """
+        self._number += 1
+        out, place = self.scratch / f"run{self._number}", cache or f"cache{self._number}"
+        command = "compare" if "--workers" in options else "run"
+        arguments = [
+            command, model, "--data", str(data), "--registry", str(self.registry), "--weights", str(self.weights),
+            *options,
+            "--out", str(out),
+        ]  # fmt: skip
+        environment = {"ZOO_CACHE": str(self.scratch / place), "PEAK": str(self.scratch / f"peak{self._number}")}
+        seconds, _ = self.python("-c", WITH_MEMORY, *arguments, **environment)
+        history = pd.read_csv(out / model / "fold-0/history.csv")
+        return {
+            "seconds": seconds,
+            "epoch": float(history["seconds"].iloc[1:].median()),
+            "memory": int(Path(environment["PEAK"]).read_text()) * 1024,
+        }
+
+
+def measure(bench: Bench, full: Path, small: Path) -> dict[str, dict[str, Any]]:
+    """Everything once, the two sides of each ratio one after the other."""
+    return {
+        "notebook head": bench.notebook(full, "head"),
+        "zoo head": bench.zoo("head", full),
+        "zoo ten": bench.zoo("head", full, "--folds", "all", "--workers", str(os.cpu_count())),
+        "zoo cold": bench.zoo("head", full, "--max-epochs", "1", cache="first"),
+        "zoo warm": bench.zoo("head", full, "--max-epochs", "1", cache="first"),
+        "notebook top": bench.notebook(full, "top"),
+        "zoo top": bench.zoo("top", full, "--max-epochs", "4"),
+        "notebook all": bench.notebook(small, "all"),
+        "zoo all": bench.zoo("all", small, "--max-epochs", "3"),
+        "notebook augmented": bench.notebook(small, "all", "--augment"),
+        "zoo augmented": bench.zoo("all-augmented", small, "--max-epochs", "3"),
+        **{f"network {stage}": bench.network(stage) for stage in ("head", "top", "all")},
+        "help": {"seconds": bench.python("-m", "zoo.cli", "--help")[0]},
+        "keras": {"seconds": bench.python("-c", "import keras")[0]},
+    }
+
+
+def ratios(found: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """How many times better zoo is in each respect."""
+
+    def of(other: str, ours: str, what: str) -> float:
+        return float(found[other][what] / found[ours][what])
+
+    return {
+        f"head, {EPOCHS} epochs, one fold: time": of("notebook head", "zoo head", "seconds"),
+        f"head, {EPOCHS} epochs, ten folds: time": 10 * of("notebook head", "zoo ten", "seconds"),
+        "head: time of an epoch": of("notebook head", "zoo head", "epoch"),
+        "last 20 layers: time of an epoch": of("notebook top", "zoo top", "epoch"),
+        "all layers: time of an epoch": of("notebook all", "zoo all", "epoch"),
+        "all layers, augmented: time of an epoch": of("notebook augmented", "zoo augmented", "epoch"),
+        "time to the end of the first epoch, nothing cached": found["notebook head"]["first"]
+        / found["zoo cold"]["seconds"],
+        "time to the end of the first epoch, features cached": found["notebook head"]["first"]
+        / found["zoo warm"]["seconds"],
+        "head: memory": of("notebook head", "zoo head", "memory"),
+        "last 20 layers: memory": of("notebook top", "zoo top", "memory"),
+        "all layers: memory": of("notebook all", "zoo all", "memory"),
+        "ten folds against ten times one fold of zoo": 10 * of("zoo head", "zoo ten", "seconds"),
+        "`zoo --help` against `import keras`": of("keras", "help", "seconds"),
+    }
+
+
+def bounds(found: dict[str, dict[str, Any]], full: dict[str, int], small: dict[str, int]) -> dict[str, float]:
+    """Shares of an epoch spent in the network, and how far stage 1 is from what no implementation can go below."""
+    shares = {}
+    for stage, title, counts in (("head", "head", full), ("top", "last 20 layers", full), ("all", "all layers", small)):
+        network = found[f"network {stage}"]
+        network["epoch"] = (counts["train"] * network["step"] + counts["validation"] * network["scoring_step"]) / 128
+        shares[f"{title}: share of an epoch in the network"] = network["epoch"] / found[f"zoo {stage}"]["epoch"]
+    shares["all layers, augmented: share of an epoch in the network"] = (
+        found["network all"]["epoch"] / found["zoo augmented"]["epoch"]
+    )
+    head = found["network head"]
+    forward = full["images"] / head["prefix_images_per_second"]
+    for folds, ours in ((1, "zoo head"), (10, "zoo ten")):
+        least = forward + folds * EPOCHS * head["epoch"]
+        title = f"head, {EPOCHS} epochs, {folds} fold{'s' * (folds > 1)}: time against its lower bound"
+        shares[title] = found[ours]["seconds"] / least
+    return shares
+
+
+def table(rows: list[dict[str, float]], heads: tuple[str, str], form: str) -> str:
+    """Markdown: median, and the least and most of several rounds."""
+    lines = [f"| {heads[0]} | {heads[1]} | least and most |", "|---|---|---|"]
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        least, middle, most = (format(value, form) for value in (min(values), np.median(values), max(values)))
+        lines.append(f"| {name} | {middle} | {least} to {most} |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What it was measured on, in words."""
+    cpu = next(
+        (line.split(":")[1].strip() for line in CPUINFO.read_text().splitlines() if line.startswith("model name")),
+        platform.processor(),
+    ) if CPUINFO.exists() else platform.processor()  # fmt: skip
+    return (
+        f"{date.today()}, {os.cpu_count()} cores ({cpu}), zoo {zoo.__version__}, Python {platform.python_version()}, "
+        f"{', '.join(f'{name} {version(name)}' for name in ('keras', 'tensorflow', 'opencv-python-headless'))}"
+    )
+
+
+def report(rounds: list[dict[str, dict[str, Any]]], counts: list[dict[str, int]], options: argparse.Namespace) -> str:
+    """The tables as markdown."""
+    rates = augmentation.measure(max(3, options.rounds), 3.0)
+    ours = rates.pop("zoo, study")
+    augmented = [
+        {f"augmentation against {name}: images/s": value / theirs[number] for name, theirs in rates.items()}
+        for number, value in enumerate(ours)
+    ]
+    last = rounds[-1]
+    taken = {name: found for name, found in last.items() if found.get("epoch", 0) > 0 and "memory" in found}
+    lines = ["| | whole, s | an epoch, s | memory, GB |", "|---|---|---|---|"] + [
+        f"| {name} | {found['seconds']:,.0f} | {found['epoch']:.3f} | {found['memory'] / 1e9:.2f} |"
+        for name, found in taken.items()
+    ]
+    return "\n\n".join([
+        f"Measured by `python benchmarks/study.py --image-size {options.image_size} --images {options.images} "
+        f"--rounds {options.rounds}` on {machine()}. The data: {counts[0]['images']} images, of which fold 0 trains on "
+        f"{counts[0]['train']} and validates on {counts[0]['validation']}; for all layers {counts[1]['train']} and "
+        f"{counts[1]['validation']}.",
+        table([ratios(found) for found in rounds], ("zoo against the notebook", "times as good"), ",.1f"),
+        table(augmented, ("`study` augmenter", "times as fast"), ",.1f"),
+        table([bounds(found, *counts) for found in rounds], ("how close to the network", "ratio"), ".2f"),
+        f"What the last round took. The notebook's whole is what came before its second epoch, and {EPOCHS - 1} times "
+        "that epoch; zoo's is what was really trained: 200 epochs of the head, in one fold and in ten, and a few of "
+        "the others.",
+        "\n".join(lines),
+    ])  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=1707)
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--write", type=Path, help="replace what stands between the markers in this file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(Path(scratch), options.image_size)
+        full, small = Path(scratch) / "full", Path(scratch) / "small"
+        counts = [
+            draw_folds(full, options.images, options.image_size, demo.FOLDS),
+            draw_folds(small, min(320, options.images), options.image_size, 1),
+        ]
+        rounds = []
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+            shutil.rmtree(bench.scratch / "first", ignore_errors=True)
+            rounds.append(measure(bench, full, small))
+    text = report(rounds, counts, options)
+    print(text)
+    if options.write:
+        before = options.write.read_text(encoding="utf-8")
+        start, end = before.index(BEGIN) + len(BEGIN), before.index(END)
+        options.write.write_text(f"{before[:start]}\n\n{text}\n\n{before[end:]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
