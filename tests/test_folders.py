@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROLES, write_folds
-from zoo.data.dataset import fold_folders, read_folds
+from zoo.data.folders import fold_folders, read_folds
 from zoo.errors import ConfigError, DataError
 
 CLASSES = ["normal", "abnormal"]
