@@ -96,19 +96,23 @@ def with_own_roles(config: DataConfig) -> DataConfig:
 
 
 def groups(paths: pd.Series[str], pattern: str) -> list[str]:
-    """What the pattern's capture group named `group`, else its first, finds anywhere in each path.
+    """The group of each path: what the pattern, found anywhere in it, captures under the name `group`, else first.
 
-    Raises DataError naming the paths in which it finds nothing.
+    Raises DataError naming the paths in which it captures nothing: their images could leak unseen.
     """
     expression = re.compile(pattern)
-    name = "group" if "group" in expression.groupindex else 1
-    matches = [(path, expression.search(path)) for path in paths]
-    faults = [repr(path) for path, match in matches if not match]
+    named = "group" in expression.groupindex
+    found = []
+    for path in paths:
+        match = expression.search(path)
+        captured = (match["group"],) if match and named else match.groups() if match else ()
+        found.append(next((text for text in captured if text), ""))
+    faults = [repr(path) for path, group in zip(paths, found, strict=True) if not group]
     refuse(
         f"groups = {pattern!r}", faults,
-        f"not found in {len(faults)} of {len(paths)} paths; widen it (an |() at its end lets a path have no group)",
+        f"captures nothing in {len(faults)} of {len(paths)} paths; widen it, as in ([0-9]+)_left|(other_[0-9]+)",
     )  # fmt: skip
-    return [(match[name] or "") if match else "" for _, match in matches]
+    return found
 
 
 def is_laid_out(source: Source, classes: Sequence[str]) -> bool:

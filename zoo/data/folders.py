@@ -109,9 +109,8 @@ def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = N
 
 def said(ignored: Ignored) -> str:
     """What was passed over, in words; '' if nothing was."""
-    total = sum(ignored.values())
     kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(ignored.items()))
-    return f"{total} file{'s' if total > 1 else ''} ignored, not being images: {kinds}" if total else ""
+    return f"ignored in the folders of images, being no image files: {kinds}" if kinds else ""
 
 
 def _images(folder: Path, ignored: Ignored | None) -> list[Path]:

@@ -56,7 +56,9 @@ def refuse_twice(table: pd.DataFrame, key: Sequence[str], where: str) -> None:
         f"{same['path'].iloc[0]!r}: {table.index.name}s {', '.join(map(str, same.index))}"
         for _, same in twice.groupby(list(key), sort=False)
     ]
-    tables.refuse(where, faults, f"an image may stand {'once in a fold' if len(key) > 1 else 'once'}; keep one row of")
+    tables.refuse(
+        where, faults, f"an image may stand {'once in a fold' if len(key) > 1 else 'once'}; keep one row of each:"
+    )
 
 
 def _needed(columns: Mapping[str, str]) -> list[str]:

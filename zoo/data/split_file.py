@@ -47,7 +47,7 @@ def agree(splits: pd.DataFrame, data: pd.DataFrame, where: str, classes: Sequenc
     labels = splits["path"].map(known["label"])
     wrong = splits[labels.notna() & (labels != splits["label"])].drop_duplicates("path")
     faults = [
-        f"{path!r} is {classes[label]} in it, and {classes[int(now)]} in the data"
+        f"{path!r} is {classes[label]} in the split, {classes[int(now)]} in the data"
         for path, label, now in zip(wrong["path"], wrong["label"], labels[wrong.index], strict=True)
     ]
     tables.refuse(where, faults, "labels must be those of the data; mend either, or the order of the classes")

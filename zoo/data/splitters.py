@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from zoo.data.splits import COLUMNS
+from zoo.data.splits import COLUMNS, ROLES
 from zoo.errors import DataError
 from zoo.registry import SplitConfig
 
@@ -31,7 +31,11 @@ def divide(images: pd.DataFrame, how: SplitConfig, classes: Sequence[str]) -> tu
     images = images.sort_values("path", kind="stable").reset_index(drop=True)
     notes: list[str] = []
     folds = METHODS[how.method](_Pool(images, classes, together(images)), how, notes)
-    table = pd.concat([images.assign(fold=fold, role=roles) for fold, roles in enumerate(folds)], ignore_index=True)
+    table = pd.concat([images.assign(fold=fold, role=roles) for fold, roles in enumerate(folds)])
+    order = table["role"].map({role: number for number, role in enumerate(ROLES)})
+    table = table.assign(order=order).sort_values(["fold", "order", "path"], kind="stable", ignore_index=True)
+    if not (images["group"] != "").any():
+        notes.append("no groups (such as patients) are known: one patient's images may be in several roles of a fold")
     return table[COLUMNS], notes
 
 
@@ -75,7 +79,7 @@ class _Pool:
             )
         splitter = (StratifiedKFold if single else StratifiedGroupKFold)(count, shuffle=True, random_state=seed)
         parts = np.empty(len(rows), dtype=int)
-        for number, (_, part) in enumerate(splitter.split(rows, self.labels[rows], units)):
+        for number, (_, part) in enumerate(splitter.split(rows, self.labels[rows], None if single else units)):
             parts[part] = number
         return parts
 
@@ -154,6 +158,12 @@ def _leave_one_source_out(pool: _Pool, how: SplitConfig, notes: list[str]) -> It
     if not testable:
         raise DataError("method leave-one-source-out: no source has images of every class")
     for name in testable:
+        fewest, class_name = pool.rarest(np.flatnonzero(sources != name))
+        if fewest < 2:
+            raise DataError(
+                f"method leave-one-source-out: without {name} there are too few images of {class_name} to train and "
+                "validate on; take another method"
+            )
         yield pool.roles(sources == name, how.folds, how.seed)
 
 
