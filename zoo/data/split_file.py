@@ -51,8 +51,10 @@ def agree(splits: pd.DataFrame, data: pd.DataFrame, where: str, classes: Sequenc
         for path, label, now in zip(wrong["path"], wrong["label"], labels[wrong.index], strict=True)
     ]
     tables.refuse(where, faults, "labels must be those of the data; mend either, or the order of the classes")
-    group = splits["group"].where(splits["group"] != "", splits["path"].map(known["group"]).fillna(""))
-    return splits.assign(group=group)
+    groups = known["group"].to_dict()
+    return splits.assign(group=[
+        group or groups.get(path, "") for group, path in zip(splits["group"], splits["path"], strict=True)
+    ])  # fmt: skip
 
 
 def fill_images(splits: pd.DataFrame, image_of_path: Mapping[str, str], where: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from zoo.data.splits import COLUMNS, ROLES
-from zoo.errors import DataError
+from zoo.errors import DataError, shorten
 from zoo.registry import SplitConfig
 
 # The role of every image in one fold.
@@ -72,10 +72,9 @@ class _Pool:
         units = self.units[rows]
         single = len(np.unique(units)) == len(units)
         if fewest < count:
-            what = "images" if single else "groups of images that belong together"
             raise DataError(
-                f"class {name} has {fewest} {what}, too few for {count} parts; take fewer folds (--folds of zoo data "
-                "split, or split under [data] in registry.toml)"
+                f"too few {'images' if single else 'groups'} of class {name} for {count} parts: {fewest}; take fewer "
+                "folds (--folds of zoo data split, or split under [data] in registry.toml)"
             )
         splitter = (StratifiedKFold if single else StratifiedGroupKFold)(count, shuffle=True, random_state=seed)
         parts = np.empty(len(rows), dtype=int)
@@ -147,6 +146,14 @@ def _leave_one_source_out(pool: _Pool, how: SplitConfig, notes: list[str]) -> It
         raise DataError(
             f"method leave-one-source-out needs a source for every image; {(sources == '').sum()} of {len(sources)} "
             "have none: give a column source in the manifest"
+        )
+    apart = [
+        repr(path) for path in pool.images["path"][pd.Series(sources).groupby(pool.units).transform("nunique") > 1]
+    ]
+    if apart:
+        raise DataError(
+            "method leave-one-source-out: images of one group, or of the same pixels, are in several sources:\n"
+            f"{shorten(apart)}"
         )
     names = sorted(set(sources))
     if len(names) < 2:
