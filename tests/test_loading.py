@@ -114,7 +114,7 @@ def test_a_split_that_parts_a_patient_is_refused(classes: Path) -> None:
 
 def test_patients_are_checked_in_ready_made_folds_too(folds: Path) -> None:
     loading.load_data(CONFIG, str(folds), None, None)
-    with pytest.raises(LeakError, match="fold 0, abnormal: test Fold0/valid/abnormal/abnormal 0.png, train"):
+    with pytest.raises(LeakError, match=r"fold 0, abnormal: test Fold0/valid/abnormal/abnormal 0\.png, train"):
         loading.load_data(CONFIG, str(folds), None, None, groups=r"(abnormal|normal) \d")
 
 

@@ -21,7 +21,7 @@ from zoo import plugins, registry
 from zoo.data import demo, images
 from zoo.data.loading import Data, load_data
 from zoo.errors import ConfigError, ZooError, unknown
-from zoo.files import hash_file
+from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
@@ -175,7 +175,7 @@ def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
         recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, weights=request.weights))
     weights = recipe.backbone.weights
     if weights not in ("auto", "imagenet", "none"):
-        file = Path(weights).expanduser()
+        file = expand(weights)
         if not file.is_file():
             raise ConfigError(f"{name}: weights file {weights} does not exist; use auto, imagenet, none or a file")
         recipe = dataclasses.replace(

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import pydantic
 
 from zoo.errors import ConfigError, PluginError, unknown
+from zoo.files import expand
 from zoo.interfaces import MODEL_NAME, PART_KINDS, STRICT, Part, Recipe, Schedule, Stage
 from zoo.plugins import Plugins
 
@@ -161,7 +162,7 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"registry {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"registry {path} is not TOML: {error}") from error
     for name in tables:
         if name not in ("data", "defaults", "models"):
@@ -176,7 +177,7 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
     check(ModelConfig, defaults, f"{path}: defaults")
     data = check(DataConfig, tables.get("data", {}), f"{path}: data")
     if data.root != DEMO:
-        data = dataclasses.replace(data, root=str(path.parent / Path(data.root).expanduser()))
+        data = dataclasses.replace(data, root=str(path.parent / expand(data.root)))
     return Registry(path, data, defaults, models, plugins)
 
 

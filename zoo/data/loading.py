@@ -13,7 +13,7 @@ from zoo.data import dataset, demo, images, split_file, splits, splitters
 from zoo.data import table as tables
 from zoo.data.dataset import Dataset
 from zoo.errors import ConfigError
-from zoo.files import hash_file
+from zoo.files import expand, hash_file
 from zoo.registry import DEMO, DataConfig, SplitConfig
 
 Root = str | Path | pd.DataFrame | None
@@ -111,14 +111,13 @@ def settle(
     is_demo = _is_demo(config, root)
     source: tables.Source
     if isinstance(root, pd.DataFrame):
-        source = root
+        source, place = root, Path.cwd()
     else:
-        source = demo.folder() if is_demo else Path(root or config.root).expanduser()
-    place = Path.cwd() if isinstance(source, pd.DataFrame) else source.absolute()
+        source = place = demo.folder() if is_demo else expand(root or config.root)
     size = image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
     groups = config.groups if groups is None else groups
     try:
-        return source, dataclasses.replace(config, root=str(place), image_size=size, groups=groups)
+        return source, dataclasses.replace(config, root=str(place.absolute()), image_size=size, groups=groups)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
