@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,7 +123,10 @@ def test_leave_one_source_out_tests_each_source() -> None:
     for fold, part in made[made["role"] == "test"].groupby("fold"):
         assert set(part["path"].map(source)) == {f"s{fold}"}
         assert len(part) == (table["source"] == f"s{fold}").sum()
-    assert notes == ["no groups (such as patients) are known: one patient's images may be in several roles of a fold"]
+    assert notes == [
+        "tested sources: s0 in fold 0, s1 in fold 1, s2 in fold 2",
+        "no groups (such as patients) are known: one patient's images may be in several roles of a fold",
+    ]
 
 
 def test_a_source_of_one_class_is_only_trained_on() -> None:
@@ -129,7 +134,10 @@ def test_a_source_of_one_class_is_only_trained_on() -> None:
     table.loc[table["source"] == "s1", "label"] = 0
     made, notes = splitters.divide(table, SplitConfig("leave-one-source-out"), CLASSES)
     assert made["fold"].nunique() == 2
-    assert notes == ["never tested, only trained on, having images of some classes only: s1"]
+    assert notes == [
+        "never tested, only trained on, having images of some classes only: s1",
+        "tested sources: s0 in fold 0, s2 in fold 1",
+    ]
 
 
 def test_chains_of_groups_and_pictures_stay_together() -> None:
@@ -187,6 +195,30 @@ def test_sources_of_one_class_each_cannot_be_left_out() -> None:
     table.loc[table.index[:40], "source"] = "b"
     with pytest.raises(DataError, match="without b there are too few images of abnormal to train and validate on"):
         splitters.divide(table, SplitConfig("leave-one-source-out"), CLASSES)
+
+
+ROWS = st.tuples(st.integers(0, 30), st.integers(0, 1), st.sampled_from(["", *"abcdefghij"]), st.sampled_from("xy"))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.lists(ROWS, min_size=1, max_size=60), method=st.sampled_from(METHODS), folds=st.integers(3, 6),
+    seed=st.integers(0, 9),
+)  # fmt: skip
+def test_any_images_are_folds_without_leaks_or_an_error(
+    rows: list[tuple[int, int, str, str]], method: str, folds: int, seed: int
+) -> None:
+    table = pd.DataFrame(rows, columns=["image", "label", "group", "source"])
+    table = table.assign(path=[f"{number}.png" for number in range(len(rows))], image=table["image"].astype(str))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            made, _ = splitters.divide(table, SplitConfig(method, folds, seed=seed), CLASSES)
+    except DataError:
+        return
+    splits.check_disjoint(made)
+    splits.check_groups(made)
+    assert (made.groupby("fold")["path"].nunique() == len(rows)).all()
 
 
 def test_every_method_is_known() -> None:

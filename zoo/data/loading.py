@@ -141,9 +141,9 @@ def _from_file(
     table = pick(split_file.read(splits_from, found.root, config.classes), folds, where)
     table = split_file.agree(table, found.table, where, config.classes)
     store, image_of_path = images.decode(found.root, [*table["path"]], config.image_size, progress)
-    table = split_file.fill_images(table, image_of_path, where)
+    table = splits.in_order(split_file.fill_images(table, image_of_path, where)[splits.COLUMNS])
     file = None if isinstance(splits_from, pd.DataFrame) else {"path": where, "sha256": hash_file(splits_from)}
-    return Data(dataset.with_own_roles(config), table[splits.COLUMNS], store, found.notes, split_file=file)
+    return Data(dataset.with_own_roles(config), table, store, found.notes, split_file=file)
 
 
 def _divide(found: Dataset, how: SplitConfig, progress: images.Progress | None) -> Data:

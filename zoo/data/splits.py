@@ -49,6 +49,13 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"group": str, "path": str}, keep_default_na=False)
 
 
+def in_order(splits: pd.DataFrame) -> pd.DataFrame:
+    """The rows by fold, role and path: training depends on the order of its images."""
+    role = splits["role"].map({role: number for number, role in enumerate(ROLES)})
+    order = splits.assign(role=role).sort_values(["fold", "role", "path"], kind="stable").index
+    return splits.loc[order].reset_index(drop=True)
+
+
 def check(splits: pd.DataFrame, classes: Sequence[str]) -> None:
     """Refuse folds whose scores would mean nothing.
 

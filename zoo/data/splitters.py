@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from zoo.data.splits import COLUMNS, ROLES
+from zoo.data.splits import COLUMNS, in_order
 from zoo.errors import DataError, shorten
 from zoo.registry import SplitConfig
 
@@ -31,12 +31,10 @@ def divide(images: pd.DataFrame, how: SplitConfig, classes: Sequence[str]) -> tu
     images = images.sort_values("path", kind="stable").reset_index(drop=True)
     notes: list[str] = []
     folds = METHODS[how.method](_Pool(images, classes, together(images)), how, notes)
-    table = pd.concat([images.assign(fold=fold, role=roles) for fold, roles in enumerate(folds)])
-    order = table["role"].map({role: number for number, role in enumerate(ROLES)})
-    table = table.assign(order=order).sort_values(["fold", "order", "path"], kind="stable", ignore_index=True)
+    table = pd.concat([images.assign(fold=fold, role=roles) for fold, roles in enumerate(folds)], ignore_index=True)
     if not (images["group"] != "").any():
         notes.append("no groups (such as patients) are known: one patient's images may be in several roles of a fold")
-    return table[COLUMNS], notes
+    return in_order(table[COLUMNS]), notes
 
 
 def together(images: pd.DataFrame) -> np.ndarray:
@@ -164,6 +162,7 @@ def _leave_one_source_out(pool: _Pool, how: SplitConfig, notes: list[str]) -> It
         notes.append(f"never tested, only trained on, having images of some classes only: {', '.join(lacking)}")
     if not testable:
         raise DataError("method leave-one-source-out: no source has images of every class")
+    notes.append(f"tested sources: {', '.join(f'{name} in fold {fold}' for fold, name in enumerate(testable))}")
     for name in testable:
         fewest, class_name = pool.rarest(np.flatnonzero(sources != name))
         if fewest < 2:
