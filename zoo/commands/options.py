@@ -82,7 +82,9 @@ data_option = click.option(
     "says.",
 )  # fmt: skip
 groups_option = click.option(
-    "--groups", metavar="REGEX", help="Its capture group takes the patient from an image's path, as in '([0-9]+)_left'."
+    "--groups",
+    metavar="REGEX",
+    help="Its capture group takes the patient from an image's path, as in '([0-9]+)_(left|right)'.",
 )
 splits_option = click.option(
     "--splits", type=click.Path(path_type=Path), metavar="FILE", help="Take the folds from FILE, see zoo data split."

@@ -52,6 +52,7 @@ def load_data(
 
     Raises DataError, ConfigError or LeakError for whatever would spoil a training run.
     """
+    is_demo = _is_demo(config, root)
     source, config = settle(config, root, image_size, groups)
     if splits_from is not None:
         data = _from_file(source, config, splits_from, folds, progress)
@@ -66,7 +67,7 @@ def load_data(
             note = f"The data are in no folds; divided by {config.split} (zoo data split writes them to a file)"
             data = dataclasses.replace(data, splits=pick(data.splits, folds, "the split"), notes=[*data.notes, note])
     splits.check(data.splits, config.classes)
-    return dataclasses.replace(data, is_demo=_is_demo(config, root), notes=[*data.notes, *splits.notes(data.splits)])
+    return dataclasses.replace(data, is_demo=is_demo, notes=[*data.notes, *splits.notes(data.splits)])
 
 
 def make_splits(
@@ -84,10 +85,11 @@ def make_splits(
 
     Raises DataError, ConfigError or LeakError for data or folds that would spoil a training run.
     """
+    is_demo = _is_demo(config, root)
     source, config = settle(config, root, image_size, groups)
     data = _divide(dataset.read(source, config), how, progress)
     splits.check(data.splits, config.classes)
-    return dataclasses.replace(data, is_demo=_is_demo(config, root), notes=[*data.notes, *splits.notes(data.splits)])
+    return dataclasses.replace(data, is_demo=is_demo, notes=[*data.notes, *splits.notes(data.splits)])
 
 
 def pick(table: pd.DataFrame, folds: Sequence[int] | None, where: str) -> pd.DataFrame:
