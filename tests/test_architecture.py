@@ -44,7 +44,7 @@ def test_imports_go_one_way(file: Path) -> None:
     own = file.relative_to(TOP / "zoo").parts[0].removesuffix(".py")
     for name in imports(file):
         if own == "__init__" and name in ("zoo.api", "zoo.comparison"):
-            continue  # loaded only when zoo.compare is asked for
+            continue  # loaded only when zoo.compare and the like are asked for
         if name.split(".")[0] == "zoo" and room(name) != own:
             # The package itself (its version, the names for plug-ins) is light and may be read by any room after it.
             assert ROOMS.index(room(name)) < ROOMS.index(own), f"{file.name} imports {name}"

@@ -1,94 +1,123 @@
+"""What --data may name, and groups from paths."""
+
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.conftest import ROLES, write_folds
-from zoo.data.dataset import fold_folders, read_folds
-from zoo.errors import ConfigError, DataError
+from zoo.data import dataset
+from zoo.errors import DataError
+from zoo.registry import DataConfig
 
-CLASSES = ["normal", "abnormal"]
-
-
-def test_every_image_of_every_fold_is_a_row(folds: Path) -> None:
-    table = read_folds(folds, CLASSES, ROLES)
-    assert list(table.columns) == ["fold", "role", "path", "label", "group"]
-    assert table.groupby(["fold", "role", "label"]).size().to_dict() == {
-        (fold, role, label): count
-        for fold in (0, 1)
-        for role, count in {"train": 6, "validation": 2, "test": 2}.items()
-        for label in (0, 1)
-    }
-    row = table[(table["fold"] == 1) & (table["role"] == "test")].iloc[0]
-    assert row["path"].startswith("Fold1/valid/normal/normal ")
+CONFIG = DataConfig()
+OWN = {role: role for role in ROLES}
 
 
-def test_roles_are_configuration(folds: Path) -> None:
-    swapped = {"train": "train", "validation": "valid", "test": "test"}
-    table = read_folds(folds, CLASSES, swapped, [0])
-    assert table[table["role"] == "test"]["path"].str.startswith("Fold0/test/").all()
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """A folder per class, with patients' names in the files' names; and a folder that is no class."""
+    for class_name in ("normal", "abnormal", "unsorted"):
+        for name in ("12_left.png", "12_right.png", "7_left.png"):
+            path = tmp_path / "data" / class_name / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+    return tmp_path / "data"
 
 
-def test_class_order_gives_the_labels(folds: Path) -> None:
-    table = read_folds(folds, CLASSES[::-1], ROLES, [0])
-    assert set(table[table["path"].str.contains("/abnormal/")]["label"]) == {0}
+def test_fold_folders(folds: Path) -> None:
+    found = dataset.read(folds, CONFIG, [1])
+    assert found.in_folds
+    assert list(found.table.columns) == ["fold", "role", "path", "label", "group", "source"]
+    assert (found.root, found.config.roles, found.notes) == (folds, ROLES, [])
 
 
-def test_junk_beside_the_images_is_ignored(folds: Path) -> None:
-    before = len(read_folds(folds, CLASSES, ROLES))
-    for junk in (".DS_Store", "._hidden.png", "Thumbs.db", "notes.txt"):
-        (folds / "Fold0/train/normal" / junk).write_text("junk")
-    (folds / "Fold0/train/normal" / "folder.png").mkdir()
-    (folds / "Folder").mkdir()
-    assert len(read_folds(folds, CLASSES, ROLES)) == before
+def test_class_folders(classes: Path) -> None:
+    (classes / "normal/notes.txt").write_text("")
+    found = dataset.read(classes, CONFIG)
+    assert not found.in_folds
+    assert list(found.table.columns) == ["path", "label", "group", "source"]
+    assert found.config.roles == OWN
+    assert found.notes == [
+        "folder left out, being no class: unsorted",
+        "ignored in the folders of images, being no image files: .txt (1)",
+    ]
 
 
-@pytest.mark.parametrize("name", ["fold3", "Fold-3", "fold_3", "FOLD 03"])
-def test_spellings_of_a_fold(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
-    assert fold_folders(tmp_path) == {3: tmp_path / name}
+def test_a_manifest(classes: Path) -> None:
+    (classes / "m.csv").write_text("path,label,role\nnormal/7_left.png,normal,train\nunsorted/7_left.png,1,test\n")
+    found = dataset.read(classes / "m.csv", CONFIG)
+    assert found.in_folds
+    assert (found.root, found.config.roles) == (classes, OWN)
 
 
-def test_folds_are_in_order_of_their_numbers(tmp_path: Path) -> None:
-    for number in (10, 2, 1):
-        (tmp_path / f"Fold{number}").mkdir()
-    assert list(fold_folders(tmp_path)) == [1, 2, 10]
+def test_a_data_frame_begins_at_the_working_folder(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(classes)
+    found = dataset.read(pd.DataFrame({"path": ["normal/7_left.png"], "label": ["abnormal"]}), CONFIG)
+    assert found.root == classes
+    assert found.table.to_dict("records") == [{"path": "normal/7_left.png", "label": 1, "group": "", "source": ""}]
 
 
-def test_two_folders_of_one_number(tmp_path: Path) -> None:
-    for name in ("Fold1", "fold_1"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(DataError, match="are both fold 1"):
-        fold_folders(tmp_path)
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"([0-9]+)_(?:left|right)", ["12", "12", "7"]),
+        (r"(\d+)_(?P<group>\w+)\.png", ["left", "right", "left"]),
+        (r"(\d+)_left|(1\d)_right", ["12", "12", "7"]),
+        (r"(normal/\d)", ["normal/1", "normal/1", "normal/7"]),
+    ],
+    ids=["first capture group", "named group", "alternatives", "path"],
+)
+def test_groups_from_paths(classes: Path, pattern: str, expected: list[str]) -> None:
+    table = dataset.read(classes, DataConfig(groups=pattern)).table
+    assert list(table["group"][table["label"] == 0]) == expected
 
 
-def test_no_data_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not exist; expected a folder of Fold0"):
-        read_folds(tmp_path / "no", CLASSES, ROLES)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="is a file; expected a folder of Fold0"):
-        read_folds(tmp_path / "file", CLASSES, ROLES)
-    with pytest.raises(DataError, match="holds no fold folders; expected Fold0"):
-        read_folds(tmp_path, CLASSES, ROLES)
+@pytest.mark.parametrize("pattern", [r"(\d+)_left", r"(\d+)_left|()"])
+def test_groups_that_miss_an_image_are_refused(classes: Path, pattern: str) -> None:
+    with pytest.raises(DataError, match=r"captures nothing in [26] of 6 paths; widen it") as caught:
+        dataset.read(classes, DataConfig(groups=pattern))
+    assert "'normal/12_right.png'" in str(caught.value)
 
 
-def test_a_fold_that_is_not_there(folds: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has no fold 3, 7; it has folds 0, 1"):
-        read_folds(folds, CLASSES, ROLES, [0, 7, 3])
+def test_groups_win_over_the_manifest_s(classes: Path) -> None:
+    (classes / "m.csv").write_text("path,label,group\nnormal/7_left.png,normal,someone\n")
+    assert list(dataset.read(classes / "m.csv", CONFIG).table["group"]) == ["someone"]
+    assert list(dataset.read(classes / "m.csv", DataConfig(groups=r"(\d+)_")).table["group"]) == ["7"]
 
 
-def test_everything_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
-    root = write_folds(tmp_path / "data")
-    shutil.rmtree(root / "Fold0/test")
-    for image in (root / "Fold1/valid/abnormal").iterdir():
-        image.unlink()
-    with pytest.raises(DataError) as caught:
-        read_folds(root, CLASSES, ROLES)
-    text = str(caught.value)
-    for fault in (
-        "Fold0/test/normal is missing", "Fold0/test/abnormal is missing", "Fold1/valid/abnormal holds no image",
-    ):  # fmt: skip
-        assert fault in text
-    assert "expected FoldN / train|test|valid / normal|abnormal / images" in text
+def test_what_is_no_data(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("normal/a.png", b"")
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "empty").mkdir()
+    for name, says in {
+        "images.zip": "is a zip archive; unpack it and name the folder",
+        "notes.txt": r"is a file; expected a folder of Fold0, Fold1, …, a folder per class, or a manifest \(.csv",
+        "nothing": "does not exist; expected a folder of Fold0",
+        "loop": "does not exist|cannot be read",
+        "empty": "holds neither fold folders .* normal is missing, abnormal is missing; folders there: none",
+        "no.csv": "does not exist",
+    }.items():
+        with pytest.raises(DataError, match=says):
+            dataset.read(tmp_path / name, CONFIG)
+
+
+def test_what_says_more_than_where_it_lies(folds: Path, classes: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("")
+    assert dataset.is_laid_out(folds, CONFIG.classes)
+    assert dataset.is_laid_out(classes, CONFIG.classes)
+    assert dataset.is_laid_out(tmp_path / "m.csv", CONFIG.classes)
+    assert not dataset.is_laid_out(classes / "normal", CONFIG.classes)
+
+
+def test_two_fold_folders_of_one_number_are_no_data(tmp_path: Path) -> None:
+    root = write_folds(tmp_path / "data", folds=1)
+    (root / "fold_00").mkdir()
+    with pytest.raises(DataError, match="are both fold"):
+        dataset.read(root, CONFIG)

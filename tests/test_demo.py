@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from tests.conftest import ROLES
-from zoo.data import dataset, demo, images
+from zoo.data import demo, folders, images
 from zoo.errors import DataError
 
 
@@ -41,7 +41,7 @@ def test_the_label_can_be_seen() -> None:
 
 def test_the_layout_is_the_study_s_and_a_partition(tmp_path: Path) -> None:
     root = demo.folder()
-    table = dataset.read_folds(root, demo.CLASSES, ROLES)
+    table = folders.read_folds(root, demo.CLASSES, ROLES)
     _, hashes = images.decode(root, list(table["path"]), 32)
     table["image"] = table["path"].map(hashes)
     assert sorted(table["fold"].unique()) == list(range(10))
@@ -55,7 +55,7 @@ def test_the_layout_is_the_study_s_and_a_partition(tmp_path: Path) -> None:
 
 def test_it_can_be_written_out_once(tmp_path: Path) -> None:
     demo.write(tmp_path / "out")
-    written = dataset.read_folds(tmp_path / "out", demo.CLASSES, ROLES)
+    written = folders.read_folds(tmp_path / "out", demo.CLASSES, ROLES)
     assert len(written) == demo.IMAGES * demo.FOLDS
     assert (tmp_path / "out" / "demo.csv").exists()
     with pytest.raises(DataError, match="already in use"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from zoo.data import images
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -78,6 +79,95 @@ def test_floating_point_pixels_are_refused(tmp_path: Path, picture: np.ndarray) 
     path = file(tmp_path / "a.tif", Image.fromarray(picture[..., 0].astype(np.float32)), "TIFF")
     with pytest.raises(DataError, match=r"8 or 16 bits|not an image"):
         images.read_image(path)
+
+
+def test_16_bits_round_as_numpy_does(tmp_path: Path) -> None:
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    read = images.read_image(file(tmp_path / "a.png", Image.fromarray(every)))
+    np.testing.assert_array_equal(read[..., 2], np.round(every / 257))
+
+
+def test_the_content_counts_not_the_ending(tmp_path: Path, picture: np.ndarray) -> None:
+    read = images.read_image(file(tmp_path / "a.jpg", Image.fromarray(picture), "PNG"))
+    np.testing.assert_array_equal(read, picture)
+
+
+def test_a_text_is_no_png(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("patient 7, left eye")
+    with pytest.raises(DataError, match="not an image"):
+        images.read_image(tmp_path / "a.png")
+
+
+def test_a_gif_is_refused_by_name(tmp_path: Path, picture: np.ndarray) -> None:
+    file(tmp_path / "a.png", Image.fromarray(picture).convert("P"), "GIF")
+    with pytest.raises(DataError, match=r"1 image cannot be used.*\n.*a\.png: a GIF; save it as PNG"):
+        images.decode(tmp_path, ["a.png"], 32)
+
+
+def test_one_pixel_is_an_image(tmp_path: Path) -> None:
+    file(tmp_path / "a.png", Image.new("RGB", (1, 1), (1, 2, 3)))
+    store, _ = images.decode(tmp_path, ["a.png"], 32)
+    np.testing.assert_array_equal(np.unique(store.pixels.reshape(-1, 3), axis=0), [[1, 2, 3]])
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> Path:
+    """20,000 x 20,000 pixels: 1.2 GB decoded, 50 kB as a file."""
+    return file(tmp_path / "huge.png", Image.new("1", (20_000, 20_000)))
+
+
+def test_too_many_pixels_are_refused_undecoded(huge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: Any) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", never)
+    with pytest.raises(DataError, match=r"huge.png: 20000 x 20000 pixels, more than the 100,000,000 .* ZOO_MAX_PIXELS"):
+        images.decode(huge.parent, [huge.name], 32)
+
+
+def test_the_pixel_limit_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = file(tmp_path / "wide.png", Image.new("L", (20_000, 20)))
+    assert images.read_image(path).shape == (20, 20_000, 3)
+    monkeypatch.setenv("ZOO_MAX_PIXELS", "399999")
+    with pytest.raises(DataError, match="more than the 399,999"):
+        images.read_image(path)
+    monkeypatch.setenv("ZOO_MAX_PIXELS", "many")
+    with pytest.raises(ConfigError, match="ZOO_MAX_PIXELS is 'many'; it must be a number of pixels"):
+        images.read_image(path)
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "LARGE", 1000)
+    at_once: list[bool] = []
+    decode = cv2.imdecode
+
+    def watched(*arguments: Any) -> Any:
+        at_once.append(images._one_large.locked())
+        return decode(*arguments)
+
+    monkeypatch.setattr(cv2, "imdecode", watched)
+    write(tmp_path, ["a.png", "b.png"])
+    images.decode(tmp_path, ["a.png", "b.png"], 36)
+    assert at_once == [True, True]
+
+
+def test_a_file_that_vanishes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, ["a.png"])
+
+    def gone(path: Path) -> np.ndarray:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(images, "read_image", gone)
+    with pytest.raises(DataError, match=r"a\.png: cannot be read: No such file"):
+        images.decode(tmp_path, ["a.png"], 37)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    write(tmp_path, ["a.png"])
+    (tmp_path / "a.png").chmod(0)
+    with pytest.raises(DataError, match=r"a\.png cannot be read: Permission denied"):
+        images.decode(tmp_path, ["a.png"], 38)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

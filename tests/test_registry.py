@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import TINY_PLUGIN, Install
 from zoo import registry
-from zoo.errors import ConfigError, PluginError
+from zoo.errors import ConfigError, PluginError, ZooError
 from zoo.interfaces import Decay
 from zoo.plugins import Plugins, discover
 
@@ -208,3 +211,115 @@ def discover_shipped() -> list:  # type: ignore[type-arg]
     from importlib.metadata import entry_points
 
     return [point for point in entry_points(group="zoo") if point.dist and point.dist.name == "zoo"]
+
+
+DATA = """
+[data]
+groups = "([0-9]+)_left"
+columns = { path = "file", group = "patient" }
+split = { method = "rotate", folds = 5, combinations = "all", seed = 2 }
+"""
+
+
+def test_how_data_are_read_and_divided(tmp_path: Path, plugins: Plugins) -> None:
+    data = load(tmp_path, DATA, plugins).data
+    assert data.groups == "([0-9]+)_left"
+    assert data.columns == {"path": "file", "group": "patient"}
+    assert data.split == registry.SplitConfig("rotate", 5, combinations="all", seed=2)
+    assert str(data.split) == "method rotate, 5 folds, combinations all, seed 2"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("groups = '('", "groups is no regular expression: missing"),
+        ("groups = 'left'", "groups must hold a capture group"),
+        ("columns = { file = 'path' }", "unknown column 'file'; known: fold, group, label, path, role, source"),
+        ("columns = { path = 'a', label = 'a' }", "columns must be different"),
+        ("split = { method = 'k-fold' }", "unknown method 'k-fold'; .*known: grouped, leave-one-source-out, repeated"),
+        ("split = { fold = 3 }", "split.fold: Unexpected keyword argument"),
+        ("split = { folds = 2 }", "folds must be at least 3 for method rotate, not 2"),
+        ("split = { method = 'stratified', folds = 1 }", "folds must be at least 2 for method stratified"),
+        ("split = { repeats = 3 }", "repeats must be at least 2, and goes with method repeated"),
+        ("split = { method = 'repeated', repeats = 1 }", "repeats must be at least 2"),
+        ("split = { method = 'stratified', combinations = 3 }", "combinations goes with method rotate"),
+        ("split = { folds = 4, combinations = 13 }", "combinations must be all, or 1 to 12 with 4 folds"),
+        ("split = { combinations = 'some' }", "split.combinations"),
+        ("split = { seed = -1 }", "seed must be 0 or more"),
+        ("split = 'rotate'", "split: Input should be"),
+    ],
+)
+def test_wrong_data_fields(tmp_path: Path, plugins: Plugins, line: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(tmp_path, f"[data]\n{line}", plugins)
+
+
+def test_what_is_given_wins_over_the_split_of_the_registry() -> None:
+    base = registry.SplitConfig("rotate", 7, combinations=9, seed=4)
+    assert registry.split_config(base, folds=None, seed=5) == registry.SplitConfig("rotate", 7, None, 9, 5)
+    assert registry.split_config(base, method="stratified") == registry.SplitConfig("stratified", 7, seed=4)
+    with pytest.raises(ConfigError, match=r"split: .*repeats must be at least 2, and goes with method repeated"):
+        registry.split_config(base, repeats=3)
+
+
+FIELDS = [
+    "root",
+    "classes",
+    "roles",
+    "groups",
+    "columns",
+    "split",
+    "backbone",
+    "head",
+    "schedule",
+    "name",
+    "seed",
+    "each",
+]
+KEYS = st.one_of(st.sampled_from(FIELDS), st.text(max_size=3))
+WORDS = st.sampled_from(["pooled", "stages", "~x"])
+VALUES = st.recursive(
+    st.one_of(st.booleans(), st.integers(), st.floats(), st.text(max_size=5), WORDS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+def toml(value: object) -> str:
+    """A value in TOML; JSON's strings are TOML's, its numbers nearly so."""
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key, ensure_ascii=False)} = {toml(item)}" for key, item in value.items())
+            + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.one_of(
+        st.binary(max_size=100),
+        st.tuples(st.sampled_from(["data", "defaults", "models.m", "models"]), KEYS, VALUES).map(
+            lambda line: f"[{line[0]}]\n{json.dumps(line[1], ensure_ascii=False)} = {toml(line[2])}\n".encode()
+        ),
+    )
+)  # fmt: skip
+def test_any_bytes_are_a_registry_or_an_error(tmp_path: Path, plugins: Plugins, text: bytes) -> None:
+    path = tmp_path / "registry.toml"
+    path.write_bytes(text)
+    try:
+        loaded = registry.load(path, plugins)
+        for name in loaded.models:
+            loaded.recipe(name)
+    except ZooError as error:
+        assert str(error)
+
+
+def test_a_registry_too_deep_to_read(tmp_path: Path, plugins: Plugins) -> None:
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load(tmp_path, f"a = {'[' * 5000}{']' * 5000}", plugins)

@@ -7,17 +7,18 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROLES
-from zoo.data import dataset, images, splits
-from zoo.errors import LeakError
+from zoo.data import folders, images, splits
+from zoo.errors import DataError, LeakError
 from zoo.store import write_csv
+
+CLASSES = ["normal", "abnormal"]
 
 
 @pytest.fixture
 def table(folds: Path) -> pd.DataFrame:
-    found = dataset.read_folds(folds, ["normal", "abnormal"], ROLES)
+    found = folders.read_folds(folds, CLASSES, ROLES)
     _, hashes = images.decode(folds, list(found["path"]), 32)
-    found["image"] = found["path"].map(hashes)
-    return found[splits.COLUMNS]
+    return found.assign(image=found["path"].map(hashes), group="")[splits.COLUMNS]
 
 
 def test_a_subset_pairs_pixels_with_labels(table: pd.DataFrame, folds: Path) -> None:
@@ -52,6 +53,48 @@ def test_the_same_picture_may_play_other_roles_in_other_folds(table: pd.DataFram
     roles = table.groupby("image")["role"].nunique()
     assert (roles > 1).any()
     splits.check_disjoint(table)
+
+
+def test_a_group_in_two_roles_is_refused(table: pd.DataFrame) -> None:
+    first, second = (table.index[(table["fold"] == 1) & (table["role"] == role)][0] for role in ("train", "test"))
+    table.loc[[first, second], "group"] = "patient 7"
+    with pytest.raises(LeakError) as caught:
+        splits.check(table, CLASSES)
+    text = str(caught.value)
+    assert text.startswith("1 group in more than one role of a fold")
+    assert f"fold 1, patient 7: test {table['path'][second]}, train {table['path'][first]}" in text
+
+
+def test_groups_on_one_side_pass(table: pd.DataFrame) -> None:
+    same = (table["fold"] == 1) & (table["role"] == "train")
+    splits.check(table.assign(group=np.where(same, "patient 7", "")), CLASSES)
+
+
+def test_folds_without_a_role_or_a_class_are_refused(table: pd.DataFrame) -> None:
+    lacking = table[~((table["fold"] == 0) & (table["role"] == "validation"))]
+    lacking = lacking[~((lacking["fold"] == 1) & (lacking["role"] == "test") & (lacking["label"] == 1))]
+    with pytest.raises(DataError) as caught:
+        splits.check(lacking, CLASSES)
+    assert "fold 0, validation: no image at all" in str(caught.value)
+    assert "fold 1, test: no image of abnormal" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_images_tested_twice_are_noted(table: pd.DataFrame) -> None:
+    assert splits.notes(table) == []
+    twice = pd.concat([table, table[table["fold"] == 0].assign(fold=2)])
+    assert splits.notes(twice) == ["4 of 8 test images are tested in several folds"]
+
+
+def test_evenness(table: pd.DataFrame) -> None:
+    assert splits.evenness(table, CLASSES) == "Test roles hold 4 images, 50.0% of them abnormal (50.0% in all)"
+
+
+def test_group_counts(table: pd.DataFrame) -> None:
+    grouped = table.assign(group=np.where(table["label"] == 1, table["path"].str[-5], ""))
+    counts = splits.group_counts(grouped)
+    assert (counts[0, "train"], counts[0, "test"]) == (6, 2)
+    assert splits.group_counts(table).sum() == 0
 
 
 def test_class_counts(table: pd.DataFrame) -> None:

@@ -10,6 +10,8 @@ from zoo.interfaces import Augmenter, Backbone, Cosine, Decay, Head, Schedule, S
 
 if TYPE_CHECKING:
     from zoo.api import compare as compare
+    from zoo.api import make_splits as make_splits
+    from zoo.api import read_data as read_data
     from zoo.comparison import Comparison as Comparison
 
 __version__ = "0.1.0"
@@ -33,15 +35,17 @@ __all__ = [
     "__version__",
     "compare",
     "hookimpl",
+    "make_splits",
+    "read_data",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """compare and Comparison are loaded when they are asked for: they need pandas, which a plug-in does not."""
-    if name == "compare":
-        from zoo.api import compare
+    """What needs pandas is loaded when it is asked for: a plug-in needs none of it."""
+    if name in ("compare", "make_splits", "read_data"):
+        from zoo import api
 
-        return compare
+        return getattr(api, name)
     if name == "Comparison":
         from zoo.comparison import Comparison
 

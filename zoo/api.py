@@ -1,4 +1,4 @@
-"""What the command line does, from Python."""
+"""What the command line does, from Python: train and compare, read data, make splits."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo import comparison, jobs, plan
+import pandas as pd
+
+from zoo import comparison, jobs, plan, plugins
 from zoo.comparison import Comparison
+from zoo.data import dataset, loading
 from zoo.evaluation.metrics import check_metric
+from zoo.registry import Registry, load, split_config
 
 
 def compare(
     models: Sequence[str] = (),
     *,
-    data: str | Path | None = None,
+    data: str | Path | pd.DataFrame | None = None,
+    splits: str | Path | pd.DataFrame | None = None,
     folds: Literal["all"] | Sequence[int] = "all",
     out: str | Path | None = None,
     workers: int = 1,
@@ -25,8 +30,9 @@ def compare(
 ) -> Comparison:
     """Train every model on every fold, or go on with a run folder, and compare them: `zoo compare`.
 
-    `models` are names, none for all that are registered; `data` a folder of folds, None for what the registry
-    says; `out` the run folder. `options` are the other fields of `zoo.plan.Request`: weights, seed, max_epochs,
+    `models` are names, none for all that are registered; `data` a folder, a manifest or the same as a data frame, None
+    for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
+    `out` the run folder. `options` are the other fields of `zoo.plan.Request`: groups, weights, seed, max_epochs,
     image_size, registry, repeats, fresh, redo, feature_cache. `listen` is called with each job and event. Jobs that
     fail stand in the `missing` of what it returns.
 
@@ -34,7 +40,8 @@ def compare(
     """
     check_metric(metric)
     request = plan.Request(
-        models=tuple(models), data=None if data is None else str(data),
+        models=tuple(models), data=str(data) if isinstance(data, Path) else data,
+        splits=Path(splits) if isinstance(splits, str) else splits,
         folds=None if folds == "all" else tuple(folds), out=None if out is None else Path(out), **options,
     )  # fmt: skip
     with plan.make_plan(request) as planned:
@@ -43,3 +50,43 @@ def compare(
         done.write(planned.run.path)
         comparison.write_best(done)
     return done
+
+
+def read_data(
+    data: str | Path | pd.DataFrame | None = None, *, groups: str | None = None, registry: str | Path | None = None
+) -> pd.DataFrame:
+    """The images that `data` lists, a row per file; nothing is decoded.
+
+    Columns path, label (class number), group and source ('' if unknown); fold and role before them if the data come in
+    folds. `data` as for `compare`; `groups` is a regular expression whose capture group takes a patient from a path.
+
+    Raises ZooError for data that cannot be used.
+    """
+    source, config = loading.settle(_registry(registry).data, data, None, groups)
+    return dataset.read(source, config).table
+
+
+def make_splits(
+    data: str | Path | pd.DataFrame | None = None,
+    *,
+    method: str | None = None,
+    folds: int | None = None,
+    repeats: int | None = None,
+    combinations: int | Literal["all"] | None = None,
+    seed: int | None = None,
+    groups: str | None = None,
+    registry: str | Path | None = None,
+) -> pd.DataFrame:
+    """Divide images into folds, checked: `zoo data split`. The table of splits.csv, for `splits` of `compare`.
+
+    What is not given is as `split` under [data] in the registry says.
+
+    Raises ZooError for data or folds that cannot be used.
+    """
+    config = _registry(registry).data
+    how = split_config(config.split, method=method, folds=folds, repeats=repeats, combinations=combinations, seed=seed)
+    return loading.make_splits(config, data, None, how, groups=groups).splits
+
+
+def _registry(path: str | Path | None) -> Registry:
+    return load(None if path is None else Path(path), plugins.discover())

@@ -38,6 +38,14 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def expand(path: str | Path) -> Path:
+    """The path with a leading ~ replaced by the home folder, if there is such a user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def hash_file(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:

@@ -18,27 +18,35 @@ from filelock import FileLock
 
 import zoo
 from zoo import plugins, registry
-from zoo.data import dataset, demo, images, splits
+from zoo.data import demo, images
+from zoo.data.loading import Data, load_data
 from zoo.errors import ConfigError, ZooError, unknown
-from zoo.files import hash_file
+from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
 
+# What of the data a run folder cannot go on without.
+SETTLED = ("image_size", "classes", "roles", "folds", "fingerprint")
+
 
 @dataclass(frozen=True)
 class Request:
     """What the user asks for. None means: what registry.toml says, or no limit.
 
+    `data` is a folder or a manifest, `splits` a split file; each may be a data frame instead. `groups` is a regular
+    expression, see DataConfig.
     No `models` means all that are registered, `folds` None all folds. `repeats` runs each fold so often, with other
     seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
     `feature_cache`: whether outputs of frozen layers are kept.
     """
 
     models: tuple[str, ...] = ()
-    data: str | None = None
+    data: str | pd.DataFrame | None = None
+    splits: Path | pd.DataFrame | None = None
+    groups: str | None = None
     folds: tuple[int, ...] | None = (0,)
     out: Path | None = None
     weights: str | None = None
@@ -73,39 +81,6 @@ class Plan:
         self.lock.release()
 
 
-@dataclass(frozen=True)
-class Data:
-    """The images and splits of a request. `config` has the root and image size that were really used."""
-
-    config: registry.DataConfig
-    splits: pd.DataFrame
-    store: images.ImageStore
-    is_demo: bool
-
-
-def load_data(
-    config: registry.DataConfig,
-    root: str | None,
-    image_size: int | None,
-    folds: Sequence[int] | None,
-    progress: images.Progress | None = None,
-) -> Data:
-    """Read, decode and check the folds that are asked for. `root` and `image_size` win over the registry's.
-
-    Raises DataError, ConfigError or LeakError for whatever would spoil a training run.
-    """
-    is_demo = (root or config.root) == registry.DEMO
-    place = demo.folder() if is_demo else Path(root or config.root).expanduser()
-    size = image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
-    config = dataclasses.replace(config, root=str(place.absolute()), image_size=size)
-    table = dataset.read_folds(place, config.classes, config.roles, folds)
-    store, image_of_path = images.decode(place, list(table["path"]), size, progress)
-    table["image"] = table["path"].map(image_of_path)
-    table = table[splits.COLUMNS]
-    splits.check_disjoint(table)
-    return Data(config, table, store, is_demo)
-
-
 def make_plan(request: Request, progress: images.Progress | None = None) -> Plan:
     """Settle and check a request, and write run.json and splits.csv.
 
@@ -115,7 +90,11 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     models = registry.load(request.registry, found)
     notes = [*found.problems]
     recipes = _recipes(models, request, notes)
-    data = load_data(models.data, request.data, request.image_size, request.folds, progress)
+    data = load_data(
+        models.data, request.data, request.image_size, request.folds, progress,
+        splits_from=request.splits, groups=request.groups,
+    )  # fmt: skip
+    notes += data.notes
     for recipe in recipes.values():
         _check_class_weights(recipe, data.config.classes)
     max_epochs = request.max_epochs
@@ -196,7 +175,7 @@ def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
         recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, weights=request.weights))
     weights = recipe.backbone.weights
     if weights not in ("auto", "imagenet", "none"):
-        file = Path(weights).expanduser()
+        file = expand(weights)
         if not file.is_file():
             raise ConfigError(f"{name}: weights file {weights} does not exist; use auto, imagenet, none or a file")
         recipe = dataclasses.replace(
@@ -228,7 +207,7 @@ def _default_out(request: Request) -> Path:
 def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epochs: int | None) -> dict[str, Any]:
     """The content of run.json."""
     return {
-        "request": {key: str(value) if isinstance(value, Path) else value for key, value in vars(request).items()},
+        "request": {key: _said(value) for key, value in vars(request).items()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
@@ -237,6 +216,7 @@ def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epoc
         "data": {
             **dataclasses.asdict(data.config),
             "folds": sorted(set(data.splits["fold"].tolist())),
+            "split_file": data.split_file,
             "fingerprint": fingerprint(data.splits),
         },
         "versions": {"zoo": zoo.__version__, "python": platform.python_version(), **_versions()},
@@ -245,9 +225,20 @@ def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epoc
     }
 
 
+def _said(value: Any) -> Any:
+    """A field of the request as JSON has it."""
+    if isinstance(value, pd.DataFrame):
+        return f"table of {len(value)} rows"
+    return str(value) if isinstance(value, Path) else value
+
+
 def fingerprint(table: pd.DataFrame) -> str:
-    """sha256 of which picture plays which role in which fold with which label, whatever its path."""
-    rows = table[["fold", "role", "image", "label"]].sort_values(["fold", "role", "image"], kind="stable")
+    """sha256 of which picture plays which role in which fold with which label, whatever its path.
+
+    Groups count where there are any.
+    """
+    columns = ["fold", "role", "image", "label", *(["group"] if (table["group"] != "").any() else [])]
+    rows = table[columns].sort_values(columns, kind="stable")
     return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
 
 
@@ -262,13 +253,15 @@ def _versions() -> dict[str, str]:
 
 
 def _refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[str, Any]) -> None:
-    """A run folder goes on only with the recipes and data that it was begun with; where the data lie is no matter.
+    """A run folder goes on only with the recipes and data that it was begun with; where the data lie, and how the
+    folds were come by, is no matter.
 
     Further models are welcome.
     """
     now = json.loads(json.dumps(described))  # tuples become lists, as in the file
-    now["data"]["root"] = before.get("data", {}).get("root")
     before = {"recipes": {}, "weights_files": {}, **before}
+    if "data" in before:
+        before["data"] = {**now["data"], **{key: before["data"].get(key) for key in SETTLED}}
     for key in ("recipes", "weights_files"):  # what is new changes nothing
         known = before[key]
         now[key] = {**known, **{name: value for name, value in now[key].items() if name in known}}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import pydantic
 
 from zoo.errors import ConfigError, PluginError, unknown
+from zoo.files import expand
 from zoo.interfaces import MODEL_NAME, PART_KINDS, STRICT, Part, Recipe, Schedule, Stage
 from zoo.plugins import Plugins
 
@@ -20,12 +22,52 @@ from zoo.plugins import Plugins
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 DEMO = "demo"
 
+METHODS = ("rotate", "stratified", "grouped", "repeated", "leave-one-source-out")
+COLUMNS = ("path", "label", "group", "source", "fold", "role")
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class SplitConfig:
+    """How images that are in no folds are divided: the `split` of the [data] table; see docs/data.md."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
+
+    method: str = "rotate"
+    folds: int = 10
+    repeats: int | None = None
+    combinations: int | Literal["all"] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(unknown("method", self.method, [*METHODS]))
+        least = 3 if self.method == "rotate" else 2
+        if self.folds < least:
+            raise ValueError(f"folds must be at least {least} for method {self.method}, not {self.folds}")
+        if self.repeats is not None and (self.method != "repeated" or self.repeats < 2):
+            raise ValueError("repeats must be at least 2, and goes with method repeated")
+        if self.combinations is not None and self.method != "rotate":
+            raise ValueError("combinations goes with method rotate")
+        most = self.folds * (self.folds - 1)
+        if isinstance(self.combinations, int) and not 1 <= self.combinations <= most:
+            raise ValueError(f"combinations must be all, or 1 to {most} with {self.folds} folds")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed must be 0 or more and below 2**31, not {self.seed}")
+
+    def __str__(self) -> str:
+        shown = [f"{self.folds} folds", *(f"{k} {v}" for k in ("repeats", "combinations") if (v := getattr(self, k)))]
+        return f"method {self.method}, {', '.join(shown)}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
 class DataConfig:
-    """The [data] table."""
+    """The [data] table.
+
+    `groups` is a regular expression whose capture group takes a patient from an image's path, '' for none; `columns`
+    says which column of a manifest holds what, where it isn't of the same name.
+    """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
 
@@ -33,6 +75,9 @@ class DataConfig:
     image_size: int = 224
     classes: tuple[str, ...] = ("normal", "abnormal")
     roles: dict[str, str] = dataclasses.field(default_factory=lambda: dict(ROLES))
+    groups: str = ""
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
         if self.image_size < 32:
@@ -41,6 +86,20 @@ class DataConfig:
             raise ValueError(f"classes must be two or more different names, not {list(self.classes)}")
         if sorted(self.roles) != sorted(ROLES) or len(set(self.roles.values())) < len(ROLES):
             raise ValueError(f"roles must give {', '.join(ROLES)} a folder each, not {self.roles}")
+        if self.groups and not _capture_groups(self.groups):
+            raise ValueError(f"groups must hold a capture group, as in ([0-9]+)_left, not {self.groups!r}")
+        for column in self.columns:
+            if column not in COLUMNS:
+                raise ValueError(f"columns: {unknown('column', column, [*COLUMNS])}")
+        if len(set(self.columns.values())) < len(self.columns):
+            raise ValueError(f"columns must be different, not {self.columns}")
+
+
+def _capture_groups(pattern: str) -> int:
+    try:
+        return re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"groups is no regular expression: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -103,7 +162,7 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"registry {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"registry {path} is not TOML: {error}") from error
     for name in tables:
         if name not in ("data", "defaults", "models"):
@@ -118,8 +177,19 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
     check(ModelConfig, defaults, f"{path}: defaults")
     data = check(DataConfig, tables.get("data", {}), f"{path}: data")
     if data.root != DEMO:
-        data = dataclasses.replace(data, root=str(path.parent / Path(data.root).expanduser()))
+        data = dataclasses.replace(data, root=str(path.parent / expand(data.root)))
     return Registry(path, data, defaults, models, plugins)
+
+
+def split_config(base: SplitConfig, **given: Any) -> SplitConfig:
+    """What is given (None: not), and the rest as in `base`; of another method only its folds and seed.
+
+    Raises ConfigError for what doesn't go together.
+    """
+    given = {key: value for key, value in given.items() if value is not None}
+    if given.get("method", base.method) == base.method:
+        given = {**{key: value for key, value in vars(base).items() if value is not None}, **given}
+    return check(SplitConfig, {"folds": base.folds, "seed": base.seed, **given}, "split")
 
 
 def find() -> Path:

@@ -1,17 +1,39 @@
-"""zoo data: look at the images, or write the demo out."""
+"""zoo data: look at the images, divide them into folds, or write the demo out."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
-from zoo.commands.options import Group, console, data_option, folds_option, load_registry, size_option
+from zoo.commands.options import (
+    Group,
+    console,
+    data_option,
+    folds_option,
+    groups_option,
+    load_registry,
+    say,
+    size_option,
+    splits_option,
+)  # fmt: skip
 
 
 @click.group(cls=Group)
 def data() -> None:
-    """Look at the images, or write the demo out."""
+    """Look at the images, divide them into folds, or write the demo out."""
+
+
+def _combinations(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    """ "all", or "20" to 20."""
+    if value in (None, "all"):
+        return value
+    try:
+        return int(str(value))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither all nor a number") from None
 
 
 @data.command("demo")
@@ -28,12 +50,21 @@ def data_demo(folder: Path) -> None:
 
 @data.command("show")
 @data_option
+@splits_option
+@groups_option
 @folds_option("0")
 @size_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", default=Path("pictures"), show_default=True)
-def data_show(data: str | None, folds: tuple[int, ...] | None, image_size: int | None, out: Path) -> None:
+def data_show(
+    data: str | None,
+    splits: Path | None,
+    groups: str | None,
+    folds: tuple[int, ...] | None,
+    image_size: int | None,
+    out: Path,
+) -> None:
     """Count the images of each role, and write a picture of ten labelled images of each to DIR."""
-    from zoo import plan
+    from zoo.data.loading import load_data
     from zoo.data.splits import class_counts
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress
@@ -42,8 +73,65 @@ def data_show(data: str | None, folds: tuple[int, ...] | None, image_size: int |
     screen = console()
     registry = load_registry()
     with DecodingProgress(screen) as progress:
-        loaded = plan.load_data(registry.data, data, image_size, folds, progress)
+        loaded = load_data(registry.data, data, image_size, folds, progress, splits_from=splits, groups=groups)
+    for note in loaded.notes:
+        say(screen, note)
     counts = class_counts(loaded.splits, loaded.config.classes)
     screen.print(tables.class_counts(counts, loaded.config.roles, loaded.config.image_size))
     for path in samples(loaded.splits, loaded.store, loaded.config.classes, out):
         click.echo(path)
+
+
+@data.command("split")
+@data_option
+@groups_option
+@click.option("--method", metavar="NAME", help="rotate, stratified, grouped, repeated or leave-one-source-out.")
+@click.option("--folds", type=int, metavar="K", help="So many folds, or parts to rotate.")
+@click.option("--repeats", type=int, metavar="R", help="repeated: K folds so many times, with other seeds.")
+@click.option(
+    "--combinations", metavar="all|M", callback=_combinations, help="rotate: all K(K-1) folds, or M of them; else K."
+)
+@click.option("--seed", type=int, help="Of the division.")
+@size_option
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", default=Path("splits.csv"), show_default=True)
+@click.option("--force", is_flag=True, help="Replace FILE.")
+def data_split(
+    data: str | None, groups: str | None, image_size: int | None, out: Path, force: bool, **how: Any
+) -> None:
+    """Divide the images into folds, and write them to FILE, to look at, edit and train with.
+
+    What is not given is as `split` under [data] in the registry says. Images of one group (a patient) and files of one
+    picture stay together whatever the method.
+    """
+    from zoo.data import splits
+    from zoo.data.loading import make_splits
+    from zoo.errors import ConfigError
+    from zoo.plan import fingerprint
+    from zoo.registry import split_config
+    from zoo.report import tables
+    from zoo.report.progress import DecodingProgress
+    from zoo.store import write_csv
+
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists; name another file with --out, or replace it with --force")
+    screen = console()
+    registry = load_registry()
+    method = split_config(registry.data.split, **how)
+    with DecodingProgress(screen) as progress:
+        made = make_splits(registry.data, data, image_size, method, progress, groups=groups)
+    try:
+        write_csv(out, made.splits)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror}") from error
+    for note in made.notes:
+        say(screen, note)
+    counts = splits.class_counts(made.splits, made.config.classes)
+    screen.print(tables.folds(counts, splits.group_counts(made.splits)))
+    folds = made.splits["fold"].nunique()
+    if folds > tables.FOLDS_SHOWN:
+        say(screen, f"… and {folds - tables.FOLDS_SHOWN} more folds")
+    say(screen, splits.evenness(made.splits, made.config.classes))
+    say(screen, f"{out}: {folds} folds of {made.splits['path'].nunique()} images, {method}")
+    say(screen, f"fingerprint {fingerprint(made.splits)}")
+    where = shlex.join(["--data", data]) + " " if data else ""
+    say(screen, f"Train on them: zoo compare {where}{shlex.join(['--splits', str(out)])}")

@@ -76,7 +76,19 @@ def folds_option(default: str) -> Decorator:
     )
 
 
-data_option = click.option("--data", metavar="DIR", help="Folder of Fold0, Fold1, …; default what the registry says.")
+data_option = click.option(
+    "--data", metavar="DIR|FILE",
+    help="Folder of Fold0, Fold1, …, folder per class, or manifest (.csv, .tsv, .parquet); default what the registry "
+    "says.",
+)  # fmt: skip
+groups_option = click.option(
+    "--groups",
+    metavar="REGEX",
+    help="Its capture group takes the patient from an image's path, as in '([0-9]+)_(left|right)'.",
+)
+splits_option = click.option(
+    "--splits", type=click.Path(path_type=Path), metavar="FILE", help="Take the folds from FILE, see zoo data split."
+)
 size_option = click.option("--image-size", type=click.IntRange(min=32), help="Height and width in pixels.")
 
 
@@ -129,6 +141,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of the commands that train."""
     options = [
         data_option,
+        splits_option,
+        groups_option,
         click.option(
             "--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; the same again resumes it."
         ),

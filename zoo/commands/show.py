@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 )
 def show(model: str, data: str | None, image_size: int | None, summary: bool, pictures: Path | None) -> None:
     """What MODEL is made of and what each stage trains; --pictures takes the training images of fold 0."""
-    from zoo import plan
     from zoo import registry as registries
+    from zoo.data.loading import load_data
     from zoo.data.splits import subset
     from zoo.report import recipe as shown
 
     registry = load_registry()
     recipe = registry.recipe(model)
     screen = console()
-    loaded = plan.load_data(registry.data, data, image_size, (0,)) if pictures or data else None
+    loaded = load_data(registry.data, data, image_size, (0,)) if pictures or data else None
     config = loaded.config if loaded else registry.data
     network = shown.build(recipe, len(config.classes), image_size or config.image_size)
     stages = registries.checked_stages(recipe.schedule)

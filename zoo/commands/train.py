@@ -109,7 +109,7 @@ def _planned(screen: Console, request: Request) -> Plan:
     for note in planned.notes:
         say(screen, note)
     data = planned.data
-    say(screen, f"Data {data.root}")
+    say(screen, f"Data {data.root}" + (f", folds of {request.splits}" if request.splits is not None else ""))
     screen.print(tables.class_counts(class_counts(planned.splits, data.classes), data.roles, data.image_size))
     return planned
 

@@ -1,89 +1,123 @@
-"""A folder of ready-made folds -> a table of its images.
-
-The layout is that of the study, `Fold0 Fold1 …` / role folder / class folder / image files. Folders and files
-whose names start with a dot are ignored, and so are files that are no images by their ending.
-"""
+"""What --data names, a folder or a manifest -> one table with a row per file."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from zoo.errors import ConfigError, DataError, shorten
+from zoo.data import folders, manifest
+from zoo.data.table import ENDINGS, Source, refuse
+from zoo.errors import DataError
+from zoo.registry import DataConfig
 
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-FOLD_FOLDER = re.compile(r"fold[-_ ]?(\d+)", re.IGNORECASE)
+EXPECTED = f"expected a folder of Fold0, Fold1, …, a folder per class, or a manifest ({', '.join(ENDINGS)})"
 
 
-def fold_folders(root: Path) -> dict[int, Path]:
-    """The fold folders below `root` by number, in order.
+@dataclass(frozen=True)
+class Dataset:
+    """Files and what is known of them.
 
-    Raises DataError if there is none, or two of one number.
+    `table` has the columns path (below `root`, with forward slashes, or absolute), label (class number), group and
+    source ('' if unknown); if the data come in folds, fold and role stand before these, with a row per fold and image.
+    `config` is the [data] table with the roles by the names that the data give them.
     """
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"data folder {root} {what}; expected a folder of Fold0, Fold1, …")
-    folds: dict[int, Path] = {}
+
+    root: Path
+    table: pd.DataFrame
+    config: DataConfig
+    notes: list[str]
+
+    @property
+    def in_folds(self) -> bool:
+        """Whether the data come in folds of their own."""
+        return "fold" in self.table
+
+
+def read(source: Source, config: DataConfig, folds: Sequence[int] | None = None) -> Dataset:
+    """A folder of folds, a folder per class, or a manifest, with nothing decoded.
+
+    `folds` picks folds of a folder of folds; other data are read as a whole. The paths of a data frame begin at the
+    working folder.
+
+    Raises DataError for what is none of these, or not fit for the config's classes, roles and groups.
+    """
+    root = root_of(source)
+    ignored: folders.Ignored = Counter()
+    notes = []
+    if isinstance(source, pd.DataFrame) or source.is_file():
+        found = manifest.read(source, root, config.classes, config.columns)
+    elif folders.fold_folders(root):
+        found = folders.read_folds(root, config.classes, config.roles, folds, ignored)
+    else:
+        found = folders.read_classes(root, config.classes, ignored)
+        others = [folder.name for folder in folders.subfolders(root) if folder.name not in config.classes]
+        if others:
+            notes.append(f"folder{'s' * (len(others) > 1)} left out, being no class: {', '.join(others)}")
+    if said := folders.said(ignored):
+        notes.append(said)
+    for column in ("group", "source"):
+        if column not in found:
+            found[column] = ""
+    if config.groups:
+        found["group"] = groups(found["path"], config.groups)
+    if not isinstance(source, Path) or source.is_file() or "fold" not in found:
+        config = with_own_roles(config)
+    return Dataset(root, found, config, notes)
+
+
+def root_of(source: Source) -> Path:
+    """Where the paths of the data begin. Raises DataError for what is no folder and no manifest."""
+    if isinstance(source, pd.DataFrame):
+        return Path.cwd()
     try:
-        children = sorted(root.iterdir())
+        if source.is_dir():
+            return source
+        if not source.exists():
+            raise DataError(f"data {source} does not exist; {EXPECTED}")
+        if source.is_file() and source.suffix.lower() in ENDINGS:
+            return source.parent
+        if source.is_file() and zipfile.is_zipfile(source):
+            raise DataError(f"data {source} is a zip archive; unpack it and name the folder")
     except OSError as error:
-        raise DataError(f"data folder {root} cannot be read: {error.strerror}") from error
-    for child in children:
-        match = FOLD_FOLDER.fullmatch(child.name)
-        if match and child.is_dir():
-            other = folds.setdefault(int(match[1]), child)
-            if other is not child:
-                raise DataError(f"{root}: {other.name} and {child.name} are both fold {match[1]}")
-    if not folds:
-        raise DataError(
-            f"{root} holds no fold folders; expected Fold0, Fold1, …, each with a folder per role and class"
-        )
-    return dict(sorted(folds.items()))
+        raise DataError(f"data {source} cannot be read: {error.strerror}") from error
+    raise DataError(f"data {source} is a file; {EXPECTED}")
 
 
-def read_folds(
-    root: Path, classes: Sequence[str], roles: Mapping[str, str], folds: Sequence[int] | None = None
-) -> pd.DataFrame:
-    """One row per fold and image: fold, role, path (below `root`, with forward slashes), label, group.
+def with_own_roles(config: DataConfig) -> DataConfig:
+    """The config of data in which no folder plays a role: each role is called by its own name."""
+    return dataclasses.replace(config, roles={role: role for role in config.roles})
 
-    `classes` are folder names, whose positions are the labels; `roles` gives each role its folder; `folds`
-    picks some, None means all. `group` is empty: this layout names no patients.
 
-    Raises ConfigError for a fold that isn't there, DataError naming every missing or empty folder at once.
+def groups(paths: pd.Series[str], pattern: str) -> list[str]:
+    """The group of each path: what the pattern, found anywhere in it, captures under the name `group`, else first.
+
+    Raises DataError naming the paths in which it captures nothing: their images could leak unseen.
     """
-    available = fold_folders(root)
-    missing = sorted(set(folds or ()) - set(available))
-    if missing:
-        raise ConfigError(
-            f"{root} has no fold {', '.join(map(str, missing))}; it has folds {', '.join(map(str, available))}"
-        )
-    rows: list[tuple[int, str, str, int, str]] = []
-    faults: list[str] = []
-    for fold in available if folds is None else sorted(set(folds)):
-        for role, role_folder in roles.items():
-            for label, class_name in enumerate(classes):
-                folder = available[fold] / role_folder / class_name
-                images = _images(folder)
-                if not images:
-                    faults.append(f"{folder.relative_to(root)} {'holds no image' if folder.is_dir() else 'is missing'}")
-                rows += [(fold, role, image.relative_to(root).as_posix(), label, "") for image in images]
-    if faults:
-        raise DataError(
-            f"{root} does not have the folders that roles and classes ask for:\n{shorten(faults)}\n"
-            f"expected FoldN / {'|'.join(roles.values())} / {'|'.join(classes)} / images; "
-            "roles and classes are set under [data] in registry.toml"
-        )
-    return pd.DataFrame(rows, columns=["fold", "role", "path", "label", "group"])
+    expression = re.compile(pattern)
+    named = "group" in expression.groupindex
+    found = []
+    for path in paths:
+        match = expression.search(path)
+        captured = (match["group"],) if match and named else match.groups() if match else ()
+        found.append(next((text for text in captured if text), ""))
+    faults = [repr(path) for path, group in zip(paths, found, strict=True) if not group]
+    refuse(
+        f"groups = {pattern!r}", faults,
+        f"captures nothing in {len(faults)} of {len(paths)} paths; widen it, as in ([0-9]+)_left|(other_[0-9]+)",
+    )  # fmt: skip
+    return found
 
 
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in IMAGE_ENDINGS and not file.name.startswith(".") and file.is_file()
-    )
+def is_laid_out(source: Source, classes: Sequence[str]) -> bool:
+    """Whether the data say more than where they lie: a manifest, fold folders, or a folder for each class."""
+    if isinstance(source, pd.DataFrame) or source.is_file():
+        return True
+    below = {folder.name for folder in folders.subfolders(source)}
+    return bool(folders.fold_folders(source)) or below.issuperset(classes)

@@ -4,14 +4,19 @@ How files become RGB 0..255, all through OpenCV: greyscale is repeated over the 
 is dropped (the colour stored beneath it counts); 16 bits become 8 by dividing by 257 and rounding; CMYK is
 converted; an EXIF orientation is applied. Images are stretched to a square of the wanted size, by area
 averaging when they shrink and bilinearly when they grow.
+
+Memory is bounded: an image of more pixels than `max_pixels` is refused before it is decoded, and of those of more
+than 16 million one is decoded at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +24,16 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from zoo.data import cache
-from zoo.errors import DataError, shorten
+from zoo.data import cache, formats
+from zoo.errors import ConfigError, DataError, shorten
 from zoo.files import hash_file
 
 # Part of every cache key: raise it when decoding or resizing changes, so that old caches are not reused.
 DECODER_VERSION = 1
+
+MAX_PIXELS = 100_000_000
+LARGE = 16_000_000  # pixels
+_one_large = threading.Lock()
 
 Progress = Callable[[int, int], None]
 
@@ -120,6 +129,8 @@ def _decode_into(
             image = read_image(files[row][0])
         except DataError as error:
             return "", str(error)
+        except OSError as error:
+            return "", f"cannot be read: {error.strerror}"
         pixels[row] = resize(image, size)
         return hash_image(image), ""
 
@@ -138,6 +149,14 @@ def _decode_into(
     pd.DataFrame({"file": digests, "image": hashes}).to_csv(folder / "index.csv", index=False)
 
 
+def max_pixels() -> int:
+    """The largest image that is decoded: $ZOO_MAX_PIXELS, else 100 million pixels."""
+    text = os.environ.get("ZOO_MAX_PIXELS", str(MAX_PIXELS))
+    if not text.isdecimal() or not int(text):
+        raise ConfigError(f"ZOO_MAX_PIXELS is {text!r}; it must be a number of pixels such as {MAX_PIXELS}")
+    return int(text)
+
+
 def read_image(file: Path) -> np.ndarray:
     """Decode one file to uint8 RGB (height, width, 3), as this module's docstring says.
 
@@ -146,8 +165,19 @@ def read_image(file: Path) -> np.ndarray:
     data = file.read_bytes()
     if not data:
         raise DataError("empty file")
+    width, height = formats.pixels(data)
+    if width * height > max_pixels():
+        raise DataError(
+            f"{width} x {height} pixels, more than the {max_pixels():,} that are decoded; shrink it, or raise "
+            "ZOO_MAX_PIXELS"
+        )
     if _is_cut_off(data):
         raise DataError("cut off before the end of the image")
+    with _one_large if width * height > LARGE else nullcontext():
+        return _decode(data)
+
+
+def _decode(data: bytes) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
@@ -155,7 +185,7 @@ def read_image(file: Path) -> np.ndarray:
     if image is None:
         raise DataError("not an image that OpenCV can decode")
     if image.dtype == np.uint16:
-        return np.round(image / 257.0).astype(np.uint8)
+        image = cv2.convertScaleAbs(image, alpha=1 / 257)
     if image.dtype != np.uint8:
         raise DataError(f"pixels are {image.dtype}; save it with 8 or 16 bits a channel")
     return np.asarray(image)
@@ -180,5 +210,6 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 def hash_image(image: np.ndarray) -> str:
     """sha256 of an image's shape and pixels."""
-    shape = "x".join(map(str, image.shape))
-    return hashlib.sha256(shape.encode() + b":" + np.ascontiguousarray(image).tobytes()).hexdigest()
+    digest = hashlib.sha256("x".join(map(str, image.shape)).encode() + b":")
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from zoo.data.images import ImageStore
-from zoo.errors import LeakError, shorten
+from zoo.errors import DataError, LeakError, shorten
 
 # The columns of splits.csv.
 COLUMNS = ["fold", "role", "image", "path", "label", "group"]
+ROLES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,43 @@ def subset(splits: pd.DataFrame, fold: int, role: str, store: ImageStore) -> Sub
 
 
 def read(path: Path) -> pd.DataFrame:
-    """splits.csv as a table."""
+    """splits.csv of a run, as zoo wrote it, as a table."""
     return pd.read_csv(path, dtype={"group": str, "path": str}, keep_default_na=False)
+
+
+def in_order(splits: pd.DataFrame) -> pd.DataFrame:
+    """The rows by fold, role and path: training depends on the order of its images."""
+    role = splits["role"].map({role: number for number, role in enumerate(ROLES)})
+    order = splits.assign(role=role).sort_values(["fold", "role", "path"], kind="stable").index
+    return splits.loc[order].reset_index(drop=True)
+
+
+def check(splits: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Refuse folds whose scores would mean nothing.
+
+    Raises DataError for a role without images or a class, LeakError for a picture or a group in two roles of a fold.
+    """
+    check_complete(splits, classes)
+    check_disjoint(splits)
+    check_groups(splits)
+
+
+def check_complete(splits: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Refuse folds in which a role has no image, or none of some class. Raises DataError naming all of them."""
+    counts = class_counts(splits, classes)
+    faults = []
+    for fold in splits["fold"].unique():
+        for role in ROLES:
+            if (fold, role) not in counts.index:
+                faults.append(f"fold {fold}, {role}: no image at all")
+                continue
+            absent = [name for name, count in counts.loc[(fold, role)].items() if not count]
+            faults += [f"fold {fold}, {role}: no image of {', '.join(map(str, absent))}"] if absent else []
+    if faults:
+        raise DataError(
+            "every role of every fold needs images of every class; take fewer folds or another seed:\n"
+            f"{shorten(faults)}"
+        )
 
 
 def check_disjoint(splits: pd.DataFrame) -> None:
@@ -52,15 +89,42 @@ def check_disjoint(splits: pd.DataFrame) -> None:
 
     Raises LeakError naming the pictures.
     """
-    shared = splits.groupby(["fold", "image"], sort=True)["role"].transform("nunique") > 1
-    if not shared.any():
-        return
-    leaks = splits[shared].sort_values(["fold", "image", "role"], kind="stable")
-    lines = [" = ".join(same["path"]) for _, same in leaks.groupby(["fold", "image"])]
-    raise LeakError(
-        f"{len(lines)} picture{'s' if len(lines) > 1 else ''} in more than one role of a fold "
-        f"(the same pixels; the scores would be inflated); keep one of each:\n{shorten(lines)}"
-    )
+    lines = [" = ".join(same["path"]) for _, same in _in_two_roles(splits, "image")]
+    if lines:
+        raise LeakError(
+            f"{len(lines)} picture{'s' if len(lines) > 1 else ''} in more than one role of a fold "
+            f"(the same pixels; the scores would be inflated); keep one of each:\n{shorten(lines)}"
+        )
+
+
+def check_groups(splits: pd.DataFrame) -> None:
+    """Refuse folds in which a group, such as a patient, is on two sides; '' is no group.
+
+    Raises LeakError naming the groups, and an image of each role.
+    """
+    lines = []
+    for (fold, group), same in _in_two_roles(splits[splits["group"] != ""], "group"):
+        each = same.drop_duplicates("role")
+        places = ", ".join(f"{role} {path}" for role, path in zip(each["role"], each["path"], strict=True))
+        lines.append(f"fold {fold}, {group}: {places}")
+    if lines:
+        raise LeakError(
+            f"{len(lines)} group{'s' if len(lines) > 1 else ''} in more than one role of a fold (the scores would be "
+            f"inflated); zoo data split makes folds that keep groups together:\n{shorten(lines)}"
+        )
+
+
+def _in_two_roles(splits: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
+    shared = splits.groupby(["fold", column], sort=True)["role"].transform("nunique") > 1
+    leaks = splits[shared].sort_values(["fold", column, "role"], kind="stable")
+    return list(leaks.groupby(["fold", column]))
+
+
+def notes(splits: pd.DataFrame) -> list[str]:
+    """What a reader should know of folds that are in order."""
+    tested = splits[splits["role"] == "test"].groupby("image")["fold"].nunique()
+    often = int((tested > 1).sum())
+    return [f"{often} of {len(tested)} test images are tested in several folds"] if often else []
 
 
 def class_counts(splits: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -69,3 +133,26 @@ def class_counts(splits: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     counts = counts.reindex(columns=range(len(classes)), fill_value=0)
     counts.columns = pd.Index(classes)
     return counts
+
+
+def group_counts(splits: pd.DataFrame) -> pd.Series[int]:
+    """Groups in each fold and role; 0 where none are known."""
+    return splits["group"].where(splits["group"] != "").groupby([splits["fold"], splits["role"]]).nunique()
+
+
+def evenness(splits: pd.DataFrame, classes: Sequence[str]) -> str:
+    """How alike the folds are, in a line: images of the test role, and its share of the last class."""
+    counts = class_counts(splits, classes)
+    total = counts.sum(axis=1).to_numpy()
+    is_test = counts.index.get_level_values("role") == "test"
+    share = (counts[classes[-1]].to_numpy() / total)[is_test]
+    images = splits.drop_duplicates("path")
+    overall = (images["label"] == len(classes) - 1).mean()
+    return (
+        f"Test roles hold {_span(f'{total[is_test].min()}', f'{total[is_test].max()}')} images, "
+        f"{_span(f'{share.min():.1%}', f'{share.max():.1%}')} of them {classes[-1]} ({overall:.1%} in all)"
+    )
+
+
+def _span(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"

@@ -91,14 +91,15 @@ def confusion_matrices(
 ) -> None:
     """One confusion matrix per role side by side: counts, and below them the share of the true class.
 
-    `scores` is the content of metrics.json; `roles` gives the folder that played each role.
+    `scores` is the content of metrics.json; `roles` gives the folder that played each role, or the role itself.
     """
     side = max(2.6, 0.8 * len(classes))
     figure = Figure(figsize=((side + 0.7) * len(scores), side + 1.1), layout="constrained")
     panels: Any = figure.subplots(1, len(scores), squeeze=False)[0]
     for axes, (role, score) in zip(panels, scores.items(), strict=True):
         confusion(axes, np.asarray(score["confusion_matrix"]), classes)
-        axes.set_title(f"{role} (folder {roles[role]}, n = {score['images']}, F1 {score['f1']:.3f})", fontsize=9)
+        folder = "" if roles[role] == role else f"folder {roles[role]}, "
+        axes.set_title(f"{role} ({folder}n = {score['images']}, F1 {score['f1']:.3f})", fontsize=9)
     figure.suptitle(title, fontsize=11)
     save(figure, path)
 

@@ -13,6 +13,8 @@ from rich.table import Column, Table
 from zoo.comparison import Comparison
 from zoo.evaluation.metrics import METRICS
 
+FOLDS_SHOWN = 10
+
 
 def number(value: float | None) -> str:
     """Four digits after the point, or a dash for a metric that is not defined."""
@@ -24,16 +26,44 @@ def p_value(value: float) -> str:
     return "<0.0001" if value < 0.0001 else number(value)
 
 
+def in_folders(roles: dict[str, str]) -> bool:
+    """Whether folders play the roles; a manifest or a split file gives each role by its own name."""
+    return any(role != folder for role, folder in roles.items())
+
+
 def class_counts(counts: pd.DataFrame, roles: dict[str, str], image_size: int) -> Table:
     """Images of each class, a row per fold and role; `counts` as from zoo.data.splits.class_counts."""
-    table = Table("fold", "role", "folder", "array", *counts.columns, "balance", title="Images", title_justify="left")
+    folder = ["folder"] if in_folders(roles) else []
+    table = Table("fold", "role", *folder, "array", *counts.columns, "balance", title="Images", title_justify="left")
     for fold, role in counts.index:
         row = counts.loc[(fold, role)]
-        total = int(row.sum())
-        shape = f"{total} x {image_size} x {image_size} x 3 uint8"
-        balance = " : ".join(f"{share:.0%}" for share in row / total)
-        table.add_row(str(fold), role, roles[role], shape, *(str(count) for count in row), balance)
+        shape = f"{int(row.sum())} x {image_size} x {image_size} x 3 uint8"
+        played = [roles[role]] if folder else []
+        table.add_row(str(fold), role, *played, shape, *(str(count) for count in row), _balance(row))
     return table
+
+
+def folds(counts: pd.DataFrame, groups: pd.Series[int]) -> Table:
+    """Images, share of each class and groups, a row per fold and role of the first folds.
+
+    `counts` and `groups` as from zoo.data.splits.class_counts and group_counts.
+    """
+    known = bool(groups.any())
+    headings = ["fold", "role", "images", *counts.columns, "balance", *(["groups"] if known else [])]
+    table = Table(*headings, title="Folds", title_justify="left")
+    shown = counts.index.get_level_values("fold").unique()[:FOLDS_SHOWN]
+    for fold, role in counts.index[counts.index.get_level_values("fold").isin(shown)]:
+        row = counts.loc[(fold, role)]
+        number_of_groups = [str(groups.loc[(fold, role)])] if known else []
+        table.add_row(
+            str(fold), role, str(int(row.sum())), *(str(count) for count in row), _balance(row), *number_of_groups,
+            end_section=role == counts.loc[fold].index[-1],
+        )  # fmt: skip
+    return table
+
+
+def _balance(counts: pd.Series[int]) -> str:
+    return " : ".join(f"{share:.1%}" for share in counts / counts.sum())
 
 
 def scores(results: dict[str, dict[str, Any]], roles: dict[str, str], classes: Sequence[str]) -> RenderableType:
@@ -41,9 +71,11 @@ def scores(results: dict[str, dict[str, Any]], roles: dict[str, str], classes: S
     positive = f"positive class: {classes[-1]}" if len(classes) == 2 else "averages over the classes"
     threshold = next(iter(results.values()))["threshold"]
     at = f", threshold {threshold:g}" if threshold is not None else ""
-    table = Table("role", "folder", "images", *METRICS, title=f"Metrics ({positive}{at})", title_justify="left")
+    folder = ["folder"] if in_folders(roles) else []
+    table = Table("role", *folder, "images", *METRICS, title=f"Metrics ({positive}{at})", title_justify="left")
     for role, score in results.items():
-        table.add_row(role, roles[role], str(score["images"]), *(number(score[name]) for name in METRICS))
+        played = [roles[role]] if folder else []
+        table.add_row(role, *played, str(score["images"]), *(number(score[name]) for name in METRICS))
     matrices = [confusion(role, score["confusion_matrix"], classes) for role, score in results.items()]
     return Group(table, Columns(matrices, padding=(0, 3)))
 
@@ -60,7 +92,7 @@ def results(table: pd.DataFrame, roles: dict[str, str]) -> Table:
     """results.csv with the main metrics of both roles, and mean ± standard deviation per model of several folds."""
     shown = [(role, name) for role in ("validation", "test") for name in ("accuracy", "f1", "recall", "auc")]
     columns = [f"{name}_{role}" for role, name in shown]
-    title = f"Results (validation: folder {roles['validation']}, test: folder {roles['test']})"
+    title = f"Results{_played(roles)}"
     headings = ["model", "fold", "weights", *(f"{name}\n{role}" for role, name in shown)]
     view = Table(*headings, title=title, title_justify="left")
     for model, rows in table.groupby("model", sort=False):
@@ -77,10 +109,7 @@ def summary(done: Comparison) -> Table:
     shown = list(dict.fromkeys([done.metric, "auc", "f1", "recall"]))
     columns = [(role, name) for role in ("validation", "test") for name in shown]
     roles = done.roles
-    title = (
-        f"Mean ± sd over folds, and 95 % interval (validation: folder {roles['validation']}, test: folder "
-        f"{roles['test']}, threshold {done.threshold:g})"
-    )
+    title = f"Mean ± sd over folds, and 95 % interval{_played(roles)}, threshold {done.threshold:g}"
     headings = [f"{name}\n{role}" for role, name in columns]
     view = Table("model", "weights", "folds", *headings, title=title, title_justify="left")
     cells = {(row["model"], row["role"], row["metric"]): row for row in done.summary.to_dict("records")}
@@ -97,6 +126,10 @@ def summary(done: Comparison) -> Table:
         weights = done.results.loc[done.results["model"] == model, "weights"].unique()
         view.add_row(str(model), "\n".join(weights), str(cells[model, "test", done.metric]["folds"]), *texts)
     return view
+
+
+def _played(roles: dict[str, str]) -> str:
+    return f" (validation: folder {roles['validation']}, test: folder {roles['test']})" if in_folders(roles) else ""
 
 
 def spread(done: Comparison) -> list[str]:

@@ -1,0 +1,175 @@
+"""Data and folds of a request, from files to checked splits."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+import zoo
+from tests.conftest import disc
+from zoo.data import loading, splits
+from zoo.errors import ConfigError, DataError, LeakError
+from zoo.registry import DataConfig, SplitConfig
+from zoo.store import write_csv
+
+CONFIG = DataConfig(image_size=32, split=SplitConfig("rotate", 5, seed=1))
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """A folder per class: 2 x 20 images, two of each patient, in a folder with an odd name."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "dätä set"
+    for label, class_name in enumerate(CONFIG.classes):
+        (root / class_name).mkdir(parents=True)
+        for number in range(20):
+            side = "left" if number % 2 else "right"
+            cv2.imwrite(str(root / class_name / f"{label}{number // 2} {side}.png"), disc(rng, label > 0, 32))
+    return root
+
+
+GROUPS = r"(\d+) (?:left|right)"
+
+
+def test_images_in_no_folds_are_divided(classes: Path) -> None:
+    data = loading.load_data(CONFIG, str(classes), None, None)
+    assert list(data.splits["fold"].unique()) == [0, 1, 2, 3, 4]
+    assert data.notes == [
+        "no groups (such as patients) are known: one patient's images may be in several roles of a fold",
+        "The data are in no folds; divided by method rotate, 5 folds, seed 1 (zoo data split writes them to a file)",
+    ]
+    first = loading.load_data(CONFIG, str(classes), None, (0,))
+    pd.testing.assert_frame_equal(first.splits, data.splits[data.splits["fold"] == 0])
+    with pytest.raises(ConfigError, match="has no fold 5; it has folds 0, 1, 2, 3, 4"):
+        loading.load_data(CONFIG, str(classes), None, (0, 5))
+
+
+def test_groups_stay_together(classes: Path) -> None:
+    data = loading.load_data(CONFIG, str(classes), None, None, groups=GROUPS)
+    assert (data.splits.groupby(["fold", "group"])["role"].nunique() == 1).all()
+    assert data.splits["group"].nunique() == 20
+    assert len(data.notes) == 1
+
+
+def test_files_of_one_picture_stay_together(classes: Path) -> None:
+    for number in range(0, 20, 2):
+        image = cv2.imread(str(classes / f"normal/0{number // 2} right.png"))
+        cv2.imwrite(str(classes / f"normal/copy{number}.bmp"), image)
+    data = loading.load_data(CONFIG, str(classes), None, None)
+    assert (data.splits.groupby(["fold", "image"])["role"].nunique() == 1).all()
+    assert len(data.splits) == 5 * 50
+
+
+def test_a_split_file_gives_the_folds(classes: Path, tmp_path: Path) -> None:
+    made = loading.make_splits(CONFIG, str(classes), None, SplitConfig("stratified", 4), groups=GROUPS)
+    write_csv(tmp_path / "splits.csv", made.splits)
+    read = loading.load_data(CONFIG, str(classes), None, None, splits_from=tmp_path / "splits.csv")
+    pd.testing.assert_frame_equal(read.splits, made.splits, check_dtype=False)
+    assert read.split_file and set(read.split_file) == {"path", "sha256"}
+    again = loading.load_data(CONFIG, str(classes), None, (2,), splits_from=made.splits)
+    assert set(again.splits["fold"]) == {2}
+    assert again.split_file is None
+    with pytest.raises(ConfigError, match=r"splits\.csv has no fold 4"):
+        loading.load_data(CONFIG, str(classes), None, (4,), splits_from=tmp_path / "splits.csv")
+
+
+def test_a_split_file_may_say_all_that_there_is_to_know(classes: Path) -> None:
+    made = loading.make_splits(CONFIG, str(classes), None, SplitConfig("rotate", 4)).splits
+    loose = classes.parent / "loose"
+    (loose / "deep").mkdir(parents=True)
+    names = {path: f"deep/{number}.png" for number, path in enumerate(made["path"].unique())}
+    for path, name in names.items():
+        shutil.copy(classes / path, loose / name)
+    moved = made.assign(path=made["path"].map(names))
+    data = loading.load_data(CONFIG, str(loose), None, None, splits_from=moved)
+    pd.testing.assert_frame_equal(data.splits, splits.in_order(moved), check_dtype=False)
+    again = loading.load_data(CONFIG, str(loose), None, None, splits_from=moved.sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(again.splits, data.splits)
+
+
+def test_a_file_that_changed_since_the_split_is_noticed(classes: Path) -> None:
+    made = loading.make_splits(CONFIG, str(classes), None, SplitConfig("rotate", 4)).splits
+    (classes / "normal/03 left.png").write_bytes((classes / "normal/04 left.png").read_bytes())
+    with pytest.raises(
+        DataError, match=r"1 file has changed since table of 160 rows was made.*\n  normal/03 left\.png"
+    ):
+        loading.load_data(CONFIG, str(classes), None, None, splits_from=made)
+    with pytest.raises(LeakError, match="3 pictures in more than one role"):  # two files of one picture now
+        loading.load_data(CONFIG, str(classes), None, None, splits_from=made.assign(image=""))
+    (classes / "normal/03 left.png").unlink()
+    with pytest.raises(DataError, match=r"normal/03 left\.png' not found"):
+        loading.load_data(CONFIG, str(classes), None, None, splits_from=made)
+
+
+def test_a_split_that_parts_a_patient_is_refused(classes: Path) -> None:
+    made = loading.make_splits(CONFIG, str(classes), None, SplitConfig("rotate", 4, seed=2)).splits
+    loading.load_data(CONFIG, str(classes), None, None, splits_from=made)
+    with pytest.raises(LeakError, match="groups in more than one role of a fold"):
+        loading.load_data(CONFIG, str(classes), None, None, splits_from=made, groups=GROUPS)
+
+
+def test_patients_are_checked_in_ready_made_folds_too(folds: Path) -> None:
+    loading.load_data(CONFIG, str(folds), None, None)
+    with pytest.raises(LeakError, match=r"fold 0, abnormal: test Fold0/valid/abnormal/abnormal 0\.png, train"):
+        loading.load_data(CONFIG, str(folds), None, None, groups=r"(abnormal|normal) \d")
+
+
+def test_data_in_folds_can_be_divided_anew(folds: Path) -> None:
+    made = loading.make_splits(CONFIG, str(folds), None, SplitConfig("rotate", 5))
+    assert made.splits["fold"].nunique() == 5
+    assert (made.splits.groupby("fold")["image"].agg(["size", "nunique"]) == 20).all(axis=None)
+    loading.load_data(CONFIG, str(folds), None, None, splits_from=made.splits)
+
+
+def test_a_manifest_is_data(classes: Path, tmp_path: Path) -> None:
+    paths = sorted(path for path in classes.rglob("*.png"))
+    frame = pd.DataFrame({
+        "file": [path.relative_to(classes).as_posix() for path in paths], "grade": [path.parent.name for path in paths],
+        "patient": [path.name.split()[0] for path in paths], "site": ["ab"[number % 4 < 2] for number in range(40)],
+    })  # fmt: skip
+    frame.to_csv(classes / "manifest.csv", index=False)
+    columns = {"path": "file", "label": "grade", "group": "patient", "source": "site"}
+    config = DataConfig(image_size=32, columns=columns, split=SplitConfig("leave-one-source-out", 4))
+    data = loading.load_data(config, str(classes / "manifest.csv"), None, None)
+    assert data.splits["fold"].nunique() == 2
+    assert data.config.root == str(classes / "manifest.csv")
+    absolute = frame.assign(file=[str(path) for path in paths])
+    same = loading.load_data(config, absolute, None, None)
+    assert list(same.splits["image"]) == list(data.splits["image"])
+
+
+def test_groups_of_the_request_are_checked(classes: Path) -> None:
+    for groups, says in {"(": "no regular expression", "left": "must hold a capture group"}.items():
+        with pytest.raises(ConfigError, match=says):
+            loading.load_data(CONFIG, str(classes), None, None, groups=groups)
+
+
+def test_from_python(classes: Path) -> None:
+    (classes / "registry.toml").write_text("[data]\nimage_size = 32")
+    options = {"registry": classes / "registry.toml", "groups": GROUPS}
+    table = zoo.read_data(classes, **options)
+    assert (len(table), table["group"].nunique()) == (40, 20)
+    made = zoo.make_splits(classes, method="repeated", folds=3, repeats=2, **options)
+    assert made["fold"].nunique() == 6
+    splits.check(made, CONFIG.classes)
+    pd.testing.assert_frame_equal(made, zoo.make_splits(str(classes), method="repeated", folds=3, repeats=2, **options))
+    with pytest.raises(ConfigError, match="split: unknown method 'repeat'; did you mean 'repeated'"):
+        zoo.make_splits(classes, method="repeat")
+
+
+def test_thousands_of_files(tmp_path: Path) -> None:
+    for class_name, shade in (("normal", 0), ("abnormal", 128)):
+        (tmp_path / "many" / class_name).mkdir(parents=True)
+        for number in range(2500):
+            image = np.full((2, 2, 3), (shade, number % 256, number // 256), np.uint8)
+            cv2.imwrite(str(tmp_path / "many" / class_name / f"{number}_{number % 7}.bmp"), image)
+    began = time.monotonic()
+    data = loading.load_data(CONFIG, str(tmp_path / "many"), None, None, groups=r"(\w+/\d+)_")
+    assert len(data.splits) == 5 * 5000
+    assert time.monotonic() - began < 60

@@ -1,0 +1,164 @@
+"""Images and folds of a request: read, divided if they are in no folds, decoded, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from zoo.data import dataset, demo, images, split_file, splits, splitters
+from zoo.data import table as tables
+from zoo.data.dataset import Dataset
+from zoo.errors import ConfigError
+from zoo.files import expand, hash_file
+from zoo.registry import DEMO, DataConfig, SplitConfig
+
+Root = str | Path | pd.DataFrame | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images and splits of a request.
+
+    `config` has the root, image size and roles that were really used; `split_file` is the name and sha256 of the file
+    that the splits come from, if they do; `notes` says what to know.
+    """
+
+    config: DataConfig
+    splits: pd.DataFrame
+    store: images.ImageStore
+    notes: list[str]
+    is_demo: bool = False
+    split_file: dict[str, str] | None = None
+
+
+def load_data(
+    config: DataConfig,
+    root: Root,
+    image_size: int | None,
+    folds: Sequence[int] | None,
+    progress: images.Progress | None = None,
+    *,
+    splits_from: tables.Source | None = None,
+    groups: str | None = None,
+) -> Data:
+    """Read, decode and check the folds that are asked for. `root`, `image_size` and `groups` win over the registry's.
+
+    The folds are those of `splits_from`, a split file or the same as a data frame; else the data's own; else those that
+    the registry's `split` makes.
+
+    Raises DataError, ConfigError or LeakError for whatever would spoil a training run.
+    """
+    is_demo = _is_demo(config, root)
+    source, config = settle(config, root, image_size, groups)
+    if splits_from is not None:
+        data = _from_file(source, config, splits_from, folds, progress)
+    else:
+        found = dataset.read(source, config, folds)
+        if found.in_folds:
+            table = pick(found.table, folds, tables.name(source))
+            store, table = _decode(found, table, progress)
+            data = Data(found.config, table[splits.COLUMNS], store, found.notes)
+        else:
+            data = _divide(found, config.split, progress)
+            note = f"The data are in no folds; divided by {config.split} (zoo data split writes them to a file)"
+            data = dataclasses.replace(data, splits=pick(data.splits, folds, "the split"), notes=[*data.notes, note])
+    splits.check(data.splits, config.classes)
+    return dataclasses.replace(data, is_demo=is_demo, notes=[*data.notes, *splits.notes(data.splits)])
+
+
+def make_splits(
+    config: DataConfig,
+    root: Root,
+    image_size: int | None,
+    how: SplitConfig,
+    progress: images.Progress | None = None,
+    *,
+    groups: str | None = None,
+) -> Data:
+    """Divide all images, in folds of their own or not, and check the folds.
+
+    Of data that come in folds each picture is taken once, from the first fold that shows it.
+
+    Raises DataError, ConfigError or LeakError for data or folds that would spoil a training run.
+    """
+    is_demo = _is_demo(config, root)
+    source, config = settle(config, root, image_size, groups)
+    data = _divide(dataset.read(source, config), how, progress)
+    splits.check(data.splits, config.classes)
+    return dataclasses.replace(data, is_demo=is_demo, notes=[*data.notes, *splits.notes(data.splits)])
+
+
+def pick(table: pd.DataFrame, folds: Sequence[int] | None, where: str) -> pd.DataFrame:
+    """The rows of these folds, None for all. Raises ConfigError for a fold that isn't there."""
+    available = sorted(set(table["fold"].tolist()))
+    missing = sorted(set(folds or ()) - set(available))
+    if missing:
+        raise ConfigError(
+            f"{where} has no fold {', '.join(map(str, missing))}; it has folds {', '.join(map(str, available))}"
+        )
+    return table if folds is None else table[table["fold"].isin(folds)].reset_index(drop=True)
+
+
+def settle(
+    config: DataConfig, root: Root, image_size: int | None, groups: str | None
+) -> tuple[tables.Source, DataConfig]:
+    """Where the data are, and the config that says so: what is given wins over it.
+
+    Raises ConfigError for groups that are no regular expression with a capture group.
+    """
+    is_demo = _is_demo(config, root)
+    source: tables.Source
+    if isinstance(root, pd.DataFrame):
+        source, place = root, Path.cwd()
+    else:
+        source = place = demo.folder() if is_demo else expand(root or config.root)
+    size = image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
+    groups = config.groups if groups is None else groups
+    try:
+        return source, dataclasses.replace(config, root=str(place.absolute()), image_size=size, groups=groups)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _is_demo(config: DataConfig, root: Root) -> bool:
+    return not isinstance(root, pd.DataFrame) and str(root or config.root) == DEMO
+
+
+def _from_file(
+    source: tables.Source,
+    config: DataConfig,
+    splits_from: tables.Source,
+    folds: Sequence[int] | None,
+    progress: images.Progress | None,
+) -> Data:
+    where = tables.name(splits_from)
+    if dataset.is_laid_out(source, config.classes):
+        found = dataset.read(source, config)
+    else:  # the split file says all that there is to know
+        found = Dataset(dataset.root_of(source), pd.DataFrame(columns=["path", "label", "group", "source"]), config, [])
+    table = pick(split_file.read(splits_from, found.root, config.classes), folds, where)
+    table = split_file.agree(table, found.table, where, config.classes)
+    store, image_of_path = images.decode(found.root, [*table["path"]], config.image_size, progress)
+    table = splits.in_order(split_file.fill_images(table, image_of_path, where)[splits.COLUMNS])
+    file = None if isinstance(splits_from, pd.DataFrame) else {"path": where, "sha256": hash_file(splits_from)}
+    return Data(dataset.with_own_roles(config), table, store, found.notes, split_file=file)
+
+
+def _divide(found: Dataset, how: SplitConfig, progress: images.Progress | None) -> Data:
+    store, table = _decode(found, found.table.drop_duplicates("path"), progress)
+    if found.in_folds:
+        table = table.drop_duplicates(["image", "label"])
+    table, notes = splitters.divide(table, how, found.config.classes)
+    return Data(dataset.with_own_roles(found.config), table, store, [*found.notes, *notes])
+
+
+def _decode(
+    found: Dataset, table: pd.DataFrame, progress: images.Progress | None
+) -> tuple[images.ImageStore, pd.DataFrame]:
+    """The store of the table's files, and the table with their image hashes."""
+    store, image_of_path = images.decode(found.root, [*table["path"]], found.config.image_size, progress)
+    return store, table.assign(image=table["path"].map(image_of_path))

@@ -1,0 +1,82 @@
+"""A manifest, a table that lists images -> the same table that folders give.
+
+Columns `path` and `label`, and any of `group`, `source`, `fold` and `role`; other columns are passed over. Paths are
+absolute or below the manifest's folder. With `fold` and `role` the folds are ready made; with `role` alone there is
+one fold; with `fold` alone, one row an image, it says which part an image is in: fold k tests on part k, validates on
+the next part and trains on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from zoo.data import table as tables
+from zoo.errors import DataError
+from zoo.registry import COLUMNS, ROLES
+
+
+def read(source: tables.Source, root: Path, classes: Sequence[str], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Columns path, label, group and source; fold and role before them if the manifest divides its images.
+
+    `root` is where relative paths begin; `columns` gives the columns that have another name in the manifest.
+
+    Raises DataError naming every row that cannot be used.
+    """
+    where = tables.name(source)
+    given = tables.read(source)
+    tables.columns(given, where, _needed(columns))
+    given = pd.DataFrame({name: given[own] for name in COLUMNS if (own := columns.get(name, name)) in given.columns})
+    if given.empty:
+        raise DataError(f"{where} lists no image")
+    found = pd.DataFrame({
+        "path": tables.paths(given, "path", root, where),
+        "label": tables.labels(given, "label", classes, where),
+        "group": given.get("group", ""),
+        "source": given.get("source", ""),
+    }, index=given.index)  # fmt: skip
+    if "fold" in given:
+        found.insert(0, "fold", tables.folds(given, "fold", where))
+    if "role" in given:
+        if "fold" not in given:
+            found.insert(0, "fold", 0)
+        found.insert(1, "role", tables.roles(given, "role", [*ROLES], where))
+    key = ["fold", "path"] if "role" in given else ["path"]
+    refuse_twice(found, key, where)
+    found = found.reset_index(drop=True)
+    return _rotate(found, where) if "fold" in found and "role" not in found else found
+
+
+def refuse_twice(table: pd.DataFrame, key: Sequence[str], where: str) -> None:
+    """Raise DataError if two rows are alike in the columns of `key`, the last of which is the path."""
+    twice = table[table.duplicated(list(key), keep=False)]
+    faults = [
+        f"{same['path'].iloc[0]!r}: {table.index.name}s {', '.join(map(str, same.index))}"
+        for _, same in twice.groupby(list(key), sort=False)
+    ]
+    tables.refuse(
+        where, faults, f"an image may stand {'once in a fold' if len(key) > 1 else 'once'}; keep one row of each:"
+    )
+
+
+def _needed(columns: Mapping[str, str]) -> list[str]:
+    """The columns that must be there: path, label, and whatever the configuration names."""
+    return [columns.get(name, name) for name in COLUMNS if name in ("path", "label") or name in columns]
+
+
+def _rotate(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Every image in every fold, its role by how far its part is from the fold's."""
+    parts = sorted(table["fold"].unique())
+    if len(parts) < 3:
+        raise DataError(
+            f"{where} has a column fold but none for role, so fold says which part an image is in; it needs at least 3 "
+            f"parts, not {len(parts)}"
+        )
+    place = table["fold"].map({part: number for number, part in enumerate(parts)})
+    folds = []
+    for number, part in enumerate(parts):
+        roles = ((place - number) % len(parts)).map({0: "test", 1: "validation"}).fillna("train")
+        folds.append(table.drop(columns="fold").assign(fold=part, role=roles))
+    return pd.concat(folds, ignore_index=True)[["fold", "role", *table.columns.drop("fold")]]
