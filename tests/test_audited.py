@@ -1,0 +1,30 @@
+"""What an audit found is known to later runs, on other folds of the same pictures too."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from zoo.data import audited
+
+
+def pairs(*rows: tuple[str, str]) -> pd.DataFrame:
+    return pd.DataFrame([(*row, 0.9, "flipped") for row in rows], columns=audited.COLUMNS)
+
+
+def test_before_any_audit_nothing_is_known() -> None:
+    assert list(audited.known(["a", "b"]).columns) == audited.COLUMNS
+    assert audited.known(["p", "q"]).empty
+
+
+def test_pairs_are_known_among_the_pictures_asked_for_from_all_audits() -> None:
+    audited.remember(["a", "b", "c"], pairs(("a", "b"), ("b", "c")))
+    audited.remember(["a", "b", "d"], pairs(("a", "b"), ("a", "d")))
+    found = audited.known(["a", "b", "d"])
+    assert sorted(zip(found["first"], found["second"], strict=True)) == [("a", "b"), ("a", "d")]
+    assert found["change"].tolist() == ["flipped", "flipped"]
+
+
+def test_a_new_audit_of_the_same_pictures_replaces_the_old() -> None:
+    audited.remember(["x", "y"], pairs(("x", "y")))
+    audited.remember(["y", "x"], pairs())
+    assert audited.known(["x", "y"]).empty
