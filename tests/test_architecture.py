@@ -13,7 +13,7 @@ TOP = Path(__file__).parents[1]
 # Rooms in import order: a module imports only from rooms before its own, or from its own.
 ROOMS = [
     "errors", "files", "interfaces", "hookspecs", "__init__", "plugins", "registry", "data", "training", "evaluation",
-    "store", "worker", "plan", "comparison", "gpu", "jobs", "api", "report", "commands", "cli",
+    "store", "provenance", "worker", "resume", "plan", "comparison", "gpu", "jobs", "api", "report", "commands", "cli",
 ]  # fmt: skip
 MODULES = sorted((TOP / "zoo").rglob("*.py"))
 PLUGINS = sorted((TOP / "plugins").iterdir())

@@ -44,7 +44,8 @@ def train(
     events: list[dict[str, Any]] = []
     history = trainer.train(
         network, stages, options.pop("augmenter", NoAugmentation()), subset(24, size=size),
-        subset(12, seed=1, size=size), ["a", "b"], 8, 0, folder / "best.keras", Checkpoint(folder / "checkpoint", {}),
+        subset(12, seed=1, size=size), ["a", "b"], 8, 0, lambda model: None,
+        Checkpoint(folder / "checkpoint", {}),
         events.append, **options,
     )  # fmt: skip
     return Trained(network.model.get_weights(), history, events)
@@ -178,7 +179,7 @@ def test_a_killed_stage_goes_on_from_features(tmp_path: Path) -> None:
     with pytest.raises(DieError):
         trainer.train(
             network, stages, NoAugmentation(), subset(24), subset(12, seed=1), ["a", "b"], 8, 0,
-            tmp_path / "b/best.keras", Checkpoint(tmp_path / "b/checkpoint", {}), die,
+            lambda model: None, Checkpoint(tmp_path / "b/checkpoint", {}), die,
         )  # fmt: skip
     resumed = train(tmp_path / "b", Residual(weights="none"), Linear(), stages)
     for ours, theirs in zip(whole.weights, resumed.weights, strict=True):

@@ -39,7 +39,8 @@ class Run:
         checkpoint = Checkpoint(folder / "checkpoint", {})
         history = trainer.train(
             self.network, stages, options["augmenter"], self.training, self.validation, [*"abcde"[:classes]],
-            options["batch_size"], options["seed"], self.file, checkpoint, self.listen,
+            options["batch_size"], options["seed"], lambda model: model.save(self.file), checkpoint,
+            self.listen,
         )  # fmt: skip
         self.history = pd.DataFrame(history)
         checkpoint.remove()

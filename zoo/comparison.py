@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Sequence
@@ -43,6 +44,24 @@ class Comparison:
     def words(self) -> list[str]:
         """A sentence for each pair of models."""
         return comparison.words(self.comparison)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What people are shown as each model's name: one whose weights have seen test images is marked."""
+        seen = comparison.leaks(self.results)
+        models = self.results["model"].unique()
+        return {model: f"{model} (LEAKED)" if seen is not None and seen[model] else model for model in models}
+
+    def marked(self) -> Comparison:
+        """The same with the models named by their titles in every table."""
+        renamed = {
+            name: getattr(self, name).replace(dict.fromkeys(columns, self.titles))
+            for name, columns in (
+                ("results", ["model"]), ("summary", ["model"]), ("predictions", ["model"]),
+                ("comparison", ["model_a", "model_b"]),
+            )
+        }  # fmt: skip
+        return dataclasses.replace(self, **renamed)
 
     def write(self, folder: Path) -> None:
         """Write results.csv, summary.csv and comparison.csv into a folder."""
@@ -119,7 +138,8 @@ def read_predictions(run: RunFolder, wanted: Sequence[tuple[str, int, int]], tab
             part.insert(2, "repeat", repeat)
             parts.append(part.assign(group=part["image"].map(groups).fillna("")))
     empty = [*comparison.JOB, "role", "image", "path", "label", "probability", "group"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=empty)
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=empty)
+    return table.assign(leaked=table["leaked"].fillna(0).astype(int)) if "leaked" in table else table
 
 
 def write_results(run: RunFolder) -> None:
@@ -160,6 +180,7 @@ def write_best(done: Comparison) -> None:
         row = {
             "fold": int(fold), "model": best["model"], "metric": done.metric, "validation": best[column],
             "path": job.best.relative_to(done.run.path).as_posix(),
+            **({"leaked": int(best["leaked"])} if best.get("leaked") else {}),
         }  # fmt: skip
         write_json(target.with_suffix(".json"), row)
 
@@ -197,6 +218,13 @@ def notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]
             f"{len(missing)} job{'s are' if len(missing) > 1 else ' is'} missing; pairs are compared on the folds that "
             "both models have"
         )
+    if "leaked" in predictions:
+        seen = predictions.groupby("model", sort=False)["leaked"].sum()
+        said += [
+            f"LEAKED: the weights of {model} have seen {int(count)} of the test images that they are scored on"
+            for model, count in seen.items()
+            if count
+        ]
     test = table[table["fold"].isin(predictions["fold"].unique()) & (table["role"] == "test")]
     tested = test.groupby("image")["fold"].nunique()
     often = int((tested > 1).sum())

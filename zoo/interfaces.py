@@ -58,6 +58,11 @@ class Backbone(Part):
 
     weights: str = field(default="auto", kw_only=True)
 
+    @property
+    def from_file(self) -> bool:
+        """Whether `weights` is the path of a file."""
+        return self.weights not in ("auto", "imagenet", "none")
+
     @abstractmethod
     def build(self, image_shape: tuple[int, int, int]) -> keras.Model:
         """A functional model with random weights: float RGB 0..255 of (n, height, width, 3) to a feature map.

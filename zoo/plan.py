@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import pandas as pd
 from filelock import FileLock
 
 import zoo
-from zoo import plugins, registry
+from zoo import plugins, provenance, registry, resume
 from zoo.data import demo, images
 from zoo.data.loading import Data, load_data
 from zoo.errors import ConfigError, ZooError, unknown
@@ -28,9 +27,6 @@ from zoo.worker import Job
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
 
-# What of the data a run folder cannot go on without.
-SETTLED = ("image_size", "classes", "roles", "folds", "fingerprint")
-
 
 @dataclass(frozen=True)
 class Request:
@@ -40,7 +36,8 @@ class Request:
     expression, see DataConfig.
     No `models` means all that are registered, `folds` None all folds. `repeats` runs each fold so often, with other
     seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
-    `feature_cache`: whether outputs of frozen layers are kept.
+    `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
+    training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
     """
 
     models: tuple[str, ...] = ()
@@ -58,6 +55,8 @@ class Request:
     fresh: bool = False
     redo: tuple[tuple[str, int], ...] = ()
     feature_cache: bool = True
+    start_from: Path | None = None
+    allow_leak: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,11 +111,15 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     for model, fold in request.redo:
         if model not in recipes or fold not in set(data.splits["fold"]):
             raise ConfigError(f"redo {model}:{fold}: this request has no such job")
+    start_from = _start_from(request)
+    copies, said = provenance.check_leaks(data.splits, _weights_files(recipes.values(), start_from), request.allow_leak)
+    notes += said
     folder = RunFolder(request.out or _default_out(request))
     folder.create()
     lock = folder.lock()
     try:
-        _write_down(folder, request, _describe(request, recipes, data, max_epochs), data.splits)
+        _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
+        write_csv(folder.duplicates, copies)
     except BaseException:
         lock.release()
         raise
@@ -126,7 +129,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
             model=name, fold=fold, repeat=repeat, recipe={**recipe.table(), "seed": recipe.seed + repeat},
             source=recipe.source, classes=list(data.config.classes), image_size=data.config.image_size,
             max_epochs=max_epochs, images=str(data.store.folder.absolute()), run=str(folder.path.absolute()),
-            feature_cache=request.feature_cache,
+            feature_cache=request.feature_cache, start_from=str(start_from) if start_from else None,
+            allow_leak=request.allow_leak,
         )
         for name, recipe in recipes.items()
         for fold in folds
@@ -141,7 +145,7 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
         folder.clear()
     if folder.request.exists():
         before = read_json(folder.request)
-        _refuse_changes(folder, before, described)
+        resume.refuse_changes(folder, before, described)
         before["recipes"] = {**before["recipes"], **described["recipes"]}
         before["weights_files"] = {**before.get("weights_files", {}), **described["weights_files"]}
         before["repeats"] = max(before.get("repeats", 1), described["repeats"])
@@ -173,11 +177,12 @@ def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
     recipe = models.recipe(name)
     if request.weights is not None:
         recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, weights=request.weights))
-    weights = recipe.backbone.weights
-    if weights not in ("auto", "imagenet", "none"):
-        file = expand(weights)
+    if recipe.backbone.from_file:
+        file = expand(recipe.backbone.weights)
         if not file.is_file():
-            raise ConfigError(f"{name}: weights file {weights} does not exist; use auto, imagenet, none or a file")
+            raise ConfigError(
+                f"{name}: weights file {recipe.backbone.weights} does not exist; use auto, imagenet, none or a file"
+            )
         recipe = dataclasses.replace(
             recipe, backbone=dataclasses.replace(recipe.backbone, weights=str(file.absolute()))
         )
@@ -186,9 +191,22 @@ def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
     return recipe
 
 
-def _weights_files(recipes: Iterable[Recipe]) -> set[str]:
-    weights = {recipe.backbone.weights for recipe in recipes}
-    return weights - {"auto", "imagenet", "none"}
+def _weights_files(recipes: Iterable[Recipe], start_from: Path | None) -> set[str]:
+    """The files that training starts from."""
+    if start_from:
+        return {str(start_from)}
+    return {recipe.backbone.weights for recipe in recipes if recipe.backbone.from_file}
+
+
+def _start_from(request: Request) -> Path | None:
+    if request.start_from is None:
+        return None
+    file = expand(request.start_from).absolute()
+    if not file.is_file() or file.suffix != ".keras":
+        raise ConfigError(f"start from {file}: {'not a .keras file' if file.exists() else 'no such file'}")
+    if request.weights is not None:
+        raise ConfigError("weights and start from exclude each other: the model file holds the backbone's weights too")
+    return file
 
 
 def _check_class_weights(recipe: Recipe, classes: Sequence[str]) -> None:
@@ -204,7 +222,9 @@ def _default_out(request: Request) -> Path:
     return Path("runs") / f"{name}-{moment}"
 
 
-def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epochs: int | None) -> dict[str, Any]:
+def _describe(
+    request: Request, recipes: dict[str, Recipe], data: Data, max_epochs: int | None, start_from: Path | None
+) -> dict[str, Any]:
     """The content of run.json."""
     return {
         "request": {key: _said(value) for key, value in vars(request).items()},
@@ -212,7 +232,9 @@ def _describe(request: Request, recipes: dict[str, Recipe], data: Data, max_epoc
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
         "repeats": request.repeats,
-        "weights_files": {path: hash_file(Path(path)) for path in _weights_files(recipes.values())},
+        "start_from": start_from and hash_file(start_from),
+        "allow_leak": request.allow_leak,
+        "weights_files": {path: hash_file(Path(path)) for path in _weights_files(recipes.values(), start_from)},
         "data": {
             **dataclasses.asdict(data.config),
             "folds": sorted(set(data.splits["fold"].tolist())),
@@ -250,35 +272,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[str, Any]) -> None:
-    """A run folder goes on only with the recipes and data that it was begun with; where the data lie, and how the
-    folds were come by, is no matter.
-
-    Further models are welcome.
-    """
-    now = json.loads(json.dumps(described))  # tuples become lists, as in the file
-    before = {"recipes": {}, "weights_files": {}, **before}
-    if "data" in before:
-        before["data"] = {**now["data"], **{key: before["data"].get(key) for key in SETTLED}}
-    for key in ("recipes", "weights_files"):  # what is new changes nothing
-        known = before[key]
-        now[key] = {**known, **{name: value for name, value in now[key].items() if name in known}}
-    for key in ("recipes", "max_epochs", "weights_files", "data"):
-        change = _first_change(key, before.get(key), now[key])
-        if change:
-            raise ConfigError(
-                f"{folder.path} was begun with another request: {change}; name a new folder with --out, or start "
-                "over with --fresh"
-            )
-
-
-def _first_change(where: str, before: Any, now: Any) -> str | None:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in {**now, **before}:
-            change = _first_change(f"{where}.{key}", before.get(key), now.get(key))
-            if change:
-                return change
-        return None
-    return None if before == now else f"{where} was {before!r} and is now {now!r}"

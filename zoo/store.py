@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from zoo.data import audited
 from zoo.errors import ConfigError
 from zoo.files import write_text
 
@@ -128,6 +129,15 @@ class RunFolder:
     def comparison(self) -> Path:
         return self.path / "comparison.csv"
 
+    @property
+    def duplicates(self) -> Path:
+        """The near-duplicates among its images and those that its weights have seen, as far as audits know them."""
+        return self.path / "duplicates.csv"
+
+    def known_duplicates(self) -> pd.DataFrame:
+        """The table of duplicates.csv; without rows if there is none."""
+        return pd.read_csv(self.duplicates) if self.duplicates.exists() else pd.DataFrame(columns=audited.COLUMNS)
+
     def best(self, fold: int) -> Path:
         """The best model of a fold; the choice stands beside it as .json."""
         return self.path / "best" / f"fold-{fold}.keras"
@@ -180,5 +190,5 @@ class RunFolder:
                 (self.path / model).rmdir()
         shutil.rmtree(self.path / "best", ignore_errors=True)
         shutil.rmtree(self.path / "pictures", ignore_errors=True)
-        for file in (self.request, self.splits, self.results, self.summary, self.comparison):
+        for file in (self.request, self.splits, self.results, self.summary, self.comparison, self.duplicates):
             file.unlink(missing_ok=True)

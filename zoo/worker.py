@@ -13,11 +13,14 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import LeakError, TrainingError, ZooError
+from zoo import provenance
+from zoo.errors import LeakError, TrainingError, ZooError, shorten
+from zoo.provenance import Provenance
 from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from zoo.data.images import ImageStore
     from zoo.data.splits import Subset
     from zoo.interfaces import Recipe
     from zoo.training.callbacks import Notify
@@ -37,7 +41,8 @@ class Job:
     """What a worker needs to know, as plain data.
 
     `images` is the folder of the decoded images. `cores` are the CPU cores to work on, empty for all.
-    `feature_cache`: see `zoo.training.features`.
+    `feature_cache`: see `zoo.training.features`. `start_from` is a model file that training starts from, or None;
+    `allow_leak`: score, and mark the numbers, even if the weights have seen test images.
     """
 
     model: str
@@ -51,6 +56,8 @@ class Job:
     images: str
     run: str
     feature_cache: bool = True
+    start_from: str | None = None
+    allow_leak: bool = False
     cores: tuple[int, ...] = ()
 
     @property
@@ -82,6 +89,7 @@ def run(job: Job, notify: Notify) -> None:
 
     from zoo import plugins, registry
     from zoo.data import images, splits
+    from zoo.files import replacing
     from zoo.training import device, trainer
     from zoo.training.checkpoint import Checkpoint
 
@@ -91,29 +99,35 @@ def run(job: Job, notify: Notify) -> None:
     table = splits.read(RunFolder(Path(job.run)).splits)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
 
+    inherited = inherit(recipe, job.start_from)
+    seen = inherited.seeing([*training.hashes, *validation.hashes])
     machine = device.describe()
-    checkpoint = Checkpoint(folder.checkpoint, origin=machine)
+    # A state of weights that have seen other images is not this job's, wherever it came from.
+    checkpoint = Checkpoint(folder.checkpoint, origin={**machine, "seen": seen.digest})
     keras.utils.set_random_seed(recipe.seed)
     network = assemble(recipe, job, folder, checkpoint, notify)
-    used = {"weights": network.weights, "warning": network.warning, "machine": machine}
+    weights = f"{network.weights}, origin unknown" if seen.unknown else network.weights
+    used = {"weights": weights, "warning": network.warning, "machine": machine}
     notify({"event": "job_started", **used})
-
-    seen = sorted({*training.hashes, *validation.hashes})
     # Before the first best.keras.
-    write_json(folder.provenance, {"weights": network.weights, "warning": network.warning, "images": seen})
+    write_json(folder.provenance, {"weights": network.weights, "warning": network.warning, **seen.table()})
+
+    def save_best(model: keras.Model) -> None:
+        with replacing(folder.best) as draft:
+            model.save(draft)
+            provenance.embed(draft, seen)
+
     stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
     history = trainer.train(
         network, stages, recipe.augmenter, training, validation, job.classes, recipe.batch_size, recipe.seed,
-        folder.best, checkpoint, notify, job.feature_cache,
+        save_best, checkpoint, notify, job.feature_cache,
     )  # fmt: skip
     write_csv(folder.history, pd.DataFrame(history, columns=trainer.HISTORY))
 
-    # Every choice is made: only now is the test role opened, and only here.
     notify({"event": "scoring"})
-    test = splits.subset(table, job.fold, "test", store)
-    refuse_leak(seen, test)
-    scores = score(job, network.model, {"validation": validation, "test": test}, folder)
-    folder.set_status("done", **used)
+    test, leaks = open_test_role(job, seen, table, store)
+    scores = score(job, network.model, {"validation": validation, "test": test}, folder, leaks)
+    folder.set_status("done", **used, **({"leaked": len(leaks)} if leaks else {}))
     checkpoint.remove()
     notify({"event": "job_ended", "metrics": scores})
 
@@ -123,19 +137,26 @@ def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint
     from zoo.training import model
 
     shape = (job.image_size, job.image_size, 3)
+    bare = dataclasses.replace(recipe.backbone, weights="none")
     if checkpoint.usable():
-        backbone = dataclasses.replace(recipe.backbone, weights="none")
         start = read_json(folder.provenance)
-        network = model.assemble(backbone, recipe.head, shape, len(job.classes))
+        network = model.assemble(bare, recipe.head, shape, len(job.classes))
         return dataclasses.replace(network, weights=start["weights"], warning=start["warning"])
     if checkpoint.found():
         notify({"event": "warning", "text": "begun on another device or version of Keras: starting over"})
         checkpoint.remove()
+    if job.start_from:
+        return model.start_from(model.assemble(bare, recipe.head, shape, len(job.classes)), Path(job.start_from))
     return model.assemble(recipe.backbone, recipe.head, shape, len(job.classes))
 
 
-def score(job: Job, model: keras.Model, subsets: dict[str, Subset], folder: JobFolder) -> dict[str, Any]:
-    """Predict each role once, and write predictions.csv and metrics.json; the content of the latter."""
+def score(
+    job: Job, model: keras.Model, subsets: dict[str, Subset], folder: JobFolder, leaks: Collection[str] = ()
+) -> dict[str, Any]:
+    """Predict each role once, and write predictions.csv and metrics.json; the content of the latter.
+
+    `leaks` are the hashes of test images that the weights have seen: both files mark them.
+    """
     import pandas as pd
 
     from zoo.evaluation import metrics
@@ -146,6 +167,10 @@ def score(job: Job, model: keras.Model, subsets: dict[str, Subset], folder: JobF
         outputs = trainer.predict(model, subset, len(job.classes))
         scores[role] = metrics.score(subset.labels, metrics.per_class(outputs))
         tables.append(predictions_table(subset, role, outputs, job.classes))
+        if leaks:
+            tables[-1]["leaked"] = tables[-1]["image"].isin(leaks).astype(int) if role == "test" else 0
+    if leaks:
+        scores["test"]["leaked"] = len(leaks)
     write_csv(folder.predictions, pd.concat(tables))
     write_json(folder.metrics, scores)
     return scores
@@ -163,12 +188,34 @@ def predictions_table(subset: Subset, role: str, outputs: np.ndarray, classes: l
     return table
 
 
-def refuse_leak(seen: list[str], test: Subset) -> None:
-    """Raise LeakError if the weights have been trained or selected on any image of the test role."""
-    known = set(seen)
-    leaked = [path for digest, path in zip(test.hashes, test.paths, strict=True) if digest in known]
-    if leaked:
-        raise LeakError(f"the weights have seen {len(leaked)} of the {len(test)} test images, such as {leaked[0]}")
+def inherit(recipe: Recipe, start_from: str | None) -> Provenance:
+    """What the weights that a job starts from have seen. Raises WeightsError for a file whose provenance is damaged."""
+    if start_from:
+        return provenance.read(Path(start_from))
+    return provenance.read(Path(recipe.backbone.weights)) if recipe.backbone.from_file else Provenance()
+
+
+def open_test_role(job: Job, seen: Provenance, table: pd.DataFrame, store: ImageStore) -> tuple[Subset, list[str]]:
+    """The test role, and the hashes of its images that the weights have seen: the one place where it is read.
+
+    Called when every choice is made: epoch, weights, threshold. Raises LeakError, see `refuse_leak`.
+    """
+    from zoo.data import splits
+
+    test = splits.subset(table, job.fold, "test", store)
+    return test, refuse_leak(seen, test, RunFolder(Path(job.run)).known_duplicates(), job.allow_leak)
+
+
+def refuse_leak(seen: Provenance, test: Subset, copies: pd.DataFrame, allowed: bool = False) -> list[str]:
+    """The hashes of test images that the weights have been trained or selected on, themselves or as a known copy.
+
+    Raises LeakError if there are any, unless that is `allowed`.
+    """
+    leaks = provenance.leaked(test.hashes, seen.images, copies)
+    if leaks and not allowed:
+        paths = [path for digest, path in zip(test.hashes, test.paths, strict=True) if digest in set(leaks)]
+        raise LeakError(f"the weights have seen {len(leaks)} of the {len(test)} test images:\n{shorten(paths)}")
+    return leaks
 
 
 def main() -> int:

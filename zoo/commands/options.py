@@ -148,6 +148,17 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--weights", metavar="auto|imagenet|none|FILE", help="What the backbone starts from."),
         click.option(
+            "--start-from",
+            type=click.Path(path_type=Path),
+            metavar="FILE.keras",
+            help="A model of the same recipe whose weights training starts from.",
+        ),
+        click.option(
+            "--allow-leak",
+            is_flag=True,
+            help="Score weights on images that they have seen, and mark every number as leaked.",
+        ),
+        click.option(
             "--seed", type=click.IntRange(0, 2**32 - 1), help="Of initial weights, shuffling, dropout, augmentation."
         ),
         click.option("--max-epochs", type=click.IntRange(min=1), help="At most so many epochs a stage."),

@@ -48,16 +48,17 @@ def publish(screen: Console, done: Comparison, out: Path | None) -> None:
     from zoo.report import tables
     from zoo.report.run_pictures import draw_comparison
 
-    if len(done.results):
-        screen.print(tables.summary(done))
-    for sentence in tables.spread(done):
+    shown = done.marked()
+    if len(shown.results):
+        screen.print(tables.summary(shown))
+    for sentence in tables.spread(shown):
         say(screen, f"  {sentence}")
-    if len(done.comparison):
-        screen.print(tables.comparison(done.comparison))
-    for sentence in done.words[:10]:
+    if len(shown.comparison):
+        screen.print(tables.comparison(shown.comparison))
+    for sentence in shown.words[:10]:
         say(screen, f"  {sentence}")
-    if len(done.words) > 10:
-        say(screen, f"  … and {len(done.words) - 10} more pairs in comparison.csv")
+    if len(shown.words) > 10:
+        say(screen, f"  … and {len(shown.words) - 10} more pairs in comparison.csv")
     for note in done.notes:
         say(screen, f"note: {note}", style="yellow")
     for job in done.missing:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import dataset, demo, images, split_file, splits, splitters
+from zoo.data import audited, dataset, demo, images, split_file, splits, splitters
 from zoo.data import table as tables
 from zoo.data.dataset import Dataset
 from zoo.errors import ConfigError
@@ -152,7 +152,7 @@ def _divide(found: Dataset, how: SplitConfig, progress: images.Progress | None) 
     store, table = _decode(found, found.table.drop_duplicates("path"), progress)
     if found.in_folds:
         table = table.drop_duplicates(["image", "label"])
-    table, notes = splitters.divide(table, how, found.config.classes)
+    table, notes = splitters.divide(table, how, found.config.classes, audited.known(table["image"]))
     return Data(dataset.with_own_roles(found.config), table, store, [*found.notes, *notes])
 
 

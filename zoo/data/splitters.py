@@ -23,27 +23,37 @@ from zoo.registry import SplitConfig
 Roles = np.ndarray
 
 
-def divide(images: pd.DataFrame, how: SplitConfig, classes: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+def divide(
+    images: pd.DataFrame, how: SplitConfig, classes: Sequence[str], copies: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, list[str]]:
     """The table of splits.csv from one row per image (image, path, label, group, source), and what to know of it.
+
+    `copies` has the near-duplicates that are known, by image hash in the columns first and second.
 
     Raises DataError if there are too few images for so many folds, or the method needs what is not known.
     """
     images = images.sort_values("path", kind="stable").reset_index(drop=True)
     notes: list[str] = []
-    folds = METHODS[how.method](_Pool(images, classes, together(images)), how, notes)
+    folds = METHODS[how.method](_Pool(images, classes, together(images, copies)), how, notes)
     table = pd.concat([images.assign(fold=fold, role=roles) for fold, roles in enumerate(folds)], ignore_index=True)
     if not (images["group"] != "").any():
         notes.append("no groups (such as patients) are known: one patient's images may be in several roles of a fold")
+    if copies is not None and len(copies):
+        notes.append(f"{len(copies)} pairs of near-duplicates, known from an audit, stay together")
     return in_order(table[COLUMNS]), notes
 
 
-def together(images: pd.DataFrame) -> np.ndarray:
-    """A number for each row: alike for images that a chain of shared groups and shared pictures connects."""
-    picture = pd.factorize(images["image"])[0]
+def together(images: pd.DataFrame, copies: pd.DataFrame | None = None) -> np.ndarray:
+    """A number for each row: alike for images that a chain of shared groups, pictures and known copies connects."""
+    picture, pictures = pd.factorize(images["image"])
     group, known = pd.factorize(images["group"].where(images["group"] != ""))
     has_group = np.flatnonzero(group >= 0)
-    rows = np.concatenate([np.arange(len(images)), has_group])
-    links = np.concatenate([picture, group[has_group] + len(images)])
+    number = {name: number for number, name in enumerate(pictures)}
+    pairs = [] if copies is None else zip(copies["first"].map(number), copies["second"].map(number), strict=True)
+    linked = np.array([pair for pair in pairs if not np.isnan(pair).any()], dtype=np.int64).reshape(-1, 2)
+    first_row = np.unique(picture, return_index=True)[1]
+    rows = np.concatenate([np.arange(len(images)), has_group, first_row[linked[:, 0]]])
+    links = np.concatenate([picture, group[has_group] + len(images), linked[:, 1]])
     nodes = 2 * len(images) + len(known)
     graph = coo_array((np.ones(len(rows)), (rows, links + len(images))), shape=(nodes, nodes))
     return np.asarray(connected_components(graph, directed=False)[1][: len(images)])

@@ -44,7 +44,10 @@ def probabilities(predictions: pd.DataFrame) -> np.ndarray:
 
 
 def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> pd.DataFrame:
-    """One row per model, fold and repeat, with every metric of both roles as `<metric>_<role>`."""
+    """One row per model, fold and repeat, with every metric of both roles as `<metric>_<role>`.
+
+    Where weights have seen test images, `leaked` says how many; the tables made of this one have that column too.
+    """
     scores = {}
     for key, job in predictions.groupby(JOB, sort=False):
         parts = {role: job[job["role"] == role] for role in ROLES}
@@ -52,14 +55,23 @@ def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> 
             role: metrics.score(part["label"].to_numpy(), probabilities(part), threshold)
             for role, part in parts.items()
         }
+        if "leaked" in job:
+            scores[key]["test"]["leaked"] = int(job["leaked"].sum())
     return results_of(scores)
+
+
+def leaks(results: pd.DataFrame) -> pd.Series[int] | None:
+    """Test images that a model's weights have seen, by model over its folds; None where there are none."""
+    return results.groupby("model", sort=False)["leaked"].sum() if "leaked" in results else None
 
 
 def results_of(scores: Mapping[Any, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
     """The table of `results` from the content of metrics.json of each job, by (model, fold, repeat)."""
     numbers = [(role, name) for role in ROLES for name in metrics.METRICS]
     rows = [(*key, *(of_job[role][name] for role, name in numbers)) for key, of_job in scores.items()]
-    return pd.DataFrame(rows, columns=[*JOB, *(f"{name}_{role}" for role, name in numbers)])
+    table = pd.DataFrame(rows, columns=[*JOB, *(f"{name}_{role}" for role, name in numbers)])
+    leaked = [of_job["test"].get("leaked", 0) for of_job in scores.values()]
+    return table.assign(leaked=leaked) if any(leaked) else table
 
 
 def by_fold(results: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -91,7 +103,9 @@ def summary(results: pd.DataFrame, to_train: Mapping[str, float]) -> pd.DataFram
                     spread = statistics.spread(whole) if len(whole) else statistics.Spread(np.nan, np.nan)
                     row |= {"sd_folds": spread.folds, "sd_seeds": spread.seeds}
                 rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    seen = leaks(results)
+    return table if seen is None else table.assign(leaked=table["model"].map(seen))
 
 
 @dataclass(frozen=True)
@@ -161,7 +175,9 @@ def compare(
     adjusted = {f"{name}_holm": statistics.holm(table[name]) for name in ("p", "delong_p", "mcnemar_p")}
     rank = table["verdict"].map({"better": 0, "equivalent": 1}).fillna(2)
     table = table.assign(metric=metric, rank=rank, **adjusted).sort_values(["rank", "p"], kind="stable")
-    return table[COLUMNS].reset_index(drop=True)
+    table = table[COLUMNS].reset_index(drop=True)
+    seen = leaks(results)
+    return table if seen is None else table.assign(leaked=table["model_a"].map(seen) + table["model_b"].map(seen))
 
 
 def _over_folds(both: pd.DataFrame, to_train: float, rope: float) -> dict[str, object]:
@@ -204,6 +220,8 @@ def words(table: pd.DataFrame) -> list[str]:
 
 def _sentence(row: Mapping[Any, Any]) -> str:
     a, b, metric = row["model_a"], row["model_b"], row["metric"]
+    if row.get("leaked"):
+        return f"LEAKED, and so no evidence: {_sentence({**row, 'leaked': 0})}"
     if row["folds"] < 2:
         return f"{a} and {b} have {row['folds']} fold{'s' * (row['folds'] != 1)} in common: undecided."
     size = (

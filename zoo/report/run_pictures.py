@@ -18,8 +18,10 @@ from zoo.store import JobFolder, read_json
 
 def draw(job: JobFolder, title: str, classes: Sequence[str], roles: Mapping[str, str]) -> None:
     """curves.png and confusion.png beside the results of a job that is done."""
+    scores = read_json(job.metrics)
+    title += " (LEAKED)" * bool(scores["test"].get("leaked"))
     plots.curves(pd.read_csv(job.history), title, job.path / "curves.png")
-    plots.confusion_matrices(read_json(job.metrics), classes, roles, title, job.path / "confusion.png")
+    plots.confusion_matrices(scores, classes, roles, title, job.path / "confusion.png")
 
 
 def draw_comparison(done: Comparison, out: Path) -> None:
@@ -28,10 +30,12 @@ def draw_comparison(done: Comparison, out: Path) -> None:
     for model, fold, repeat in done.predictions[JOB].drop_duplicates().itertuples(index=False, name=None):
         label = f"{fold} repeat {repeat}" if repeat else str(fold)
         histories.setdefault(model, {})[label] = pd.read_csv(done.run.job(model, fold, repeat).history)
+    titles, done = done.titles, done.marked()
     first = done.predictions[done.predictions["repeat"] == 0]  # as the pooled tests do
     for model, each in histories.items():
-        comparison_plots.learning_curves(each, model, out / model / "curves")
-        comparison_plots.roc_and_pr(first[first["model"] == model], model, "test", out / model / "roc")
+        title = titles[model]
+        comparison_plots.learning_curves(each, title, out / model / "curves")
+        comparison_plots.roc_and_pr(first[first["model"] == title], title, "test", out / model / "roc")
     pictures = out / "pictures"
     for role in ("validation", "test"):
         comparison_plots.confusion_sums(

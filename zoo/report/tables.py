@@ -75,7 +75,9 @@ def scores(results: dict[str, dict[str, Any]], roles: dict[str, str], classes: S
     table = Table("role", *folder, "images", *METRICS, title=f"Metrics ({positive}{at})", title_justify="left")
     for role, score in results.items():
         played = [roles[role]] if folder else []
-        table.add_row(role, *played, str(score["images"]), *(number(score[name]) for name in METRICS))
+        seen = score.get("leaked")
+        name = f"{role} (LEAKED: the weights have seen {seen} of these images)" if seen else role
+        table.add_row(name, *played, str(score["images"]), *(number(score[name]) for name in METRICS))
     matrices = [confusion(role, score["confusion_matrix"], classes) for role, score in results.items()]
     return Group(table, Columns(matrices, padding=(0, 3)))
 
@@ -97,7 +99,12 @@ def results(table: pd.DataFrame, roles: dict[str, str]) -> Table:
     view = Table(*headings, title=title, title_justify="left")
     for model, rows in table.groupby("model", sort=False):
         for _, row in rows.iterrows():
-            view.add_row(str(model), str(row["fold"]), row["weights"], *(number(row[column]) for column in columns))
+            view.add_row(
+                str(model) + " (LEAKED)" * bool(row.get("leaked")),
+                str(row["fold"]),
+                row["weights"],
+                *(number(row[column]) for column in columns),
+            )
         if len(rows) > 1:
             spread = [f"{number(rows[column].mean())}\n± {number(rows[column].std())}" for column in columns]
             view.add_row(str(model), "mean ± sd", "", *spread, style="bold")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import os
 import re
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -72,8 +74,9 @@ def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | Non
     """
     if backbone.weights == "none":
         return "random", None
-    if backbone.weights not in ("auto", "imagenet"):
-        return _load_file(backbone, model, Path(backbone.weights).expanduser()), None
+    if backbone.from_file:
+        load = partial(backbone.load_weights, model)
+        return _load_file(load, Path(backbone.weights).expanduser(), f"backbone {backbone.name!r}"), None
     try:
         with _socket_timeout(DOWNLOAD_TIMEOUT):
             backbone.load_weights(model, "imagenet")
@@ -86,16 +89,26 @@ def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | Non
         return "random", f"no ImageNet weights for {backbone.name!r}, training from random weights: {reason}. {advice}"
 
 
-def _load_file(backbone: Backbone, model: keras.Model, path: Path) -> str:
+def start_from(network: Network, path: Path) -> Network:
+    """The network with all weights, those of the head included, from a model file of the same recipe.
+
+    Raises WeightsError if the file is none, or of another network.
+    """
+    return dataclasses.replace(
+        network, weights=_load_file(network.model.load_weights, path, "the network"), warning=None
+    )
+
+
+def _load_file(load: Callable[[str], None], path: Path, what: str) -> str:
     if not path.is_file():
-        raise WeightsError(f"weights file {path} does not exist; weights are auto, imagenet, none or a file")
+        raise WeightsError(f"weights file {path} does not exist")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that the file leaves random
-            backbone.load_weights(model, str(path))
+            load(str(path))
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise WeightsError(f"weights file {path} does not fit backbone {backbone.name!r}: {reason}") from error
+        raise WeightsError(f"weights file {path} does not fit {what}: {reason}") from error
     return f"file {path.name} sha256 {hash_file(path)[:12]}"
 
 

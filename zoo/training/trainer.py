@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,7 +12,6 @@ import numpy as np
 
 from zoo.data.splits import Subset
 from zoo.errors import DataError
-from zoo.files import replacing
 from zoo.interfaces import Augmenter, Stage
 from zoo.training import features
 from zoo.training.batches import Batches, TrainingBatches, augmented
@@ -40,17 +38,18 @@ def train(
     classes: Sequence[str],
     batch_size: int,
     seed: int,
-    best_file: Path,
+    save_best: Callable[[keras.Model], None],
     checkpoint: Checkpoint,
     notify: Notify,
     reuse: bool = True,
 ) -> list[dict[str, Any]]:
     """Train all stages, each from the best epoch of the one before; the rows of history.csv.
 
-    After each stage `best_file` (.keras) holds the best epoch by validation loss of all stages so far, and in the
-    end `network.model` has its weights. After every epoch the state is saved to `checkpoint`; where it already holds
-    one, training goes on from there, and ends as if it had never been interrupted. `reuse`: where a stage leaves a
-    prefix of the network frozen and images are not augmented, what the prefix makes of them is computed once.
+    After each stage `save_best` is given the network with the best epoch by validation loss of all stages so far,
+    and in the end `network.model` has its weights. After every epoch the state is saved to `checkpoint`; where it
+    already holds one, training goes on from there, and ends as if it had never been interrupted. `reuse`: where a
+    stage leaves a prefix of the network frozen and images are not augmented, what the prefix makes of them is
+    computed once.
 
     Raises TrainingError when a loss is no longer a number.
     """
@@ -99,8 +98,7 @@ def train(
             raise
         notify({"event": "stage_ended", "stage": stage.name, "epochs": state.epoch})
         network.model.set_weights(state.best)
-        with replacing(best_file) as draft:
-            network.model.save(draft)
+        save_best(network.model)
         if state.stage + 1 == len(stages):
             return state.history
         network.model.set_weights(state.stage_best)

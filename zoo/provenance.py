@@ -1,0 +1,135 @@
+"""What weights have seen: every picture that they were ever trained or selected on, kept inside the model file.
+
+A .keras file is a zip archive, of which Keras reads the members that it knows; provenance is one more. So it goes
+wherever the file is copied, and whatever starts from the file inherits it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from zoo.data import audited
+from zoo.errors import LeakError, WeightsError, shorten
+from zoo.files import hash_file
+
+MEMBER = "zoo-provenance.json"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What some weights have seen.
+
+    `images` are the hashes of all pictures that they were trained or selected on, through any chain of files that
+    training started from; `files` names that chain, oldest first, and `unknown` those of its files that don't say what
+    they have seen, such as weights from elsewhere.
+    """
+
+    images: frozenset[str] = frozenset()
+    files: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def __or__(self, other: Provenance) -> Provenance:
+        """What weights have seen that come from both."""
+        files, unknown = (tuple(dict.fromkeys(mine + theirs)) for mine, theirs in (
+            (self.files, other.files), (self.unknown, other.unknown)
+        ))  # fmt: skip
+        return Provenance(self.images | other.images, files, unknown)
+
+    def seeing(self, images: Iterable[str]) -> Provenance:
+        """The same weights after training or selection on these pictures too."""
+        return Provenance(self.images | frozenset(images), self.files, self.unknown)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the pictures."""
+        return hashlib.sha256("\n".join(sorted(self.images)).encode()).hexdigest()
+
+    def table(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"files": list(self.files), "unknown": list(self.unknown), "images": sorted(self.images)}
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Provenance:
+        """What `table` gave. Raises KeyError or TypeError for anything else."""
+        return cls(frozenset(table["images"]), tuple(table["files"]), tuple(table["unknown"]))
+
+
+def embed(file: Path, provenance: Provenance) -> None:
+    """Put it into a .keras file that has none yet."""
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MEMBER, json.dumps(provenance.table()))
+
+
+def read(file: Path) -> Provenance:
+    """What weights that start from this file have seen, the file itself named as the last of its chain.
+
+    Raises WeightsError if what the file says of it is damaged.
+    """
+    name = f"{file.name} sha256 {hash_file(file)[:12]}"
+    if not zipfile.is_zipfile(file):
+        return Provenance(files=(name,), unknown=(name,))
+    with zipfile.ZipFile(file) as archive:
+        if MEMBER not in archive.namelist():
+            return Provenance(files=(name,), unknown=(name,))
+        try:
+            found = Provenance.from_table(json.loads(archive.read(MEMBER)))
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise WeightsError(f"{file}: what it says of the images it was trained on is damaged: {error}") from None
+    return found | Provenance(files=(name,))
+
+
+def leaked(test: Iterable[str], seen: Iterable[str], copies: pd.DataFrame) -> list[str]:
+    """The test pictures (hashes) that weights have seen, themselves or as a near-duplicate, in the order of `test`.
+
+    `copies` has the near-duplicates that an audit found, see `zoo.data.audited`.
+    """
+    known = set(seen)
+    known |= set(copies["second"][copies["first"].isin(known)]) | set(copies["first"][copies["second"].isin(known)])
+    return [image for image in dict.fromkeys(test) if image in known]
+
+
+def check_leaks(splits: pd.DataFrame, files: Iterable[str], allowed: bool) -> tuple[pd.DataFrame, list[str]]:
+    """The near-duplicates that matter to these folds and to weights from these files, and what to know of both.
+
+    Raises LeakError if a fold would score weights on pictures that they have seen, unless that is `allowed`.
+    """
+    inherited = {Path(file).name: read(Path(file)) for file in sorted(files)}
+    copies = audited.known({*splits["image"], *(image for each in inherited.values() for image in each.images)})
+    lines = [
+        f"fold {fold}: {line}"
+        for fold, rows in splits.groupby("fold")
+        for line in _leaks_of_fold(rows[rows["role"] == "test"], rows[rows["role"] != "test"], inherited, copies)
+    ]
+    if lines and not allowed:
+        raise LeakError(
+            "the scores of these folds would be inflated; divide anew (zoo data split), start from weights that have "
+            f"not seen these images, or have every number marked as leaked with --allow-leak:\n{shorten(lines)}"
+        )
+    notes = [f"LEAKED, as allowed: {line}" for line in lines]
+    unknown = dict.fromkeys(name for each in inherited.values() for name in each.unknown)
+    notes += [
+        f"{name}: origin unknown; it cannot be told whether these weights have seen test images" for name in unknown
+    ]
+    if len(copies):
+        notes.append(f"near-duplicates among these images, known from an audit: {len(copies)} pairs")
+    return copies, notes
+
+
+def _leaks_of_fold(
+    test: pd.DataFrame, others: pd.DataFrame, inherited: Mapping[str, Provenance], copies: pd.DataFrame
+) -> Iterable[str]:
+    paths = dict(zip(test["image"], test["path"], strict=True))
+    sources: dict[str, Iterable[str]] = {"are near-duplicates of images in other roles": others["image"]}
+    sources |= {f"were seen by {name}": seen.images for name, seen in inherited.items()}
+    for what, images in sources.items():
+        leaks = [paths[image] for image in leaked(test["image"], images, copies)]
+        if leaks:
+            yield f"{len(leaks)} of {len(test)} test images {what}: {', '.join(leaks[:3])}{', …' * (len(leaks) > 3)}"
