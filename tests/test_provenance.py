@@ -165,14 +165,23 @@ def test_no_warm_start_gets_round_it(tiny: None, folds: Path, zoo: Zoo, tmp_path
     assert "begun with another request" in silently.stderr
 
 
-def test_other_model_files(tiny: None, folds: Path, zoo: Zoo, tmp_path: Path) -> None:
-    """One of unknown origin, even zoo's own once Keras has saved it again, is marked; one of another recipe refused."""
+def test_other_model_files(tiny: None, folds: Path, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Keras saves anew is known by its weights, elsewhere marked as unknown; one of another recipe is refused."""
     import keras
 
     common = ["--data", folds, "--image-size", 32, "--max-epochs", 1]
     assert zoo("run", "tiny", *common, "--out", tmp_path / "first").returncode == 0
-    best, washed = tmp_path / "first/tiny/fold-0/best.keras", tmp_path / "washed.keras"
-    keras.saving.load_model(best).save(washed)
+    best, washed, bare = (tmp_path / name for name in ("first/tiny/fold-0/best.keras", "w.keras", "w.weights.h5"))
+    model = keras.saving.load_model(best)
+    model.save(washed)
+    model.save_weights(bare)
+    assert provenance.read(washed).images == provenance.read(bare).images == provenance.read(best).images
+    with pytest.raises(package.LeakError):
+        plan.make_plan(request(folds, tmp_path, folds=(1,), start_from=washed))
+    with pytest.raises(package.LeakError):
+        plan.make_plan(request(folds, tmp_path, folds=(1,), weights=str(bare)))
+
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "another machine"))
     done = zoo("run", "tiny", *common, "--start-from", washed, "--out", tmp_path / "second")
     assert done.returncode == 0, done.stderr
     assert "origin unknown" in done.stdout

@@ -1,12 +1,15 @@
 """What weights have seen: every picture that they were ever trained or selected on, kept inside the model file.
 
 A .keras file is a zip archive, of which Keras reads the members that it knows; provenance is one more. So it goes
-wherever the file is copied, and whatever starts from the file inherits it.
+wherever the file is copied, and whatever starts from the file inherits it. The user cache keeps it too, under a hash
+of the weights: on the same machine they are known again when Keras has saved them anew, or without the model.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -14,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from zoo.data import audited
-from zoo.errors import LeakError, WeightsError, shorten
-from zoo.files import hash_file
+from zoo.data import audited, cache
+from zoo.errors import DataError, LeakError, WeightsError, shorten
+from zoo.files import hash_file, write_text
 
 MEMBER = "zoo-provenance.json"
 
@@ -63,9 +67,16 @@ class Provenance:
 
 
 def embed(file: Path, provenance: Provenance) -> None:
-    """Put it into a .keras file that has none yet."""
+    """Put it into a .keras file that has none yet, and into the user cache."""
+    text = json.dumps(provenance.table())
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(MEMBER, json.dumps(provenance.table()))
+        archive.writestr(MEMBER, text)
+    digest = hash_weights(file)
+    if digest:
+        with contextlib.suppress(DataError):  # a cache that cannot be written
+            cache.make_once(
+                cache.folder("provenance", digest), lambda folder: write_text(folder / MEMBER, text), len(text)
+            )
 
 
 def read(file: Path) -> Provenance:
@@ -74,16 +85,49 @@ def read(file: Path) -> Provenance:
     Raises WeightsError if what the file says of it is damaged.
     """
     name = f"{file.name} sha256 {hash_file(file)[:12]}"
-    if not zipfile.is_zipfile(file):
-        return Provenance(files=(name,), unknown=(name,))
-    with zipfile.ZipFile(file) as archive:
-        if MEMBER not in archive.namelist():
-            return Provenance(files=(name,), unknown=(name,))
-        try:
-            found = Provenance.from_table(json.loads(archive.read(MEMBER)))
-        except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise WeightsError(f"{file}: what it says of the images it was trained on is damaged: {error}") from None
+    try:
+        text = _member(file)
+        found = Provenance(unknown=(name,)) if text is None else Provenance.from_table(json.loads(text))
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{file}: what it says of the images it was trained on is damaged: {error}") from None
     return found | Provenance(files=(name,))
+
+
+def _member(file: Path) -> bytes | None:
+    """What the file says of itself, else what the cache knows of its weights."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if MEMBER in archive.namelist():
+                return archive.read(MEMBER)
+    digest = hash_weights(file)
+    kept = cache.folder("provenance", digest, MEMBER) if digest else None
+    return kept.read_bytes() if kept and kept.is_file() else None
+
+
+def hash_weights(file: Path) -> str:
+    """sha256 of the arrays in a .keras or .h5 file, in whatever order and under whatever names; '' if it holds none.
+
+    The optimiser's are left out.
+    """
+    import h5py
+
+    hashes: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+            hashes.append(hashlib.sha256(np.ascontiguousarray(item[()]).tobytes()).hexdigest())
+
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                source: Any = io.BytesIO(archive.read("model.weights.h5"))
+        else:
+            source = file
+        with h5py.File(source, "r") as weights:
+            weights.visititems(visit)
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return ""
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest() if hashes else ""
 
 
 def leaked(test: Iterable[str], seen: Iterable[str], copies: pd.DataFrame) -> list[str]:
