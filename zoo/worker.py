@@ -126,7 +126,9 @@ def run(job: Job, notify: Notify) -> None:
 
     notify({"event": "scoring"})
     test, leaks = open_test_role(job, seen, table, store)
-    scores = score(job, network.model, {"validation": validation, "test": test}, folder, leaks)
+    reuse = job.feature_cache and not recipe.augmenter.changes_images
+    model, inputs = trainer.to_score(network, stages, [validation, test], reuse, notify)
+    scores = score(job, model, dict(zip(("validation", "test"), inputs, strict=True)), folder, leaks)
     folder.set_status("done", **used, **({"leaked": len(leaks)} if leaks else {}))
     checkpoint.remove()
     notify({"event": "job_ended", "metrics": scores})

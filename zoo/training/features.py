@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from zoo.data import cache
+from zoo.training.device import jit
 
 BATCH = 64  # images at a time; only memory and speed depend on it
 # How far a stored feature may lie from one computed now before it is taken to be of another network.
@@ -64,9 +65,10 @@ def _open(folder: Path) -> np.ndarray:
 
 
 def _compute(prefix: keras.Model, pixels: np.ndarray, shape: tuple[int, ...], file: Path, progress: Progress) -> None:
+    prefix.compile(jit_compile=jit())
     features = None
     for start in range(0, len(pixels), BATCH):
-        outputs = _infer(prefix, pixels[start : start + BATCH])
+        outputs = np.asarray(prefix.predict_on_batch(np.ascontiguousarray(pixels[start : start + BATCH])))
         if features is None:
             features = np.lib.format.open_memmap(file, mode="w+", dtype=outputs.dtype, shape=shape)
         features[start : start + len(outputs)] = outputs
@@ -75,11 +77,8 @@ def _compute(prefix: keras.Model, pixels: np.ndarray, shape: tuple[int, ...], fi
     features.flush()
 
 
-def _infer(prefix: keras.Model, images: np.ndarray) -> np.ndarray:
-    return np.asarray(prefix.predict_on_batch(np.ascontiguousarray(images)))
-
-
 def _agrees(prefix: keras.Model, pixels: np.ndarray, stored: np.ndarray) -> bool:
     rows = np.unique(np.linspace(0, len(pixels) - 1, CHECKED).astype(int))
-    fresh = _infer(prefix, pixels[rows])
+    # Called as it stands: to trace it as a whole would take longer.
+    fresh = keras.ops.convert_to_numpy(prefix(np.ascontiguousarray(pixels[rows]), training=False))
     return stored[rows].shape == fresh.shape and np.allclose(stored[rows], fresh, rtol=TOLERANCE, atol=TOLERANCE)

@@ -66,8 +66,8 @@ def train(
             "epochs": stage.epochs, "steps": math.ceil(len(training) / batch_size), "trainable": trainable,
             "frozen": count(network.model.weights) - trainable,
         })  # fmt: skip
-        model, inputs, validation_inputs = _inputs(
-            network, first_unfrozen, training, validation, reuse and not augmenter.changes_images, notify
+        model, (inputs, validation_inputs) = _inputs(
+            network, first_unfrozen, [training, validation], reuse and not augmenter.changes_images, notify
         )
         batches = TrainingBatches(inputs, classes, batch_size, augmenter, stage, (seed, state.stage), state.epoch)
         vectors = inputs.pixels.ndim == 2
@@ -125,25 +125,34 @@ def _begin(network: Network, training: Subset, seed: int, checkpoint: Checkpoint
     return state
 
 
+def to_score(
+    network: Network, stages: Sequence[Stage], subsets: Sequence[Subset], reuse: bool, notify: Notify
+) -> tuple[keras.Model, list[Subset]]:
+    """The model to score after these stages, and what to score it on.
+
+    That is images; or, with `reuse` and where all stages left a prefix frozen, what was stored of it in training.
+    """
+    return _inputs(network, min(unfreeze(network, stage) for stage in stages), subsets, reuse, notify)
+
+
 def _inputs(
-    network: Network, first_unfrozen: int, training: Subset, validation: Subset, reuse: bool, notify: Notify
-) -> tuple[keras.Model, Subset, Subset]:
-    """The model to fit in a stage, and what to fit it on: images, or what a frozen prefix makes of them."""
+    network: Network, first_unfrozen: int, subsets: Sequence[Subset], reuse: bool, notify: Notify
+) -> tuple[keras.Model, list[Subset]]:
+    """The part of the network to run, and what to run it on: images, or what a frozen prefix makes of them."""
     prefix, rest = split(network, first_unfrozen)
     if reuse and prefix is not None:
-        prefix.compile(jit_compile=jit())
         try:
             stored = {
                 subset.store: features.load(
                     prefix, subset.pixels, subset.store,
                     lambda done, total: notify({"event": "features", "done": done, "total": total}),
                 )
-                for subset in {training.store: training, validation.store: validation}.values()
+                for subset in {subset.store: subset for subset in subsets}.values()
             }  # fmt: skip
-            return rest, *(dataclasses.replace(s, pixels=stored[s.store]) for s in (training, validation))
+            return rest, [dataclasses.replace(subset, pixels=stored[subset.store]) for subset in subsets]
         except DataError as error:
             notify({"event": "warning", "text": f"every epoch runs the whole network: {error}"})
-    return join(prefix, rest), training, validation
+    return join(prefix, rest), [*subsets]
 
 
 def _several_steps() -> bool:
