@@ -50,5 +50,5 @@ def test_it_learns_the_demo_from_nothing(tmp_path: Path) -> None:
         network, [stage], NoAugmentation(), *parts[:2], ["normal", "abnormal"], 16, 0, lambda model: None,
         Checkpoint(tmp_path / "checkpoint", {}), lambda event: None,
     )  # fmt: skip
-    outputs = trainer.predict(network.model, parts[2], 2)
+    outputs = trainer.predict(trainer.scorer(network.model), parts[2], 2)
     assert metrics.score(parts[2].labels, metrics.per_class(outputs))["auc"] > 0.75

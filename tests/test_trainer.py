@@ -51,7 +51,7 @@ class Run:
             raise KeyboardInterrupt
 
     def validation_loss(self, model: Any) -> float:
-        outputs = trainer.predict(model, self.validation, self.classes)
+        outputs = trainer.predict(trainer.scorer(model), self.validation, self.classes)
         return float(metrics.score(self.validation.labels, metrics.per_class(outputs))["loss"])
 
 
@@ -102,7 +102,7 @@ def test_every_image_counts_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Whatever is left over for the last batch: here two of twelve."""
     monkeypatch.setattr(trainer, "IMAGE_BATCH", 5)
     run = Run(tmp_path, [stage(epochs=1, learning_rate=1e-3)], classes=classes)
-    outputs = trainer.predict(run.network.model, run.validation, classes)
+    outputs = trainer.predict(trainer.scorer(run.network.model), run.validation, classes)
     score = metrics.score(run.validation.labels, metrics.per_class(outputs))
     assert run.history["val_accuracy"][0] == pytest.approx(score["accuracy"], rel=1e-5)
     assert run.history["val_loss"][0] == pytest.approx(score["loss"], rel=1e-4)
@@ -168,7 +168,7 @@ def test_optimizer_parameters_arrive(tmp_path: Path) -> None:
 
 def test_a_class_weight_moves_the_probabilities(tmp_path: Path) -> None:
     low, high = (Run(tmp_path, [stage(epochs=3, class_weights={"b": weight})]) for weight in (0.05, 20.0))
-    means = [trainer.predict(run.network.model, run.validation, 2).mean() for run in (low, high)]
+    means = [trainer.predict(trainer.scorer(run.network.model), run.validation, 2).mean() for run in (low, high)]
     assert means[0] + 0.1 < means[1]
 
 

@@ -164,9 +164,10 @@ def score(
     from zoo.evaluation import metrics
     from zoo.training import trainer
 
+    compiled = trainer.scorer(model)  # once for both roles
     scores, tables = {}, []
     for role, subset in subsets.items():
-        outputs = trainer.predict(model, subset, len(job.classes))
+        outputs = trainer.predict(compiled, subset, len(job.classes))
         scores[role] = metrics.score(subset.labels, metrics.per_class(outputs))
         tables.append(predictions_table(subset, role, outputs, job.classes))
         if leaks:

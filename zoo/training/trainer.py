@@ -170,11 +170,16 @@ def accuracy(targets: Any, outputs: Any) -> Any:
     return ops.cast(right, outputs.dtype)
 
 
-def predict(model: keras.Model, subset: Subset, classes: int) -> np.ndarray:
-    """The network's outputs for a subset in order: float32 (n, 1) for two classes, (n, classes) for more."""
-    scorer = keras.Model(model.inputs[0], model.outputs[0])  # compiling the network itself would be saved with it
-    scorer.compile(jit_compile=jit())
-    return np.asarray(scorer.predict(Batches(subset, classes, IMAGE_BATCH), verbose=0))
+def scorer(model: keras.Model) -> keras.Model:
+    """The same network, compiled to predict: compiling the network itself would be saved with it."""
+    compiled = keras.Model(model.inputs[0], model.outputs[0])
+    compiled.compile(jit_compile=jit())
+    return compiled
+
+
+def predict(compiled: keras.Model, subset: Subset, classes: int) -> np.ndarray:
+    """The outputs of a `scorer` for a subset in order: float32 (n, 1) for two classes, (n, classes) for more."""
+    return np.asarray(compiled.predict(Batches(subset, classes, IMAGE_BATCH), verbose=0))
 
 
 def capped(stages: Sequence[Stage], max_epochs: int | None) -> list[Stage]:
