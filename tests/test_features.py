@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,48 @@ def test_features_that_the_network_no_longer_computes_are_replaced(own_cache: Pa
     (file,) = own_cache.rglob("features.npy")
     np.save(file, right + 1)
     np.testing.assert_array_equal(features.load(prefix, images.pixels, images.store, Counter()), right)
+
+
+def test_processes_that_need_the_same_features_share_the_work(own_cache: Path) -> None:
+    """Here two threads, each with a network of its own; between them they compute no image twice."""
+    images = subset(500)
+    networks_ = [residual() for _ in range(2)]
+    networks_[1].model.set_weights(networks_[0].model.get_weights())
+    prefixes = [prefix_of(network) for network in networks_]
+    computed: list[tuple[int, int]] = []
+
+    def load(number: int) -> np.ndarray:
+        prefix = prefixes[number]
+        original = prefix.predict_on_batch
+
+        def slowly(batch: np.ndarray) -> Any:
+            computed.append((number, len(batch)))
+            time.sleep(0.1)
+            return original(batch)
+
+        prefix.predict_on_batch = slowly
+        return features.load(prefix, images.pixels, images.store, Counter())
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(load, range(2))
+    np.testing.assert_array_equal(one, other)
+    assert sum(count for _, count in computed) == 500
+    assert {number for number, _ in computed} == {0, 1}
+    assert [place.name for place in own_cache.glob("features/.*")] == []
+
+
+def test_what_a_killed_process_has_computed_is_kept(own_cache: Path) -> None:
+    images, prefix, count = subset(200), prefix_of(residual()), Counter()
+
+    def die(done: int, total: int) -> None:
+        if done >= 128:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        features.load(prefix, images.pixels, images.store, die)
+    stored = features.load(prefix, images.pixels, images.store, count)
+    assert count.calls[0][0] == 128
+    np.testing.assert_allclose(stored, prefix.predict(images.pixels, verbose=0), rtol=1e-5, atol=1e-6)
 
 
 def test_without_room_a_stage_trains_on_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,26 @@ def _size(place: Path) -> int:
     return sum({(status.st_dev, status.st_ino): status.st_size for status in statuses}.values())
 
 
+def make_room(kind: Path, size: int) -> None:
+    """Make sure that a folder of the cache exists and can take `size` bytes; what was used longest ago makes room.
+
+    Raises DataError if the disk has no room or the cache cannot be written.
+    """
+    try:
+        kind.mkdir(parents=True, exist_ok=True)
+        trim(kind, limit() - size)
+        free = shutil.disk_usage(kind).free
+    except OSError as error:
+        raise unwritable(kind, error) from error
+    if free < size:
+        raise DataError(f"{kind}: no room for {size / 1e6:.0f} MB of cache; set ZOO_CACHE to a larger disk")
+
+
+def unwritable(kind: Path, error: OSError) -> DataError:
+    """What to raise when a folder of the cache cannot be written."""
+    return DataError(f"cache {kind} cannot be written: {error}; set ZOO_CACHE to another place")
+
+
 def make_once(target: Path, fill: Callable[[Path], None], size: int) -> Path:
     """Let `fill` make the folder `target` unless it exists. Nobody ever sees half of it.
 
@@ -100,16 +120,11 @@ def make_once(target: Path, fill: Callable[[Path], None], size: int) -> Path:
     if target.exists():
         os.utime(target)  # `trim` deletes what was used longest ago
         return target
+    make_room(target.parent, size)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        trim(target.parent, limit() - size)
-        if shutil.disk_usage(target.parent).free < size:
-            raise DataError(
-                f"{target.parent}: no room for {size / 1e6:.0f} MB of cache; set ZOO_CACHE to a larger disk"
-            )
         draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     except OSError as error:
-        raise DataError(f"cache {target.parent} cannot be written: {error}; set ZOO_CACHE to another place") from error
+        raise unwritable(target.parent, error) from error
     try:
         fill(draft)
         draft.chmod(0o755)  # mkdtemp keeps it private; other users of the cache may read it

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
+from filelock import FileLock, Timeout
 
 from zoo.data import cache
+from zoo.files import replacing
 from zoo.training.device import jit
 
 BATCH = 64  # images at a time; only memory and speed depend on it
+WAIT = 0.1  # seconds
 # How far a stored feature may lie from one computed now before it is taken to be of another network.
 TOLERANCE = 1e-3
 CHECKED = 4  # images whose stored features are compared with fresh ones
@@ -31,20 +37,13 @@ def load(prefix: keras.Model, pixels: np.ndarray, name: str, progress: Progress)
 
     Raises DataError if the disk has no room or the cache cannot be written.
     """
-    shape = (len(pixels), *prefix.output_shape[1:])
     key = hashlib.sha256(f"{fingerprint(prefix)} {name}".encode()).hexdigest()[:32]
     place = cache.folder("features", key)
-
-    def fill(folder: Path) -> None:
-        _compute(prefix, pixels, shape, folder / "features.npy", progress)
-
-    dtype = np.dtype(keras.backend.standardize_dtype(prefix.outputs[0].dtype))
-    size = int(np.prod(shape)) * dtype.itemsize
     kept = place.exists()
-    stored = _open(cache.make_once(place, fill, size))
+    stored = _open(_computed(prefix, pixels, place, progress))
     if kept and not _agrees(prefix, pixels, stored):
         cache.remove(place)
-        stored = _open(cache.make_once(place, fill, size))
+        stored = _open(_computed(prefix, pixels, place, progress))
     return stored
 
 
@@ -64,17 +63,55 @@ def _open(folder: Path) -> np.ndarray:
     return np.asarray(np.load(folder / "features.npy", mmap_mode="r"))
 
 
-def _compute(prefix: keras.Model, pixels: np.ndarray, shape: tuple[int, ...], file: Path, progress: Progress) -> None:
+def _computed(prefix: keras.Model, pixels: np.ndarray, place: Path, progress: Progress) -> Path:
+    """The folder of the features, made unless it exists.
+
+    A batch at a time, each a file: processes that need the same features divide the batches among themselves, and
+    those that a killed process has left are not computed again.
+    """
+    shape = (len(pixels), *prefix.output_shape[1:])
+    dtype = np.dtype(keras.backend.standardize_dtype(prefix.outputs[0].dtype))
+    size = int(np.prod(shape)) * dtype.itemsize
+    if place.exists():
+        return cache.make_once(place, lambda folder: None, size)
+    parts = place.with_name(f".{place.name}-parts")
+    cache.make_room(place.parent, 2 * size)
+    parts.mkdir(exist_ok=True)
+
+    def join(folder: Path) -> None:
+        features = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=dtype, shape=shape)
+        for start in range(0, len(pixels), BATCH):
+            features[start : start + BATCH] = np.load(parts / f"{start}.npy")
+        features.flush()
+
+    try:
+        _compute(prefix, pixels, place, parts, progress)
+        with FileLock(parts / "join.lock"):
+            cache.make_once(place, join, size)
+            shutil.rmtree(parts, ignore_errors=True)
+    except OSError as error:
+        if not place.exists():  # else another process was done first, and took the parts away
+            raise cache.unwritable(parts, error) from error
+    return place
+
+
+def _compute(prefix: keras.Model, pixels: np.ndarray, place: Path, parts: Path, progress: Progress) -> None:
+    """Compute every batch that nobody has computed or is computing, until all are there."""
     prefix.compile(jit_compile=jit())
-    features = None
-    for start in range(0, len(pixels), BATCH):
-        outputs = np.asarray(prefix.predict_on_batch(np.ascontiguousarray(pixels[start : start + BATCH])))
-        if features is None:
-            features = np.lib.format.open_memmap(file, mode="w+", dtype=outputs.dtype, shape=shape)
-        features[start : start + len(outputs)] = outputs
-        progress(min(start + BATCH, len(pixels)), len(pixels))
-    assert features is not None
-    features.flush()
+    missing = [*range(0, len(pixels), BATCH)]
+    while missing and not place.exists():
+        for start in missing:
+            file = parts / f"{start}.npy"
+            with contextlib.suppress(Timeout), FileLock(parts / f"{start}.lock", timeout=0):
+                if not file.exists():
+                    images = np.ascontiguousarray(pixels[start : start + BATCH])
+                    with replacing(file) as draft, draft.open("wb") as opened:
+                        np.save(opened, np.asarray(prefix.predict_on_batch(images)))
+                done = sum(min(BATCH, len(pixels) - int(part.stem)) for part in parts.glob("[0-9]*.npy"))
+                progress(done, len(pixels))
+        missing = [start for start in missing if not (parts / f"{start}.npy").exists()]
+        if missing:
+            time.sleep(WAIT)  # for whoever computes the last ones
 
 
 def _agrees(prefix: keras.Model, pixels: np.ndarray, stored: np.ndarray) -> bool:
