@@ -28,3 +28,9 @@ def test_a_new_audit_of_the_same_pictures_replaces_the_old() -> None:
     audited.remember(["x", "y"], pairs(("x", "y")))
     audited.remember(["y", "x"], pairs())
     assert audited.known(["x", "y"]).empty
+
+
+def test_it_is_known_whether_anybody_has_looked() -> None:
+    audited.remember(["k", "l", "m"], pairs())
+    assert audited.covers(["k", "m"])
+    assert not audited.covers(["k", "n"])

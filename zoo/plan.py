@@ -17,7 +17,7 @@ from filelock import FileLock
 
 import zoo
 from zoo import plugins, provenance, registry, resume
-from zoo.data import demo, images
+from zoo.data import audited, demo, images
 from zoo.data.loading import Data, load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand, hash_file
@@ -114,6 +114,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     start_from = _start_from(request)
     copies, said = provenance.check_leaks(data.splits, _weights_files(recipes.values(), start_from), request.allow_leak)
     notes += said
+    if not data.is_demo and not audited.covers(data.splits["image"]):
+        notes.append("Nobody has looked for near-duplicates among these images yet: zoo data audit")
     folder = RunFolder(request.out or _default_out(request))
     folder.create()
     lock = folder.lock()

@@ -19,14 +19,16 @@ def remember(images: Iterable[str], pairs: pd.DataFrame) -> None:
 
     An audit of the same pictures replaces what was kept. Raises DataError if the cache cannot be written.
     """
-    key = hashlib.sha256("\n".join(sorted(set(images))).encode()).hexdigest()[:32]
+    listed = "\n".join(sorted(set(images)))
+    key = hashlib.sha256(listed.encode()).hexdigest()[:32]
     place = cache.folder("audits", key)
 
     def fill(folder: Path) -> None:
         pairs[COLUMNS].to_csv(folder / "pairs.csv", index=False)
+        (folder / "images.txt").write_text(listed, encoding="utf-8")
 
     cache.remove(place)
-    cache.make_once(place, fill, 200 * len(pairs) + 100)
+    cache.make_once(place, fill, 200 * len(pairs) + len(listed) + 100)
 
 
 def known(images: Iterable[str]) -> pd.DataFrame:
@@ -38,3 +40,10 @@ def known(images: Iterable[str]) -> pd.DataFrame:
         found.append(pairs[pairs["first"].isin(wanted) & pairs["second"].isin(wanted)])
     filled = [table for table in found if len(table)] or found[:1]
     return pd.concat(filled).drop_duplicates(["first", "second"]).reset_index(drop=True)
+
+
+def covers(images: Iterable[str]) -> bool:
+    """Whether some audit has looked for near-duplicates among all of these pictures."""
+    wanted = set(images)
+    files = cache.folder("audits").glob("[!.]*/images.txt")
+    return any(wanted.issubset(file.read_text(encoding="utf-8").split("\n")) for file in files)

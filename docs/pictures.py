@@ -1,0 +1,70 @@
+"""The pictures in docs/, made by the commands that they show.
+
+    python docs/pictures.py
+
+Draws a few of the demo's images into a folder per class, spoils them with five copies, one under the other label, and
+runs `zoo data audit` and `zoo data show` on them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from zoo.data import demo
+
+PICTURES = Path(__file__).parent / "pictures"
+SIDE = 256
+
+
+def turned(image: np.ndarray, degrees: float, scale: float) -> np.ndarray:
+    """Rotated and enlarged about its middle."""
+    matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), degrees, scale)
+    return np.asarray(cv2.warpAffine(image, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE))
+
+
+COPIES = {
+    "flipped": lambda image: image[:, ::-1],
+    "rotated": lambda image: turned(image, 12, 1.0),
+    "cropped": lambda image: turned(image, 0, 1.25),
+    "brightened": lambda image: cv2.convertScaleAbs(image, alpha=1.0, beta=35),
+}
+
+
+def write_photos(folder: Path, count: int = 100) -> None:
+    """Images in folders normal and abnormal, with copies of the first ones."""
+    table = demo.describe(count, seed=1)
+    paths = []
+    for row, (name, ratio, label) in enumerate(zip(table["file"], table["cup_to_disc"], table["label"], strict=True)):
+        path = folder / demo.CLASSES[label] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cv2.cvtColor(demo.draw(ratio, seed=10_000 + row, size=SIDE), cv2.COLOR_RGB2BGR))
+        paths.append(path)
+    for path, (name, change) in zip(paths, COPIES.items(), strict=False):
+        cv2.imwrite(str(path.with_name(f"{path.stem}-{name}.png")), change(cv2.imread(str(path))))
+    other = paths[len(COPIES)]
+    wrong = next(name for name in demo.CLASSES if name != other.parent.name)
+    shutil.copyfile(other, folder / wrong / f"{other.stem}-again.png")
+
+
+def main() -> None:
+    """Run the commands and keep their pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        photos = Path(scratch) / "photos"
+        write_photos(photos)
+        for command, status in ((["audit", "--out", "audit"], 1), (["show", "--out", "show"], 2)):
+            done = subprocess.run([sys.executable, "-m", "zoo.cli", "data", *command, "--data", "photos"], cwd=scratch)
+            if done.returncode != status:
+                sys.exit(f"zoo data {command[0]} ended with status {done.returncode}, not {status}")
+        shutil.copyfile(Path(scratch) / "audit/pairs.png", PICTURES / "audit-pairs.png")
+
+
+if __name__ == "__main__":
+    main()
