@@ -36,7 +36,7 @@ class Audit:
 
     `findings` are in order, errors first. Tables: `files`, a row per file, and in folds per fold and file; `copies`,
     pairs of files that show one photograph (zoo.data.copies); `shortcuts` (zoo.evaluation.shortcuts); `balance`, images
-    of each class by source. `request` says what was audited. `store` has the decoded pictures.
+    of each class by source. `request` says what was audited; paths begin at `root`.
     """
 
     request: dict[str, Any]
@@ -45,7 +45,7 @@ class Audit:
     copies: pd.DataFrame
     shortcuts: pd.DataFrame
     balance: pd.DataFrame
-    store: images.ImageStore | None
+    root: Path
 
     @property
     def is_clean(self) -> bool:
@@ -114,11 +114,11 @@ def look(
     if known.empty:
         path, fault = files[["path", "fault"]].iloc[0]
         raise DataError(f"{tables.name(source)}: none of {len(read)} images can be read, such as {path!r}: {fault}")
-    store, near = None, pd.DataFrame(columns=audited.COLUMNS)
+    near = pd.DataFrame(columns=audited.COLUMNS)
     if near_duplicates:
-        store, near = _changed_copies(found.root, known, max(LEAST_SIZE, image_size or IMAGE_SIZE), tell)
+        near = _changed_copies(found.root, known, max(LEAST_SIZE, image_size or IMAGE_SIZE), tell)
     known = known.assign(photograph=copies.photographs(known, near))
-    pairs = copies.pairs(known, near)
+    pairs = copies.pairs(known, near, config.classes)
     pictures = _pictures(known, read)
     classes = config.classes
     tell("shortcut baseline", 0, 1)
@@ -144,7 +144,7 @@ def look(
     }  # fmt: skip
     shown = files.merge(known[["image", "photograph"]].drop_duplicates("image"), on="image", how="left")
     by_source = balance.by_source(pictures, classes)
-    return Audit(request, audit.in_order(findings), shown, pairs, table, by_source, store)
+    return Audit(request, audit.in_order(findings), shown, pairs, table, by_source, found.root)
 
 
 def _join(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
@@ -156,8 +156,8 @@ def _join(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
     return table.merge(read[["path", "image", "fault"]], on="path")[columns]
 
 
-def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) -> tuple[images.ImageStore, pd.DataFrame]:
-    """The decoded pictures, and those that are changed copies of one another, remembered for later runs."""
+def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) -> pd.DataFrame:
+    """Pictures that are changed copies of one another, remembered for later runs: zoo.data.audited.COLUMNS."""
     paths = [*known.drop_duplicates("image")["path"]]
     store, _ = images.decode(root, paths, size, partial(tell, "decoding images"))
     found = duplicates.near_duplicates(store.pixels, partial(tell, "looking for changed copies"))
@@ -168,7 +168,7 @@ def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) ->
     })  # fmt: skip
     near = near[near["first"] != near["second"]].reset_index(drop=True)
     audited.remember(store.hashes, near)
-    return store, near
+    return near
 
 
 def _pictures(known: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:

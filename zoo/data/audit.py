@@ -65,7 +65,7 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
     if len(conflicts):
         yield Finding(
             "error", "label-conflict",
-            f"{_photographs(conflicts)} in copies with different labels ({_changes(conflicts)})",
+            f"{_photographs(conflicts)} labelled in different ways ({_changes(conflicts)})",
             "At least one of the labels is wrong. Look at the pictures, mend or remove.", conflicts,
         )  # fmt: skip
     leaks = crossing("roles")
@@ -88,7 +88,7 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
     if len(loose):
         yield Finding(
             "error", "loose-copies",
-            f"{_photographs(loose)} in changed copies ({_changes(loose)}) that no group holds together: most splits "
+            f"{_photographs(loose)} there in changed copies that no group holds together ({_changes(loose)}): most splits "
             "would test on what they trained on",
             "Keep one of each, give copies one group, or divide by zoo data split, which keeps copies together that an "
             "audit has found.", loose,
@@ -96,9 +96,10 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
     reported = {*conflicts["photograph"], *leaks["photograph"], *strangers["photograph"], *loose["photograph"]}
     together = pairs[~pairs["photograph"].isin(reported)].reset_index(drop=True)
     if len(together):
-        where = "on one side of every fold" if in_folds else "that their pixels or their group hold together"
+        where = "always on one side" if in_folds else "kept together by their pixels or their group"
+        several = counted(together["photograph"].nunique(), "photograph occurs", "photographs occur")
         yield Finding(
-            "warning", "copies", f"{_photographs(together)} in several copies {where} ({_changes(together)})",
+            "warning", "copies", f"{several} more than once, {where} ({_changes(together)})",
             "No leak, but they count several times, in training and in scores. Keep one of each unless this is meant.",
             together,
         )  # fmt: skip

@@ -26,7 +26,7 @@ def folds(files: pd.DataFrame, classes: Sequence[str], all_folds: bool) -> Itera
     """
     counts = class_counts(files, classes)
     yield from _incomplete(counts, sorted(set(files["fold"])))
-    yield from _tested(files, all_folds)
+    yield from _tested(files, classes, all_folds)
     uneven = [fold for fold, part in counts.groupby(level="fold") if _differ(part, UNEVEN)]
     if uneven:
         yield Finding(
@@ -49,7 +49,7 @@ def _incomplete(counts: pd.DataFrame, numbers: Sequence[int]) -> Iterator[Findin
         )  # fmt: skip
 
 
-def _tested(files: pd.DataFrame, all_folds: bool) -> Iterator[Finding]:
+def _tested(files: pd.DataFrame, classes: Sequence[str], all_folds: bool) -> Iterator[Finding]:
     tests = files[files["role"] == "test"].drop_duplicates(["fold", "image"])
     times = tests.groupby("image")["fold"].nunique()
     often = times[times > 1]
@@ -67,9 +67,10 @@ def _tested(files: pd.DataFrame, all_folds: bool) -> Iterator[Finding]:
     pictures = files.drop_duplicates("image")
     never = pictures[~pictures["image"].isin(times.index)]
     if number > 1 and all_folds and len(never):
+        rows = pd.DataFrame({"path": [*never["path"]], "label": [classes[label] for label in never["label"]]})
         yield Finding(
             "warning", "never-tested", f"{len(never):,} of {counted(len(pictures), 'picture')} are tested in no fold",
-            "Pooled scores say nothing about them.", never[["path", "label", "source"]].reset_index(drop=True),
+            "Pooled scores say nothing about them.", rows,
         )  # fmt: skip
     if number > 1 and all_folds and not len(often) and not len(never):
         text = f"every picture is tested in exactly one of {number} folds: the test sets are a partition"

@@ -6,6 +6,8 @@ image (sha256 of the decoded pixels). Data in no folds have fold 0 and role ''.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -32,14 +34,16 @@ def photographs(files: pd.DataFrame, near: pd.DataFrame) -> np.ndarray:
     return np.asarray(connected_components(graph, directed=False)[1])[numbers]
 
 
-def pairs(files: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
+def pairs(files: pd.DataFrame, near: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """COLUMNS, a row per pair of files that show one photograph; different labels first, then roles, then groups.
 
     `files` has the column photograph as well; `near` has columns first and second (image hashes), similarity, change.
     Files of the same pixels are each paired with one of them. `crosses` names in which of labels, roles, groups and
     sources the two differ; where they do in roles, fold and roles are those of the first such fold, and `folds` says in
     how many. Unknown groups and sources ('') differ from none. Pictures that meet in no fold are no pair.
+    Labels are class names.
     """
+    files = files.assign(label=np.asarray(classes, dtype=object)[files["label"]])
     found = [_same_pixels(files), _changed(files, near)]
     table = pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
     differ = pd.DataFrame({

@@ -54,9 +54,8 @@ def read(root: Path, paths: Sequence[str], progress: Progress | None = None) -> 
             found[key] = facts
             if progress:
                 progress(len(found), len(path_of))
-    table = pd.DataFrame([{"path": path, **found[key]} for path, key in identities.items()], columns=COLUMNS)
-    texts = ["image", "fault", "format"]
-    return table.assign(**{column: table[column].fillna("") for column in texts})
+    texts = {"image": "", "fault": "", "format": ""}
+    return pd.DataFrame([{"path": path, **texts, **found[key]} for path, key in identities.items()], columns=COLUMNS)
 
 
 def _facts(file: Path) -> dict[str, Any]:

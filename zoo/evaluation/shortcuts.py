@@ -82,11 +82,12 @@ def _scope(scope: str, pictures: pd.DataFrame, classes: Sequence[str]) -> list[t
     """Rows of COLUMNS for some of the pictures."""
     labels, units = pictures["label"].to_numpy(), pd.factorize(pictures["unit"])[0]
     counts = np.bincount(labels, minlength=len(classes))
-    fewest = int(counts.argmin())
-    folds = min(FOLDS, *(len(np.unique(units[labels == label])) for label in range(len(classes))))
-    if counts[fewest] < LEAST or folds < 2:
-        what = counted(int(counts[fewest]), "image") if counts[fewest] < LEAST else "a single group"
-        remark = f"too few images ({what} of {classes[fewest]}; it needs {LEAST})"
+    units_of = [len(np.unique(units[labels == label])) for label in range(len(classes))]
+    folds = min(FOLDS, *units_of)
+    if counts.min() < LEAST or folds < 2:
+        few = f"{counted(int(counts.min()), 'image')} of {classes[counts.argmin()]}; it needs {LEAST}"
+        one = f"all of {classes[int(np.argmin(units_of))]} are of one group"
+        remark = f"too few images ({few if counts.min() < LEAST else one})"
         return [(scope, TOGETHER, len(pictures), math.nan, math.nan, math.nan, remark)]
     columns = {name: _numbers(pictures[parts]) for name, parts in FEATURES.items()}
     columns[TOGETHER] = np.hstack([*columns.values()])
