@@ -69,7 +69,7 @@ def test_a_weaker_shortcut_is_a_warning() -> None:
 
 
 def test_pictures_of_one_unit_do_not_betray_each_other() -> None:
-    """Ten pictures of each patient with the patient's own colour: known patients would be a shortcut, new ones aren't."""
+    """Ten pictures of each patient in the patient's own colour: known patients are a shortcut, new ones are not."""
     rng = np.random.default_rng(2)
     table = pictures(400).assign(unit=np.arange(400) // 10, label=np.arange(400) // 10 % 2)
     table["red"] = rng.uniform(0, 255, 40)[table["unit"]]

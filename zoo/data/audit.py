@@ -88,8 +88,8 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
     if len(loose):
         yield Finding(
             "error", "loose-copies",
-            f"{_photographs(loose)} there in changed copies that no group holds together ({_changes(loose)}): most splits "
-            "would test on what they trained on",
+            f"{_photographs(loose)} there in changed copies that no group holds together ({_changes(loose)}): most "
+            "splits would test on what they trained on",
             "Keep one of each, give copies one group, or divide by zoo data split, which keeps copies together that an "
             "audit has found.", loose,
         )  # fmt: skip

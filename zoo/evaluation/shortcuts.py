@@ -85,7 +85,7 @@ def _scope(scope: str, pictures: pd.DataFrame, classes: Sequence[str]) -> list[t
     units_of = [len(np.unique(units[labels == label])) for label in range(len(classes))]
     folds = min(FOLDS, *units_of)
     if counts.min() < LEAST or folds < 2:
-        few = f"{counted(int(counts.min()), 'image')} of {classes[counts.argmin()]}; it needs {LEAST}"
+        few = f"{counted(int(counts.min()), 'image')} of {classes[int(counts.argmin())]}; it needs {LEAST}"
         one = f"all of {classes[int(np.argmin(units_of))]} are of one group"
         remark = f"too few images ({few if counts.min() < LEAST else one})"
         return [(scope, TOGETHER, len(pictures), math.nan, math.nan, math.nan, remark)]

@@ -119,6 +119,8 @@ def _example(finding: Finding) -> str:
         return f"{shorten_path(row['path'])}: {row['fault']}"
     if "examples" in row:
         return f"fold {row['fold']}, {row['group']}: {', '.join(map(shorten_path, row['examples'][:2]))}"
+    if "feature" in row:
+        return f"{row['feature']}: {row['remark']}" if row["remark"] else ""
     return shorten_path(row["path"]) if "path" in row else ""
 
 
@@ -133,11 +135,11 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
         )
         for what in ("role", "label", "group", "source")
     }
+    places = zip(table["fold"], table["folds"], strict=True)
     shown = pd.DataFrame({
         "first": table["first_path"], "second": table["second_path"], "change": table["change"],
         "similarity": table["similarity"].map("{:.2f}".format), "crosses": table["crosses"],
-        "fold": [f"{fold} and {count - 1} more" if count > 1 else fold for fold, count in zip(table["fold"], table["folds"], strict=True)],
-        **both,
+        "fold": [f"{fold} and {folds - 1} more" if folds > 1 else fold for fold, folds in places], **both,
     })  # fmt: skip
     silent = [name for name in ("crosses", *both) if (shown[name] == "").all()]
     return shown.drop(columns=[*silent, "fold"] if "roles" in silent else silent)
