@@ -151,7 +151,8 @@ def test_each_fault_is_an_error_and_the_rest_is_audited(kind: str, spoil: Callab
 def test_what_is_found_is_said_drawn_and_remembered(folds: Path, main: Main, tmp_path: Path) -> None:
     turned_copy(folds)
     broken(folds)
-    status, output, _ = main("data", "audit", "--data", folds)
+    groups = f"{EYES}|(new)"
+    status, output, _ = main("data", "audit", "--data", folds, "--groups", groups)
     assert status == 1
     for text in (
         "1 photograph is in two roles of a fold",
@@ -160,11 +161,14 @@ def test_what_is_found_is_said_drawn_and_remembered(folds: Path, main: Main, tmp
         "Report: audit/audit.html",
     ):
         assert text in " ".join(output.replace("│", " ").split()), text
-    assert f"Next: zoo data split --data {folds}" in output
+    assert f"Next: zoo data split --data {folds} --groups '{groups}'" in output
     assert cv2.imread(str(tmp_path / "audit/pairs.png")) is not None
     (pair,) = pd.read_csv(tmp_path / "audit/duplicates.csv").to_dict("records")
     assert {pair["first_role"], pair["second_role"]} == {"train", "test"}
     assert "rotated 90" in audited.known([pair["first_image"], pair["second_image"]])["change"].item()
+    status, output, _ = main("data", "audit", "--data", folds, "--no-near-duplicates")
+    assert "were not looked for, but 1 pair of earlier audits counted" in " ".join(output.replace("│", " ").split())
+    assert status == 1
 
 
 def test_tests_that_overlap_are_listed(folds: Path, main: Main, tmp_path: Path) -> None:

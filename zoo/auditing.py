@@ -99,7 +99,8 @@ def look(
     """Audit images, in folds or not, whatever is wrong with them.
 
     `root`, `splits_from` and `groups` as for zoo.data.loading.load_data; pictures are compared at `image_size`, 224
-    unless given. Changed copies that are found are kept in the user cache for later runs and splits.
+    unless given. Changed copies that are found are kept in the user cache for later runs and splits; without
+    `near_duplicates` those of earlier audits are taken from there.
 
     Raises DataError or ConfigError where there is nothing to audit: no such folder, no such class, no readable image.
     """
@@ -114,9 +115,10 @@ def look(
     if known.empty:
         path, fault = files[["path", "fault"]].iloc[0]
         raise DataError(f"{tables.name(source)}: none of {len(read)} images can be read, such as {path!r}: {fault}")
-    near = pd.DataFrame(columns=audited.COLUMNS)
     if near_duplicates:
         near = _changed_copies(found.root, known, max(LEAST_SIZE, image_size or IMAGE_SIZE), tell)
+    else:
+        near = audited.known(known["image"])
     known = known.assign(photograph=copies.photographs(known, near))
     pairs = copies.pairs(known, near, config.classes)
     pictures = _pictures(known, read)
@@ -126,7 +128,9 @@ def look(
     tell("shortcut baseline", 1, 1)
     notes = [Finding("note", "read", note) for note in found.notes]
     if not near_duplicates:
-        notes.append(Finding("note", "not-compared", "changed copies (flipped, rotated, …) were not looked for"))
+        earlier = f", but {audit.counted(len(near), 'pair')} of earlier audits counted" if len(near) else ""
+        text = f"changed copies (flipped, rotated, …) were not looked for{earlier}"
+        notes.append(Finding("note", "not-compared", text))
     findings = [
         *audit.unreadable(files),
         *audit.changed(files),

@@ -106,6 +106,7 @@ def data_audit(
     Writes a report to DIR. Exit status 1 if something is wrong.
     """
     from zoo import auditing
+    from zoo.data.audit import EYE_GROUPS
     from zoo.report import audit as report
     from zoo.report.progress import StepProgress
 
@@ -120,13 +121,17 @@ def data_audit(
     screen.print(report.shortcuts(done))
     screen.print(report.findings(done))
     say(screen, f"Report: {', '.join(map(str, files))}")
-    given = [*(["--data", data] if data else []), *(["--groups", groups] if groups else [])]
-    if report.split_would_help(done):
+    given = ["--data", data] if data else []
+    given += ["--groups", groups] if groups else []
+    if report.names_tell_patients(done):
+        again = shlex.join(["zoo", "data", "audit", *given, "--groups", EYE_GROUPS])
+        say(screen, f"Next: {again} (names seem to tell the patient; look whether they do)")
+    elif report.split_would_help(done):
         say(screen, f"Next: {shlex.join(['zoo', 'data', 'split', *given])} (keeps groups and known copies together)")
     elif done.is_clean:
-        folds_of = ["--splits", str(splits)] if splits else []
-        command = "compare" if done.request["in_folds"] else "data split"
-        say(screen, f"Next: zoo {command} {shlex.join([*given, *folds_of])}".rstrip())
+        command = ["compare"] if done.request["in_folds"] else ["data", "split"]
+        given += ["--splits", str(splits)] if splits else []
+        say(screen, f"Next: {shlex.join(['zoo', *command, *given])}")
     return 0 if done.is_clean else 1
 
 

@@ -27,7 +27,8 @@ def folds(files: pd.DataFrame, classes: Sequence[str], all_folds: bool) -> Itera
     counts = class_counts(files, classes)
     yield from _incomplete(counts, sorted(set(files["fold"])))
     yield from _tested(files, classes, all_folds)
-    uneven = [fold for fold, part in counts.groupby(level="fold") if _differ(part, UNEVEN)]
+    whole = counts[(counts > 0).all(axis=1).groupby(level="fold").transform("all")]
+    uneven = [fold for fold, part in whole.groupby(level="fold") if _differ(part, UNEVEN)]
     if uneven:
         yield Finding(
             "warning", "uneven-folds", f"classes are spread unevenly over the roles of {counted(len(uneven), 'fold')}",

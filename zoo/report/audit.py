@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zoo.auditing import Audit
-from zoo.data.audit import Finding
+from zoo.data.audit import EYE_GROUPS, Finding
 from zoo.errors import ConfigError
 from zoo.evaluation.shortcuts import STRONG, WEAK
 from zoo.files import write_text
@@ -58,6 +58,11 @@ def headline(audit: Audit) -> str:
     counts = audit.counts
     said = [f"{counts[f'{level}s']} {level}{'s' * (counts[f'{level}s'] != 1)}" for level in ("error", "warning")]
     return ", ".join(said) if any(counts[f"{level}s"] for level in ("error", "warning")) else "nothing is wrong"
+
+
+def names_tell_patients(audit: Audit) -> bool:
+    """Whether names of files look like left and right eyes, and no groups are given."""
+    return any(EYE_GROUPS in finding.advice for finding in audit.findings)
 
 
 def split_would_help(audit: Audit) -> bool:
@@ -119,6 +124,8 @@ def _example(finding: Finding) -> str:
         return f"{shorten_path(row['path'])}: {row['fault']}"
     if "examples" in row:
         return f"fold {row['fold']}, {row['group']}: {', '.join(map(shorten_path, row['examples'][:2]))}"
+    if finding.kind in ("missing-class", "uneven-folds", "source-tells-label", "uneven-sources"):
+        return ", ".join(f"{name} {value}" for name, value in row.items())
     if "feature" in row:
         return f"{row['feature']}: {row['remark']}" if row["remark"] else ""
     return shorten_path(row["path"]) if "path" in row else ""
