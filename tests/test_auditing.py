@@ -167,7 +167,7 @@ def test_what_is_found_is_said_drawn_and_remembered(folds: Path, main: Main, tmp
     assert {pair["first_role"], pair["second_role"]} == {"train", "test"}
     assert "rotated 90" in audited.known([pair["first_image"], pair["second_image"]])["change"].item()
     status, output, _ = main("data", "audit", "--data", folds, "--no-near-duplicates")
-    assert "were not looked for, but 1 pair of earlier audits counted" in " ".join(output.replace("│", " ").split())
+    assert "were not looked for; 1 pair known of earlier audits" in " ".join(output.replace("│", " ").split())
     assert status == 1
 
 

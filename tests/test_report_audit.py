@@ -88,7 +88,7 @@ def test_the_page_stands_alone_and_explains_itself(hostile: zoo.Audit, tmp_path:
     (picture,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert base64.b64decode(picture) == (tmp_path / "pairs.png").read_bytes()
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    for heading in ("Findings", "Copies", "Shortcut baseline", "Classes and sources"):
+    for heading in ("Findings", "Copies", "Shortcut baseline", "Classes, sources and folds"):
         assert f"<h2>{heading}</h2>" in page
     assert all(finding.advice for finding in hostile.findings if finding.severity != "note")
 

@@ -16,6 +16,7 @@ import zoo
 from zoo.data import audit, audited, balance, copies, duplicates, facts, images, loading, splitters
 from zoo.data import table as tables
 from zoo.data.audit import Finding
+from zoo.data.splits import class_counts
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation import shortcuts
 from zoo.registry import DataConfig
@@ -36,7 +37,8 @@ class Audit:
 
     `findings` are in order, errors first. Tables: `files`, a row per file, and in folds per fold and file; `copies`,
     pairs of files that show one photograph (zoo.data.copies); `shortcuts` (zoo.evaluation.shortcuts); `balance`, images
-    of each class by source. `request` says what was audited; paths begin at `root`.
+    of each class by source; `folds`, images of each class by fold and role. `request` says what was audited; paths
+    begin at `root`.
     """
 
     request: dict[str, Any]
@@ -45,6 +47,7 @@ class Audit:
     copies: pd.DataFrame
     shortcuts: pd.DataFrame
     balance: pd.DataFrame
+    folds: pd.DataFrame
     root: Path
 
     @property
@@ -73,7 +76,8 @@ class Audit:
         found = [{**vars(finding), "rows": _records(finding.rows)} for finding in self.findings]
         content = {
             "request": self.request, "counts": self.counts, "findings": found, "shortcuts": _records(self.shortcuts),
-            "balance": _records(self.balance.reset_index()), "versions": _versions(),
+            "balance": _records(self.balance.reset_index()), "folds": _records(self.folds.reset_index()),
+            "versions": _versions(),
         }  # fmt: skip
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -128,7 +132,7 @@ def look(
     tell("shortcut baseline", 1, 1)
     notes = [Finding("note", "read", note) for note in found.notes]
     if not near_duplicates:
-        earlier = f", but {audit.counted(len(near), 'pair')} of earlier audits counted" if len(near) else ""
+        earlier = f"; {audit.counted(len(near), 'pair')} known of earlier audits" if len(near) else ""
         text = f"changed copies (flipped, rotated, …) were not looked for{earlier}"
         notes.append(Finding("note", "not-compared", text))
     findings = [
@@ -148,7 +152,8 @@ def look(
     }  # fmt: skip
     shown = files.merge(known[["image", "photograph"]].drop_duplicates("image"), on="image", how="left")
     by_source = balance.by_source(pictures, classes)
-    return Audit(request, audit.in_order(findings), shown, pairs, table, by_source, found.root)
+    by_fold = class_counts(known if found.in_folds else known[:0], classes)
+    return Audit(request, audit.in_order(findings), shown, pairs, table, by_source, by_fold, found.root)
 
 
 def _join(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:

@@ -98,6 +98,8 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
     if len(together):
         where = "always on one side" if in_folds else "kept together by their pixels or their group"
         several = counted(together["photograph"].nunique(), "photograph occurs", "photographs occur")
+        labels = together["first_label"].unique()
+        where += f", all of class {labels[0]}" if len(labels) == 1 and len(together) > 1 else ""
         yield Finding(
             "warning", "copies", f"{several} more than once, {where} ({_changes(together)})",
             "No leak, but they count several times, in training and in scores. Keep one of each unless this is meant.",

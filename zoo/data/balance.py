@@ -51,30 +51,30 @@ def _incomplete(counts: pd.DataFrame, numbers: Sequence[int]) -> Iterator[Findin
 
 
 def _tested(files: pd.DataFrame, classes: Sequence[str], all_folds: bool) -> Iterator[Finding]:
-    tests = files[files["role"] == "test"].drop_duplicates(["fold", "image"])
-    times = tests.groupby("image")["fold"].nunique()
+    tests = files[files["role"] == "test"].drop_duplicates(["fold", "photograph"])
+    times = tests.groupby("photograph")["fold"].nunique()
     often = times[times > 1]
     number = files["fold"].nunique()
     if len(often):
-        shared = tests[tests["image"].isin(often.index)].groupby("image")
+        shared = tests[tests["photograph"].isin(often.index)].groupby("photograph")
         rows = shared.agg(path=("path", "first"), folds=("fold", list), times=("fold", "size")).reset_index(drop=True)
         yield Finding(
             "warning", "test-overlap",
-            f"test sets overlap: {len(often):,} of {counted(len(times), 'tested picture')} are tested in several "
+            f"test sets overlap: {len(often):,} of {counted(len(times), 'tested photograph')} are tested in several "
             f"folds, up to {often.max()} times",
-            "Folds that test the same pictures agree more than they should, and pooled scores count them several "
+            "Folds that test the same photographs agree more than they should, and pooled scores count them several "
             "times. That is as it must be for repeated folds, else not.", rows.sort_values("times", ascending=False),
         )  # fmt: skip
-    pictures = files.drop_duplicates("image")
-    never = pictures[~pictures["image"].isin(times.index)]
+    photographs = files.drop_duplicates("photograph")
+    never = photographs[~photographs["photograph"].isin(times.index)]
     if number > 1 and all_folds and len(never):
         rows = pd.DataFrame({"path": [*never["path"]], "label": [classes[label] for label in never["label"]]})
         yield Finding(
-            "warning", "never-tested", f"{len(never):,} of {counted(len(pictures), 'picture')} are tested in no fold",
+            "warning", "never-tested", f"{len(never):,} of {counted(len(photographs), 'photograph')} are tested in no fold",
             "Pooled scores say nothing about them.", rows,
         )  # fmt: skip
     if number > 1 and all_folds and not len(often) and not len(never):
-        text = f"every picture is tested in exactly one of {number} folds: the test sets are a partition"
+        text = f"every photograph is tested in exactly one of {number} folds: the test sets are a partition"
         yield Finding("note", "partition", text)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from zoo import __version__
 from zoo.auditing import Audit
 from zoo.data.audit import EYE_GROUPS, Finding
 from zoo.errors import ConfigError
@@ -32,7 +33,8 @@ SPLIT_MENDS = frozenset({
 def findings(audit: Audit) -> Table:
     """A row per finding, errors first: what, how many cases, and one of them."""
     title = f"Findings: {headline(audit)}"
-    table = Table("severity", "what", "cases", "example", title=title, title_justify="left", show_lines=True)
+    example = Column("example", overflow="fold")
+    table = Table("severity", "what", "cases", example, title=title, title_justify="left", show_lines=True)
     for finding in audit.findings:
         cells = [Text(finding.severity, STYLES[finding.severity]), Text(printable(finding.text))]
         cases = f"{len(finding.rows):,}" if finding.severity != "note" and len(finding.rows) else ""
@@ -96,6 +98,7 @@ def html(audit: Audit, sheet: Path | None) -> str:
         audit=audit, headline=headline(audit), counts=audit.counts, request=audit.request, sheet=picture,
         findings=[(finding, _shown(finding.rows)) for finding in audit.findings], most=ROWS_SHOWN, strong=STRONG,
         shortcuts=_shortcut_rows(audit), balance=audit.balance.reset_index(), weak=WEAK,
+        folds=audit.folds.reset_index(), version=__version__,
     )  # fmt: skip
 
 
