@@ -218,6 +218,22 @@ def test_a_split_file_that_someone_edited(classes: Path, tmp_path: Path) -> None
     assert one.counts["folds"] == 1
 
 
+def test_a_split_of_files_in_one_heap_takes_groups_from_their_names(classes: Path, tmp_path: Path) -> None:
+    splits = zoo.make_splits(classes, folds=4, groups=EYES)
+    heap = tmp_path / "heap"
+    heap.mkdir()
+    for file in classes.rglob("*.png"):
+        shutil.move(file, heap / file.name)
+    splits["path"] = splits["path"].str.split("/").str[1]
+    done = zoo.audit(heap, splits=splits.drop(columns="group"), groups=EYES, near_duplicates=False)
+    assert done.is_clean
+    assert done.counts["groups"] == IMAGES // 2
+    swapped = splits.drop(columns="group")
+    first = swapped[(swapped["fold"] == 0) & (swapped["role"] == "train")].index[0]
+    swapped.loc[first, "role"] = "test"
+    assert errors(zoo.audit(heap, splits=swapped, groups=EYES, near_duplicates=False)) == {"groups-across-roles"}
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

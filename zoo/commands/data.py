@@ -112,6 +112,7 @@ def data_audit(
 
     screen = console()
     registry = load_registry()
+    report.check_writable(out)
     with StepProgress(screen) as listen:
         done = auditing.look(
             registry.data, data, splits, folds, groups=groups, image_size=image_size, near_duplicates=near_duplicates,

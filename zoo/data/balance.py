@@ -69,10 +69,8 @@ def _tested(files: pd.DataFrame, classes: Sequence[str], all_folds: bool) -> Ite
     never = photographs[~photographs["photograph"].isin(times.index)]
     if number > 1 and all_folds and len(never):
         rows = pd.DataFrame({"path": [*never["path"]], "label": [classes[label] for label in never["label"]]})
-        yield Finding(
-            "warning", "never-tested", f"{len(never):,} of {counted(len(photographs), 'photograph')} are tested in no fold",
-            "Pooled scores say nothing about them.", rows,
-        )  # fmt: skip
+        text = f"{len(never):,} of {counted(len(photographs), 'photograph')} are tested in no fold"
+        yield Finding("warning", "never-tested", text, "Pooled scores say nothing about them.", rows)
     if number > 1 and all_folds and not len(often) and not len(never):
         text = f"every photograph is tested in exactly one of {number} folds: the test sets are a partition"
         yield Finding("note", "partition", text)
