@@ -66,9 +66,11 @@ def _shortcut(rows: pd.DataFrame, severity: Severity, kind: str, how: str) -> It
         return
     best = rows.sort_values("low", ascending=False).iloc[0]
     where = "" if best["scope"] == "all" else f" in {best['scope']}"
+    others = [name for name in dict.fromkeys(rows["feature"]) if name != best["feature"]]
     text = (
         f"the label can be guessed {how} without looking at the picture: AUC {best['auc']:.2f} "
         f"({best['low']:.2f} to {best['high']:.2f}) from {best['feature']}{where}"
+        f"{'; also from ' if others else ''}{', '.join(others)}"
     )
     advice = (
         "Find out where it comes from. Size, format, bytes, border and corners are the camera, or the program that "
