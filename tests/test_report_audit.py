@@ -17,6 +17,7 @@ import zoo
 from tests.test_duplicates import texture
 from zoo.report import audit as report
 from zoo.report import audit_sheet
+from zoo.report.progress import StepProgress
 
 HOSTILE = [
     "<script>alert(1)</script>.png",
@@ -81,6 +82,18 @@ def test_the_terminal_shows_names_as_they_are(hostile: zoo.Audit) -> None:
     assert "5 photographs are labelled in different ways" in shown
     assert "\x1b[31mred" not in shown
     assert "too few images" in shown
+
+
+def test_progress_names_each_step_and_the_time_it_takes() -> None:
+    screen = Console(file=StringIO(), width=120, force_terminal=True)
+    with StepProgress(screen) as tell:
+        tell("reading files", 3, 3)
+        tell("looking for changed copies", 1, 8)
+        tell("looking for changed copies", 4, 8)
+    shown = screen.file.getvalue()
+    assert "reading files" in shown
+    assert "looking for changed copies" in shown
+    assert "50%" in shown
 
 
 def test_the_page_stands_alone_and_explains_itself(hostile: zoo.Audit, tmp_path: Path) -> None:
