@@ -72,7 +72,8 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
     if len(leaks):
         yield Finding(
             "error", "copies-across-roles",
-            f"{_photographs(leaks)} in two roles of a fold ({_changes(leaks)}): what is scored was trained or selected on",
+            f"{_photographs(leaks)} in two roles of a fold ({_changes(leaks)}): what is scored was trained or "
+            "selected on",
             "Keep one of each, or divide anew: zoo data split keeps copies together that an audit has found.", leaks,
         )  # fmt: skip
     strangers = crossing("groups")
