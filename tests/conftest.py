@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from zoo import cli
+
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 
 # A backbone that compiles in a moment, a schedule of one stage, and models made of them.
@@ -178,3 +180,18 @@ def zoo(tmp_path: Path) -> Zoo:
         )  # fmt: skip
 
     return zoo
+
+
+Main = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
+    """The command line within this process, which saves seconds: status, output and errors."""
+
+    def main(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["zoo", *map(str, arguments)])
+        return cli.main(), *capsys.readouterr()
+
+    return main

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import TINY_PLUGIN, Install, Zoo, disc
-from zoo import cli, plan
+from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, disc
+from zoo import plan
 from zoo.errors import DataError
 
 
@@ -33,21 +32,6 @@ def classes(tmp_path: Path) -> Path:
 
 
 GROUPS = r"([0-9]+)_(?:left|right)"
-
-
-Main = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
-    """The command line within this process, which saves seconds: status, output and errors."""
-
-    def main(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("sys.argv", ["zoo", *map(str, arguments)])
-        return cli.main(), *capsys.readouterr()
-
-    return main
 
 
 def test_split_look_edit_and_train(main: Main, zoo: Zoo, install: Install, classes: Path, tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ def test_it_holds_every_module_once(wheel: Path) -> None:
     assert {str(path.relative_to(wheel)) for path in wheel.rglob("*.py")} == expected
 
 
+def test_it_holds_the_templates(wheel: Path) -> None:
+    templates = [path.relative_to(TOP) for path in (TOP / "zoo").rglob("*.html")]
+    assert templates
+    assert all((wheel / path).read_bytes() == (TOP / path).read_bytes() for path in templates)
+
+
 def test_registry_and_plugins_work_from_anywhere(wheel: Path, tmp_path: Path) -> None:
     assert (wheel / "zoo/registry.toml").read_text() == (TOP / "registry.toml").read_text()
     # -I and one path: nothing of the checkout is seen. Third-party libraries come from where they are installed.

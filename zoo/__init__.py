@@ -9,14 +9,17 @@ from zoo.hookspecs import hookimpl
 from zoo.interfaces import Augmenter, Backbone, Cosine, Decay, Head, Schedule, Stage
 
 if TYPE_CHECKING:
+    from zoo.api import audit as audit
     from zoo.api import compare as compare
     from zoo.api import make_splits as make_splits
     from zoo.api import read_data as read_data
+    from zoo.auditing import Audit as Audit
     from zoo.comparison import Comparison as Comparison
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Audit",
     "Augmenter",
     "Backbone",
     "Comparison",
@@ -33,6 +36,7 @@ __all__ = [
     "WeightsError",
     "ZooError",
     "__version__",
+    "audit",
     "compare",
     "hookimpl",
     "make_splits",
@@ -42,7 +46,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What needs pandas is loaded when it is asked for: a plug-in needs none of it."""
-    if name in ("compare", "make_splits", "read_data"):
+    if name in ("audit", "compare", "make_splits", "read_data"):
         from zoo import api
 
         return getattr(api, name)
@@ -50,4 +54,8 @@ def __getattr__(name: str) -> Any:
         from zoo.comparison import Comparison
 
         return Comparison
+    if name == "Audit":
+        from zoo.auditing import Audit
+
+        return Audit
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What the command line does, from Python: train and compare, read data, make splits."""
+"""What the command line does, from Python: train and compare, read data, make splits, audit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from zoo import comparison, jobs, plan, plugins
+from zoo import auditing, comparison, jobs, plan, plugins
+from zoo.auditing import Audit
 from zoo.comparison import Comparison
 from zoo.data import dataset, loading
 from zoo.evaluation.metrics import check_metric
@@ -86,6 +87,34 @@ def make_splits(
     config = _registry(registry).data
     how = split_config(config.split, method=method, folds=folds, repeats=repeats, combinations=combinations, seed=seed)
     return loading.make_splits(config, data, None, how, groups=groups).splits
+
+
+def audit(
+    data: str | Path | pd.DataFrame | None = None,
+    *,
+    splits: str | Path | pd.DataFrame | None = None,
+    groups: str | None = None,
+    folds: Literal["all"] | Sequence[int] = "all",
+    image_size: int | None = None,
+    near_duplicates: bool = True,
+    listen: auditing.Listen | None = None,
+    registry: str | Path | None = None,
+) -> Audit:
+    """Look for what is wrong with images and folds before anything is trained: `zoo data audit`.
+
+    `data`, `splits` and `groups` as for `compare`. `near_duplicates` says whether flipped, rotated, cropped or
+    brightened copies are looked for, which takes minutes for thousands of images, at `image_size` pixels. `listen` is
+    called with each step, and how much of it is done. The tables of what it returns are data frames; its `write` keeps
+    them, and its `is_clean` says whether nothing is wrong.
+
+    Raises ZooError for data that cannot be audited; whatever else is wrong is a finding.
+    """
+    config = _registry(registry).data
+    splits = Path(splits) if isinstance(splits, str) else splits
+    return auditing.look(
+        config, data, splits, None if folds == "all" else tuple(folds), groups=groups, image_size=image_size,
+        near_duplicates=near_duplicates, listen=listen,
+    )  # fmt: skip
 
 
 def _registry(path: str | Path | None) -> Registry:

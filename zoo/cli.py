@@ -1,6 +1,7 @@
 """The command line: the one place where errors are printed.
 
-Exit status: 0 all done; 1 some jobs failed, the rest finished and kept; 2 the request itself is wrong.
+Exit status: 0 all done; 1 some jobs failed, the rest finished and kept, or an audit found something wrong; 2 the
+request itself is wrong.
 """
 
 from __future__ import annotations

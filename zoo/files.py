@@ -46,6 +46,12 @@ def expand(path: str | Path) -> Path:
         return Path(path)
 
 
+def identity(path: Path) -> tuple[int, int] | str:
+    """Alike for hard links to one file. Raises OSError if there is no such file."""
+    status = path.stat()
+    return (status.st_dev, status.st_ino) if status.st_ino else str(path)  # no inode numbers on some file systems
+
+
 def hash_file(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""zoo data: look at the images, divide them into folds, or write the demo out."""
+"""zoo data: look at the images, audit them, divide them into folds, or write the demo out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoo.commands.options import (
 
 @click.group(cls=Group)
 def data() -> None:
-    """Look at the images, divide them into folds, or write the demo out."""
+    """Look at the images, audit them, divide them into folds, or write the demo out."""
 
 
 def _combinations(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
@@ -80,6 +80,60 @@ def data_show(
     screen.print(tables.class_counts(counts, loaded.config.roles, loaded.config.image_size))
     for path in samples(loaded.splits, loaded.store, loaded.config.classes, out):
         click.echo(path)
+
+
+@data.command("audit")
+@data_option
+@splits_option
+@groups_option
+@folds_option("all")
+@click.option(
+    "--image-size", type=click.IntRange(min=64), help="Pixels a side for comparing pictures; 224 if not given."
+)
+@click.option("--near-duplicates/--no-near-duplicates", default=True, help="Look for changed copies; takes minutes.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", default=Path("audit"), show_default=True)
+def data_audit(
+    data: str | None,
+    splits: Path | None,
+    groups: str | None,
+    folds: tuple[int, ...] | None,
+    image_size: int | None,
+    near_duplicates: bool,
+    out: Path,
+) -> int:
+    """Look for what would spoil scores: files that cannot be read, copies, patients on two sides, shortcuts.
+
+    Writes a report to DIR. Exit status 1 if something is wrong.
+    """
+    from zoo import auditing
+    from zoo.data.audit import EYE_GROUPS
+    from zoo.report import audit as report
+    from zoo.report.progress import StepProgress
+
+    screen = console()
+    registry = load_registry()
+    report.check_writable(out)
+    with StepProgress(screen) as listen:
+        done = auditing.look(
+            registry.data, data, splits, folds, groups=groups, image_size=image_size, near_duplicates=near_duplicates,
+            listen=listen,
+        )  # fmt: skip
+    files = report.write(done, out)
+    screen.print(report.shortcuts(done))
+    screen.print(report.findings(done))
+    say(screen, f"Report: {', '.join(map(str, files))}")
+    given = ["--data", data] if data else []
+    given += ["--groups", groups] if groups else []
+    if report.names_tell_patients(done):
+        again = shlex.join(["zoo", "data", "audit", *given, "--groups", EYE_GROUPS])
+        say(screen, f"Next: {again} (names seem to tell the patient; look whether they do)")
+    elif report.split_would_help(done):
+        say(screen, f"Next: {shlex.join(['zoo', 'data', 'split', *given])} (keeps groups and known copies together)")
+    elif done.is_clean:
+        command = ["compare"] if done.request["in_folds"] else ["data", "split"]
+        given += ["--splits", str(splits)] if splits else []
+        say(screen, f"Next: {shlex.join(['zoo', *command, *given])}")
+    return 0 if done.is_clean else 1
 
 
 @data.command("split")

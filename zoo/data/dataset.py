@@ -40,21 +40,22 @@ class Dataset:
         return "fold" in self.table
 
 
-def read(source: Source, config: DataConfig, folds: Sequence[int] | None = None) -> Dataset:
+def read(source: Source, config: DataConfig, folds: Sequence[int] | None = None, strict: bool = True) -> Dataset:
     """A folder of folds, a folder per class, or a manifest, with nothing decoded.
 
     `folds` picks folds of a folder of folds; other data are read as a whole. The paths of a data frame begin at the
     working folder.
 
-    Raises DataError for what is none of these, or not fit for the config's classes, roles and groups.
+    Raises DataError for what is none of these, or not fit for the config's classes, roles and groups; unless `strict`,
+    listed files may be missing, and so may a class in a role of a fold.
     """
     root = root_of(source)
     ignored: folders.Ignored = Counter()
     notes = []
     if isinstance(source, pd.DataFrame) or source.is_file():
-        found = manifest.read(source, root, config.classes, config.columns)
+        found = manifest.read(source, root, config.classes, config.columns, strict)
     elif folders.fold_folders(root):
-        found = folders.read_folds(root, config.classes, config.roles, folds, ignored)
+        found = folders.read_folds(root, config.classes, config.roles, folds, ignored, strict)
     else:
         found = folders.read_classes(root, config.classes, ignored)
         others = [folder.name for folder in folders.subfolders(root) if folder.name not in config.classes]

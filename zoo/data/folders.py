@@ -53,13 +53,15 @@ def read_folds(
     roles: Mapping[str, str],
     folds: Sequence[int] | None = None,
     ignored: Ignored | None = None,
+    strict: bool = True,
 ) -> pd.DataFrame:
     """One row per fold and image: fold, role, path (below `root`, with forward slashes), label.
 
     `classes` are folder names, whose positions are the labels; `roles` gives each role its folder; `folds`
     picks some, None means all.
 
-    Raises ConfigError for a fold that isn't there, DataError naming every missing or empty folder at once.
+    Raises ConfigError for a fold that isn't there, DataError naming every missing or empty folder at once; unless
+    `strict`, folders may be missing or empty as long as each class and each role has images in some fold.
     """
     available = fold_folders(root)
     missing = sorted(set(folds or ()) - set(available))
@@ -77,7 +79,8 @@ def read_folds(
                 if not found:
                     faults.append(f"{folder.relative_to(root)} {'holds no image' if folder.is_dir() else 'is missing'}")
                 rows += [(fold, role, image.relative_to(root).as_posix(), label) for image in found]
-    if faults:
+    found_somewhere = {row[1] for row in rows} == {*roles} and {row[3] for row in rows} == {*range(len(classes))}
+    if faults and (strict or not found_somewhere):
         raise DataError(
             f"{root} does not have the folders that roles and classes ask for:\n{shorten(faults)}\n"
             f"expected FoldN / {'|'.join(roles.values())} / {'|'.join(classes)} / images; "

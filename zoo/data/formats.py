@@ -19,30 +19,40 @@ _OTHERS = {
 }
 
 
+def name(data: bytes) -> str:
+    """PNG, JPEG, BMP, TIFF or WebP; '' for whatever else."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"\xff\xd8"):
+        return "JPEG"
+    if data.startswith(b"BM"):
+        return "BMP"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    return "WebP" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else ""
+
+
 def pixels(data: bytes) -> tuple[int, int]:
     """(width, height) of an image file, from its header alone: nothing is decoded.
 
     Raises DataError for what is no PNG, JPEG, BMP, TIFF or WebP, whatever its name, and for a header that is cut off.
     """
+    readers = {"PNG": _png, "JPEG": _jpeg, "BMP": _bmp, "TIFF": _tiff, "WebP": _webp}
     try:
-        if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            return struct.unpack_from(">II", data, 16)
-        if data.startswith(b"\xff\xd8"):
-            return _jpeg(data)
-        if data.startswith(b"BM"):
-            return _bmp(data)
-        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return _tiff(data)
-        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-            return _webp(data)
+        if known := name(data):
+            return readers[known](data)
     except (struct.error, OverflowError, IndexError):
         raise DataError("not an image: cut off within its header") from None
     if data[128:132] == b"DICM":
         raise DataError(f"a DICOM file; export it as {FORMATS}")
-    for start, name in _OTHERS.items():
+    for start, other in _OTHERS.items():
         if data.startswith(start):
-            raise DataError(f"{name}; save it as {FORMATS}")
+            raise DataError(f"{other}; save it as {FORMATS}")
     raise DataError(f"not an image (no {FORMATS})")
+
+
+def _png(data: bytes) -> tuple[int, int]:
+    return struct.unpack_from(">II", data, 16)
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:

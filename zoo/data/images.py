@@ -26,7 +26,7 @@ import pandas as pd
 
 from zoo.data import cache, formats
 from zoo.errors import ConfigError, DataError, shorten
-from zoo.files import hash_file
+from zoo.files import hash_file, identity
 
 # Part of every cache key: raise it when decoding or resizing changes, so that old caches are not reused.
 DECODER_VERSION = 1
@@ -98,13 +98,8 @@ def decode(
 
 def _hash_files(root: Path, paths: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, str]:
     """sha256 of each file's bytes; hard links to one file (ten folds of the same images) are read once."""
-
-    def identity(path: str) -> tuple[int, int] | str:
-        status = (root / path).stat()
-        return (status.st_dev, status.st_ino) if status.st_ino else path  # no inode numbers on some file systems
-
     try:
-        identities = {path: identity(path) for path in dict.fromkeys(paths)}
+        identities = {path: identity(root / path) for path in dict.fromkeys(paths)}
         one_path = {key: path for path, key in identities.items()}
         digests = dict(zip(one_path, pool.map(lambda key: hash_file(root / one_path[key]), one_path), strict=True))
     except OSError as error:
@@ -162,7 +157,11 @@ def read_image(file: Path) -> np.ndarray:
 
     Raises DataError saying why it cannot be used.
     """
-    data = file.read_bytes()
+    return read_bytes(file.read_bytes())
+
+
+def read_bytes(data: bytes) -> np.ndarray:
+    """As `read_image`, of a file's content."""
     if not data:
         raise DataError("empty file")
     width, height = formats.pixels(data)

@@ -57,10 +57,9 @@ def load_data(
     if splits_from is not None:
         data = _from_file(source, config, splits_from, folds, progress)
     else:
-        found = dataset.read(source, config, folds)
+        found = listed(source, config, None, folds)
         if found.in_folds:
-            table = pick(found.table, folds, tables.name(source))
-            store, table = _decode(found, table, progress)
+            store, table = _decode(found, found.table, progress)
             data = Data(found.config, table[splits.COLUMNS], store, found.notes)
         else:
             data = _divide(found, config.split, progress)
@@ -90,6 +89,40 @@ def make_splits(
     data = _divide(dataset.read(source, config), how, progress)
     splits.check(data.splits, config.classes)
     return dataclasses.replace(data, is_demo=is_demo, notes=[*data.notes, *splits.notes(data.splits)])
+
+
+def listed(
+    source: tables.Source,
+    config: DataConfig,
+    splits_from: tables.Source | None,
+    folds: Sequence[int] | None,
+    strict: bool = True,
+) -> Dataset:
+    """What lies where, in the folds of `splits_from`, else the data's own, else none; nothing is decoded.
+
+    Rows from a split file keep the column image, '' where it says nothing.
+
+    Raises DataError or ConfigError for what cannot be used; unless `strict`, files may be missing, and so may a class
+    in a role of a fold.
+    """
+    if splits_from is None:
+        found = dataset.read(source, config, folds, strict)
+        return (
+            dataclasses.replace(found, table=pick(found.table, folds, tables.name(source))) if found.in_folds else found
+        )
+    where = tables.name(splits_from)
+    root = dataset.root_of(source)
+    table = pick(split_file.read(splits_from, root, config.classes, strict), folds, where)
+    if dataset.is_laid_out(source, config.classes):
+        found = dataset.read(source, config, strict=strict)
+        known = found.table.drop_duplicates("path")
+        sources = table["path"].map(known.set_index("path")["source"]).fillna("")
+        table = split_file.agree(table, known, where, config.classes).assign(source=sources)
+        notes = found.notes
+    else:  # the split file says all that there is to know
+        groups = dataset.groups(table["path"], config.groups) if config.groups else table["group"]
+        table, notes = table.assign(group=table["group"].where(table["group"] != "", groups), source=""), []
+    return Dataset(root, table, dataset.with_own_roles(config), notes)
 
 
 def pick(table: pd.DataFrame, folds: Sequence[int] | None, where: str) -> pd.DataFrame:
@@ -136,16 +169,11 @@ def _from_file(
     progress: images.Progress | None,
 ) -> Data:
     where = tables.name(splits_from)
-    if dataset.is_laid_out(source, config.classes):
-        found = dataset.read(source, config)
-    else:  # the split file says all that there is to know
-        found = Dataset(dataset.root_of(source), pd.DataFrame(columns=["path", "label", "group", "source"]), config, [])
-    table = pick(split_file.read(splits_from, found.root, config.classes), folds, where)
-    table = split_file.agree(table, found.table, where, config.classes)
-    store, image_of_path = images.decode(found.root, [*table["path"]], config.image_size, progress)
-    table = splits.in_order(split_file.fill_images(table, image_of_path, where)[splits.COLUMNS])
+    found = listed(source, config, splits_from, folds)
+    store, image_of_path = images.decode(found.root, [*found.table["path"]], config.image_size, progress)
+    table = splits.in_order(split_file.fill_images(found.table, image_of_path, where)[splits.COLUMNS])
     file = None if isinstance(splits_from, pd.DataFrame) else {"path": where, "sha256": hash_file(splits_from)}
-    return Data(dataset.with_own_roles(config), table, store, found.notes, split_file=file)
+    return Data(found.config, table, store, found.notes, split_file=file)
 
 
 def _divide(found: Dataset, how: SplitConfig, progress: images.Progress | None) -> Data:

@@ -18,12 +18,14 @@ from zoo.errors import DataError
 from zoo.registry import COLUMNS, ROLES
 
 
-def read(source: tables.Source, root: Path, classes: Sequence[str], columns: Mapping[str, str]) -> pd.DataFrame:
+def read(
+    source: tables.Source, root: Path, classes: Sequence[str], columns: Mapping[str, str], strict: bool = True
+) -> pd.DataFrame:
     """Columns path, label, group and source; fold and role before them if the manifest divides its images.
 
     `root` is where relative paths begin; `columns` gives the columns that have another name in the manifest.
 
-    Raises DataError naming every row that cannot be used.
+    Raises DataError naming every row that cannot be used; unless `strict`, its file may be missing.
     """
     where = tables.name(source)
     given = tables.read(source)
@@ -32,7 +34,7 @@ def read(source: tables.Source, root: Path, classes: Sequence[str], columns: Map
     if given.empty:
         raise DataError(f"{where} lists no image")
     found = pd.DataFrame({
-        "path": tables.paths(given, "path", root, where),
+        "path": tables.paths(given, "path", root, where, strict),
         "label": tables.labels(given, "label", classes, where),
         "group": given.get("group", ""),
         "source": given.get("source", ""),

@@ -13,10 +13,10 @@ from zoo.data.splits import COLUMNS, ROLES
 from zoo.errors import DataError, shorten, unknown
 
 
-def read(source: tables.Source, root: Path, classes: Sequence[str]) -> pd.DataFrame:
+def read(source: tables.Source, root: Path, classes: Sequence[str], strict: bool = True) -> pd.DataFrame:
     """Rows of splits.csv; paths begin at `root`. `image` and `group` may be empty or missing.
 
-    Raises DataError naming every row that cannot be used.
+    Raises DataError naming every row that cannot be used; unless `strict`, its file may be missing.
     """
     where = tables.name(source)
     given = tables.read(source)
@@ -30,7 +30,7 @@ def read(source: tables.Source, root: Path, classes: Sequence[str]) -> pd.DataFr
         "fold": tables.folds(given, "fold", where),
         "role": tables.roles(given, "role", ROLES, where),
         "image": given["image"].str.lower() if "image" in given else "",
-        "path": tables.paths(given, "path", root, where),
+        "path": tables.paths(given, "path", root, where, strict),
         "label": tables.labels(given, "label", classes, where),
         "group": given.get("group", ""),
     }, index=given.index)  # fmt: skip

@@ -87,15 +87,15 @@ def roles(table: pd.DataFrame, column: str, known: Sequence[str], where: str) ->
     return [*table[column]]
 
 
-def paths(table: pd.DataFrame, column: str, root: Path, where: str) -> list[str]:
+def paths(table: pd.DataFrame, column: str, root: Path, where: str, strict: bool = True) -> list[str]:
     """Paths with forward slashes, below `root` or absolute.
 
-    Raises DataError naming every cell that leads to no file.
+    Raises DataError naming every cell that leads to no file; unless `strict`, only those that can lead to none.
     """
     found, faults = [], []
     for place, cell in rows(table, column):
         path = Path(cell)
-        fault = (path_fault(cell) or _missing(root / path)) if cell else "is empty"
+        fault = (path_fault(cell) or (_missing(root / path) if strict else "")) if cell else "is empty"
         if fault:
             faults.append(f"{place}: {cell!r} {fault}")
         found.append(path.as_posix())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -19,24 +20,38 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-class DecodingProgress:
-    """Shows how far the decoding of images is. As a context it gives the function to call with (done, total)."""
+class StepProgress:
+    """Shows how far each step is, and how long it will take. As a context it gives the function to call with (step,
+    done, total)."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-        self._task: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> Callable[[int, int], None]:
+    def __enter__(self) -> Callable[[str, int, int], None]:
         self._bar.start()
         return self._update
 
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()
 
-    def _update(self, done: int, total: int) -> None:
-        if self._task is None:
-            self._task = self._bar.add_task("decoding images", total=total)
-        self._bar.update(self._task, completed=done)
+    def _update(self, step: str, done: int, total: int) -> None:
+        if step not in self._tasks:
+            self._tasks[step] = self._bar.add_task(step, total=total)
+        self._bar.update(self._tasks[step], completed=done)
+
+
+class DecodingProgress:
+    """Shows how far the decoding of images is. As a context it gives the function to call with (done, total)."""
+
+    def __init__(self, console: Console) -> None:
+        self._steps = StepProgress(console)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        return partial(self._steps.__enter__(), "decoding images")
+
+    def __exit__(self, *exception: object) -> None:
+        self._steps.__exit__(*exception)
 
 
 class JobProgress:

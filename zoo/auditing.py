@@ -1,0 +1,203 @@
+"""`zoo data audit`: read what can be read, look for copies, and judge what is found."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import zoo
+from zoo.data import audit, audited, balance, copies, duplicates, facts, images, loading, splitters
+from zoo.data import table as tables
+from zoo.data.audit import Finding
+from zoo.data.splits import class_counts
+from zoo.errors import ConfigError, DataError
+from zoo.evaluation import shortcuts
+from zoo.registry import DataConfig
+from zoo.store import write_csv, write_json
+
+# Pixels a side at which pictures are compared: the thresholds of zoo.data.duplicates were set there.
+IMAGE_SIZE = 224
+LEAST_SIZE = 64
+LIBRARIES = ("numpy", "opencv-python-headless", "pandas", "scikit-learn")
+
+# Called with what is being done, steps done and in all.
+Listen = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    `findings` are in order, errors first. Tables: `files`, a row per file, and in folds per fold and file; `copies`,
+    pairs of files that show one photograph (zoo.data.copies); `shortcuts` (zoo.evaluation.shortcuts); `balance`, images
+    of each class by source; `folds`, images of each class by fold and role. `request` says what was audited; paths
+    begin at `root`.
+    """
+
+    request: dict[str, Any]
+    findings: list[Finding]
+    files: pd.DataFrame
+    copies: pd.DataFrame
+    shortcuts: pd.DataFrame
+    balance: pd.DataFrame
+    folds: pd.DataFrame
+    root: Path
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong: there is no error among the findings."""
+        return not any(finding.severity == "error" for finding in self.findings)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much there is: files (in folds each counts once a fold), pictures, photographs, folds, groups, sources,
+        and findings of each severity."""
+        files = self.files
+        known = files[files["fault"] == ""]
+        return {
+            "files": files["path"].nunique(),
+            "unreadable": files.loc[files["fault"] != "", "path"].nunique(),
+            "pictures": known["image"].nunique(),
+            "photographs": known["photograph"].nunique(),
+            "folds": files["fold"].nunique() if self.request["in_folds"] else 0,
+            **{f"{what}s": files.loc[files[what] != "", what].nunique() for what in ("group", "source")},
+            **{f"{level}s": sum(each.severity == level for each in self.findings) for level in audit.SEVERITIES},
+        }
+
+    def write(self, out: Path) -> None:
+        """audit.json, with all there is, and duplicates.csv, the pairs. Raises ConfigError if `out` isn't writable."""
+        found = [{**vars(finding), "rows": _records(finding.rows)} for finding in self.findings]
+        content = {
+            "request": self.request, "counts": self.counts, "findings": found, "shortcuts": _records(self.shortcuts),
+            "balance": _records(self.balance.reset_index()), "folds": _records(self.folds.reset_index()),
+            "versions": _versions(),
+        }  # fmt: skip
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(out / "audit.json", content)
+            write_csv(out / "duplicates.csv", self.copies)
+        except OSError as error:
+            raise ConfigError(
+                f"{out} cannot be written: {error.strerror}; name another folder with --out DIR"
+            ) from error
+
+
+def look(
+    config: DataConfig,
+    root: loading.Root,
+    splits_from: tables.Source | None = None,
+    folds: Sequence[int] | None = None,
+    *,
+    groups: str | None = None,
+    image_size: int | None = None,
+    near_duplicates: bool = True,
+    listen: Listen | None = None,
+) -> Audit:
+    """Audit images, in folds or not, whatever is wrong with them.
+
+    `root`, `splits_from` and `groups` as for zoo.data.loading.load_data; pictures are compared at `image_size`, 224
+    unless given. Changed copies that are found are kept in the user cache for later runs and splits; without
+    `near_duplicates` those of earlier audits are taken from there.
+
+    Raises DataError or ConfigError where there is nothing to audit: no such folder, no such class, no readable image.
+    """
+    tell = listen or (lambda step, done, total: None)
+    source, config = loading.settle(config, root, None, groups)
+    found = loading.listed(source, config, splits_from, folds, strict=False)
+    if found.table.empty:
+        raise DataError(f"{tables.name(source)} lists no image")
+    read = facts.read(found.root, [*found.table["path"]], partial(tell, "reading files"))
+    files = _join(found.table, read)
+    known = files[files["fault"] == ""]
+    if known.empty:
+        path, fault = files[["path", "fault"]].iloc[0]
+        raise DataError(f"{tables.name(source)}: none of {len(read)} images can be read, such as {path!r}: {fault}")
+    if near_duplicates:
+        near = _changed_copies(found.root, known, max(LEAST_SIZE, image_size or IMAGE_SIZE), tell)
+    else:
+        near = audited.known(known["image"])
+    known = known.assign(photograph=copies.photographs(known, near))
+    pairs = copies.pairs(known, near, config.classes)
+    pictures = _pictures(known, read)
+    classes = config.classes
+    tell("shortcut baseline", 0, 1)
+    table = shortcuts.baseline(pictures, classes)
+    tell("shortcut baseline", 1, 1)
+    notes = [Finding("note", "read", note) for note in found.notes]
+    if not near_duplicates:
+        earlier = f"; {audit.counted(len(near), 'pair')} known of earlier audits" if len(near) else ""
+        text = f"changed copies (flipped, rotated, …) were not looked for{earlier}"
+        notes.append(Finding("note", "not-compared", text))
+    findings = [
+        *audit.unreadable(files),
+        *audit.changed(files),
+        *audit.copies(known, pairs, found.in_folds),
+        *audit.groups(known, found.in_folds),
+        *(balance.folds(known, classes, folds is None) if found.in_folds else ()),
+        *balance.classes_and_sources(pictures, classes),
+        *shortcuts.findings(table),
+        *notes,
+    ]
+    request = {
+        "data": tables.name(source), "splits": None if splits_from is None else tables.name(splits_from),
+        "folds": sorted(set(known["fold"])) if found.in_folds else None, "in_folds": found.in_folds,
+        "groups": config.groups, "classes": [*classes], "near_duplicates": near_duplicates,
+    }  # fmt: skip
+    shown = files.merge(known[["image", "photograph"]].drop_duplicates("image"), on="image", how="left")
+    by_source = balance.by_source(pictures, classes)
+    by_fold = class_counts(known if found.in_folds else known[:0], classes)
+    return Audit(request, audit.in_order(findings), shown, pairs, table, by_source, by_fold, found.root)
+
+
+def _join(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
+    """Fold, role, path, label, group, source, image as it is and as the split file expected it, fault."""
+    table = table.assign(expected=table.get("image", "")).drop(columns="image", errors="ignore")
+    if "fold" not in table:
+        table = table.assign(fold=0, role="")
+    columns = ["fold", "role", "path", "label", "group", "source", "expected", "image", "fault"]
+    return table.merge(read[["path", "image", "fault"]], on="path")[columns]
+
+
+def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) -> pd.DataFrame:
+    """Pictures that are changed copies of one another, remembered for later runs: zoo.data.audited.COLUMNS."""
+    paths = [*known.drop_duplicates("image")["path"]]
+    store, _ = images.decode(root, paths, size, partial(tell, "decoding images"))
+    found = duplicates.near_duplicates(store.pixels, partial(tell, "looking for changed copies"))
+    hashes = pd.Series(store.hashes, dtype=str)
+    near = pd.DataFrame({
+        "first": hashes[found["first"]].to_numpy(), "second": hashes[found["second"]].to_numpy(),
+        "similarity": found["similarity"], "change": found["change"].replace("identical", "recompressed or resized"),
+    })  # fmt: skip
+    near = near[near["first"] != near["second"]].reset_index(drop=True)
+    audited.remember(store.hashes, near)
+    return near
+
+
+def _pictures(known: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
+    """A row per picture: facts, label, group, source, and unit, alike for what a group or a photograph connects."""
+    pictures = known.drop_duplicates("image")
+    units = splitters.together(pictures.assign(image=pictures["photograph"]))
+    columns = ["path", "label", "group", "source"]
+    return pictures[columns].assign(unit=units).merge(read, on="path")
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain Python values, which JSON can hold."""
+    return [{str(key): _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def _versions() -> dict[str, str]:
+    return {"zoo": zoo.__version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}

@@ -1,0 +1,212 @@
+"""What is wrong with copies and groups, or worth knowing, from tables of files: nothing is read or decoded here.
+
+A table of files has a row per file, and in folds per fold and file: columns fold, role, path, label, group, source,
+image (sha256 of the decoded pixels), and photograph, alike for copies of one another. Data in no folds have fold 0 and
+role ''. Pairs of copies are those of zoo.data.copies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+# Names of files that tell a left eye from a right one, the patient before it.
+SIDE = r"(?:[-_ .]?(?:left|right)|[-_ .](?:od|os|l|r))"
+EYE = re.compile(rf"([^/]+?)({SIDE})\.[^./]+$", re.IGNORECASE)
+EYE_GROUPS = rf"(?i)([^/]+?){SIDE}?\.[^./]+$"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that an audit found.
+
+    `severity` is error for what makes scores wrong, warning for what may, note for what is good to know. `text` says
+    what, with counts, `advice` what to do about it; `rows` lists every case.
+    """
+
+    severity: Severity
+    kind: str
+    text: str
+    advice: str = ""
+    rows: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+
+
+def counted(number: int, what: str, several: str | None = None) -> str:
+    """1 picture, 2 pictures, 1,000 pictures."""
+    return f"{number:,} {what if number == 1 else several or what + 's'}"
+
+
+def unreadable(files: pd.DataFrame) -> Iterator[Finding]:
+    """Files that cannot be decoded; `files` has columns path and fault."""
+    rows = files.loc[files["fault"] != "", ["path", "fault"]].drop_duplicates("path")
+    if len(rows):
+        yield Finding(
+            "error", "unreadable", f"{counted(len(rows), 'file')} cannot be read, and training would refuse them",
+            "Mend or remove them. All other findings are about the rest.", rows.reset_index(drop=True),
+        )  # fmt: skip
+
+
+def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
+    """Photographs that occur more than once, and what their copies cross."""
+
+    def crossing(what: str) -> pd.DataFrame:
+        return pairs[pairs["crosses"].str.contains(what)].reset_index(drop=True)
+
+    conflicts = crossing("labels")
+    if len(conflicts):
+        yield Finding(
+            "error", "label-conflict",
+            f"{_photographs(conflicts)} labelled in different ways ({_changes(conflicts)})",
+            "At least one of the labels is wrong. Look at the pictures, mend or remove.", conflicts,
+        )  # fmt: skip
+    leaks = crossing("roles")
+    if len(leaks):
+        yield Finding(
+            "error", "copies-across-roles",
+            f"{_photographs(leaks)} in two roles of a fold ({_changes(leaks)}): what is scored was trained or "
+            "selected on",
+            "Keep one of each, or divide anew: zoo data split keeps copies together that an audit has found.", leaks,
+        )  # fmt: skip
+    strangers = crossing("groups")
+    if len(strangers):
+        yield Finding(
+            "error", "group-conflict",
+            f"{_photographs(strangers)} in several groups ({_changes(strangers)}): no split by group keeps its copies "
+            "together",
+            "One patient may have two numbers, or a file a wrong one. Give the copies one group, or keep one of them.",
+            strangers,
+        )  # fmt: skip
+    loose = pairs.iloc[:0] if in_folds else _loose(pairs)
+    if len(loose):
+        yield Finding(
+            "error", "loose-copies",
+            f"{_photographs(loose)} there in changed copies that no group holds together ({_changes(loose)}): most "
+            "splits would test on what they trained on",
+            "Keep one of each, give copies one group, or divide by zoo data split, which keeps copies together that an "
+            "audit has found.", loose,
+        )  # fmt: skip
+    reported = {*conflicts["photograph"], *leaks["photograph"], *strangers["photograph"], *loose["photograph"]}
+    together = pairs[~pairs["photograph"].isin(reported)].reset_index(drop=True)
+    if len(together):
+        where = "always on one side" if in_folds else "kept together by their pixels or their group"
+        several = counted(together["photograph"].nunique(), "photograph occurs", "photographs occur")
+        labels = together["first_label"].unique()
+        where += f", all of class {labels[0]}" if len(labels) == 1 and len(together) > 1 else ""
+        yield Finding(
+            "warning", "copies", f"{several} more than once, {where} ({_changes(together)})",
+            "No leak, but they count several times, in training and in scores. Keep one of each unless this is meant.",
+            together,
+        )  # fmt: skip
+    abroad = crossing("sources")
+    if len(abroad):
+        yield Finding(
+            "warning", "copies-across-sources", f"{_photographs(abroad)} in several sources ({_changes(abroad)})",
+            "Leaving one source out would test on what was trained on.", abroad,
+        )  # fmt: skip
+
+
+def _loose(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Changed copies, one of which has no group: what zoo can't see without an audit."""
+    unknown = (pairs["first_group"] == "") | (pairs["second_group"] == "")
+    return pairs[unknown & (pairs["change"] != "identical")].reset_index(drop=True)
+
+
+def _photographs(pairs: pd.DataFrame) -> str:
+    number = pairs["photograph"].nunique()
+    return f"{counted(number, 'photograph')} {'is' if number == 1 else 'are'}"
+
+
+def _changes(pairs: pd.DataFrame, most: int = 4) -> str:
+    """How the copies were made: "12 identical pairs; changed: flipped 3, cropped 2, …"."""
+    identical = int((pairs["change"] == "identical").sum())
+    words = Counter(
+        re.sub(r"rotated \d+", "rotated", word)
+        for change in pairs["change"] if change != "identical" for word in change.split(", ")
+    )  # fmt: skip
+    named = ", ".join(f"{word} {count:,}" for word, count in words.most_common(most))
+    changed = f"{counted(len(pairs) - identical, 'changed pair')}: {named}{', …' if len(words) > most else ''}"
+    return "; ".join([counted(identical, "identical pair")] * bool(identical) + [changed] * bool(words))
+
+
+def groups(files: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
+    """Groups, such as patients, on two sides of a fold; and what is known of groups at all."""
+    known = files[files["group"] != ""]
+    yield from _divided(
+        known, "groups-across-roles", "in two roles of a fold: models may know the patient, not the disease",
+        "Divide anew: zoo data split keeps groups together.",
+    )  # fmt: skip
+    if len(known) < len(files):
+        yield from _unknown_groups(files[files["group"] == ""], len(known), in_folds)
+    mixed = known.groupby("group")["label"].nunique()
+    if (mixed > 1).any():
+        several = int((mixed > 1).sum())
+        yield Finding(
+            "note", "mixed-groups", f"{several:,} of {counted(len(mixed), 'group')} have images of several classes, as "
+            "a patient with one healthy eye has",
+        )  # fmt: skip
+
+
+def _unknown_groups(files: pd.DataFrame, known: int, in_folds: bool) -> Iterator[Finding]:
+    guessed = files.assign(group=_patients(files["path"]))
+    eyes = guessed[guessed["group"] != ""]
+    advice = f"If names tell the patient, audit again with --groups '{EYE_GROUPS}', and train with it."
+    suspects = [*_divided(eyes, "eyes-across-roles", "in two roles of a fold, as their file names tell", advice)]
+    yield from suspects
+    images = files["image"].nunique()
+    text = f"no groups (such as patients) are known{f' of {images:,} images' if known else ''}"
+    if eyes.empty:
+        advice = "Give a column group in the manifest, or --groups REGEX: a patient in two roles goes unseen else."
+    else:
+        text += f"; file names look like left and right eyes of {counted(eyes['group'].nunique(), 'patient')}"
+    if not suspects:
+        yield Finding("warning" if len(eyes) or not in_folds else "note", "no-groups", text, advice)
+
+
+def _patients(paths: pd.Series[str]) -> pd.Series[str]:
+    """The patient that a file name tells, where both eyes of that patient are there; else ''."""
+    parts = paths.str.extract(EYE)
+    side = parts[1].str.lower().str.strip("-_ .").str[:2]
+    return parts[0].where(side.groupby(parts[0]).transform("nunique") > 1, "").fillna("")
+
+
+def _divided(files: pd.DataFrame, kind: str, where: str, advice: str) -> Iterator[Finding]:
+    """An error if a group is in two roles of a fold."""
+    by_group = files.groupby(["fold", "group"])
+    leaks = files[by_group["role"].transform("nunique") > 1]
+    if leaks.empty:
+        return
+    by_role = leaks.groupby(["fold", "group", "role"], as_index=False).agg(
+        images=("path", "size"), path=("path", "min")
+    )
+    rows = by_role.groupby(["fold", "group"], as_index=False).agg(
+        roles=("role", lambda roles: ", ".join(roles)), images=("images", "sum"), examples=("path", list)
+    )
+    number = rows["group"].nunique()
+    folds = rows["fold"].nunique()
+    text = f"{counted(number, 'group')} {'is' if number == 1 else 'are'} {where} ({counted(folds, 'fold')} affected)"
+    yield Finding("error", kind, text, advice, rows)
+
+
+def changed(files: pd.DataFrame) -> Iterator[Finding]:
+    """Files that show another picture than when the split was made; `files` has a column expected, '' if unknown."""
+    wrong = files[(files["expected"] != "") & (files["image"] != "") & (files["expected"] != files["image"])]
+    rows = wrong[["path"]].drop_duplicates().reset_index(drop=True)
+    if len(rows):
+        yield Finding(
+            "error", "changed", f"{counted(len(rows), 'file')} changed since the split was made",
+            "Put back what was there, or empty the cells of the column image to take what is there now.", rows,
+        )  # fmt: skip
+
+
+def in_order(findings: Sequence[Finding]) -> list[Finding]:
+    """Errors first, then warnings, then notes."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
