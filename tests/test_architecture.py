@@ -12,9 +12,9 @@ import pytest
 TOP = Path(__file__).parents[1]
 # Rooms in import order: a module imports only from rooms before its own, or from its own.
 ROOMS = [
-    "errors", "files", "interfaces", "hookspecs", "__init__", "plugins", "registry", "data", "training", "evaluation",
-    "store", "provenance", "worker", "resume", "plan", "comparison", "auditing", "gpu", "jobs", "api", "report",
-    "commands", "cli",
+    "errors", "files", "interfaces", "hookspecs", "__init__", "isolation", "offers", "plugins", "registry", "doctor",
+    "data", "training", "evaluation", "store", "provenance", "worker", "resume", "plan", "comparison", "auditing",
+    "gpu", "jobs", "api", "report", "commands", "cli",
 ]  # fmt: skip
 MODULES = sorted((TOP / "zoo").rglob("*.py"))
 PLUGINS = sorted((TOP / "plugins").iterdir())
@@ -79,7 +79,9 @@ def test_the_core_knows_no_model_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["list", "--json"], ["plugins", "list"], ["run", "--help"]], ids=" ".join
+    "arguments",
+    [["--help"], ["list"], ["list", "--json"], ["plugins", "list"], ["plugins", "doctor"], ["run", "--help"]],
+    ids=" ".join,
 )
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     code = (

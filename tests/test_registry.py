@@ -183,7 +183,7 @@ def test_a_plugin_brings_models_and_the_registry_wins(tmp_path: Path, install: I
         ("[]", "must return one or more zoo.Stage"),
         ("None", "gives no stages"),
         ("['head']", "must return one or more zoo.Stage"),
-        ("1 / 0", "gives no stages: division by zero"),
+        ("1 / 0", r"'odd' \(from zoo-tiny 1\.0\) gives no stages: ZeroDivisionError: division by zero"),
         ("[zoo.Stage('a', 1, 1, 0.1), zoo.Stage('a', 1, 1, 0.1)]", "names two stages alike"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ConfigError, DataError, LeakError, PluginError, TrainingError, WeightsError, ZooError
-from zoo.hookspecs import hookimpl
+from zoo.hookspecs import API_VERSION, hookimpl
 from zoo.interfaces import Augmenter, Backbone, Cosine, Decay, Head, Schedule, Stage
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "API_VERSION",
     "Audit",
     "Augmenter",
     "Backbone",

@@ -12,9 +12,9 @@ import traceback
 import click
 
 from zoo import __version__
-from zoo.commands import cache, data, report, show, train
+from zoo.commands import cache, data, plugins, report, show, train
 from zoo.commands.options import Group
-from zoo.errors import ZooError
+from zoo.errors import ZooError, debugging
 
 
 @click.group(cls=Group)
@@ -23,7 +23,8 @@ def cli() -> None:
     """A model zoo for image classification: staged fine-tuning, honest folds, plug-in parts."""
 
 
-for command in (train.run, train.compare, report.report, show.show, show.list_, show.plugins, data.data, cache.cache):
+GROUPS = (plugins.plugins, data.data, cache.cache)
+for command in (train.run, train.compare, report.report, show.show, show.list_, *GROUPS):
     cli.add_command(command)
 
 
@@ -47,7 +48,7 @@ def main() -> int:
 
 
 def _fail(text: str, status: int) -> int:
-    if "--debug" in sys.argv:
+    if debugging():
         traceback.print_exc()
     click.echo(f"zoo: {text}", err=True)
     return status

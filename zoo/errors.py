@@ -1,5 +1,7 @@
 """Every error that zoo raises on purpose. The CLI prints them as one or two lines, without a traceback."""
 
+import os
+
 
 class ZooError(Exception):
     """What went wrong, where, and what to do about it, in one or two lines."""
@@ -29,12 +31,28 @@ class TrainingError(ZooError):
     """A training run that cannot go on, such as a loss that is no longer a number."""
 
 
+def debugging() -> bool:
+    """Whether the environment variable ZOO_DEBUG, which --debug sets, asks for tracebacks."""
+    return os.environ.get("ZOO_DEBUG", "0") not in ("", "0")
+
+
 def shorten(items: list[str], most: int = 10) -> str:
     """The first items, one a line, and how many more there are."""
     lines = [f"  {item}" for item in items[:most]]
     if len(items) > most:
         lines.append(f"  … and {len(items) - most} more")
     return "\n".join(lines)
+
+
+def one_line(error: BaseException) -> str:
+    """An error on one line of at most 500 characters: its kind and message, the message alone of one of zoo's own."""
+    import textwrap
+
+    try:
+        text = textwrap.shorten(str(error), 500, placeholder=" …") or "no message"
+    except Exception:  # whoever made the error made its text too
+        text = "no message"
+    return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"
 
 
 def unknown(kind: str, name: str, known: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The hooks that a plug-in may implement, each with `@zoo.hookimpl`."""
+"""The hooks that a plug-in may implement, each with `@zoo.hookimpl`, and the version of this interface."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,10 @@ from typing import Any
 import pluggy
 
 from zoo.interfaces import Augmenter, Backbone, Head, Schedule
+
+# The version of hooks and part classes together: the first number grows when a plug-in must be changed to go on
+# working, the second when something is added. A plug-in may say ZOO_API = ">=1,<2" at the top of its module.
+API_VERSION = "1.0"
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")

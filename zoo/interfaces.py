@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from zoo.errors import WeightsError
+from zoo.errors import PluginError, WeightsError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +40,7 @@ class Part(ABC):
 
     name: ClassVar[str]
     __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
+    __zoo_origin__: ClassVar[str] = ""  # the distribution that it came from, once its plug-in is loaded
 
     def table(self) -> dict[str, Any]:
         """The part as registry.toml would hold it: its name and every field."""
@@ -243,3 +244,14 @@ PART_KINDS: dict[str, type[Part]] = {
     "schedule": Schedule,
     "augmenter": Augmenter,
 }
+
+
+def title(part: Part) -> str:
+    """How errors name a part: its kind and name, and the distribution that it came from."""
+    kind = next(kind for kind, base in PART_KINDS.items() if isinstance(part, base))
+    return f"{kind} {part.name!r}" + (f" (from {part.__zoo_origin__})" if part.__zoo_origin__ else "")
+
+
+def blame(part: Part, what: str, error: BaseException) -> PluginError:
+    """The error to raise when the code of a part has raised one: the part's title, what it couldn't do, and why."""
+    return PluginError(f"{title(part)} {what}: {one_line(error)}")

@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import time
-from collections.abc import Iterable, Mapping
+import contextlib
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from functools import partial
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from typing import Any
 
-import pluggy
-
-from zoo import hookspecs
-from zoo.errors import ConfigError, PluginError, unknown
-from zoo.interfaces import MODEL_NAME, PART_KINDS, Part
+from zoo import isolation, offers
+from zoo.errors import ConfigError, PluginError, one_line, unknown
+from zoo.interfaces import PART_KINDS
 
 GROUP = "zoo"
+TIMEOUT = 20.0  # seconds that a plug-in may take to load, unless ZOO_PLUGIN_TIMEOUT says otherwise
 
 
 @dataclass
 class Plugin:
-    """One entry point: where it comes from, what it adds, and what is wrong with it."""
+    """One entry point: where it comes from, what it adds, and what is wrong with it.
+
+    `path` is the file of its module, or the folder where its distribution is installed. `error` is why it was left
+    out. `printed`, `changed`, `threads` and `heavy` say how its import behaved, see `zoo.isolation.Outcome`.
+    """
 
     name: str
     distribution: str
     version: str
     module: str
+    path: str = ""
     seconds: float = 0.0
     adds: dict[str, list[str]] = field(default_factory=dict)
-    problem: str | None = None
+    error: BaseException | None = None
+    printed: str = ""
+    changed: list[str] = field(default_factory=list)
+    threads: list[str] = field(default_factory=list)
+    heavy: list[str] = field(default_factory=list)
+
+    @property
+    def origin(self) -> str:
+        """The distribution and its version."""
+        return f"{self.distribution} {self.version}"
+
+    @property
+    def problem(self) -> str | None:
+        """Why it was left out, on one line."""
+        return one_line(self.error) if self.error else None
+
+    def table(self) -> dict[str, Any]:
+        """What people and programs are told of it."""
+        told = ("name", "distribution", "version", "module", "path", "adds", "seconds", "problem")
+        return {key: getattr(self, key) for key in told}
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.distribution} {self.version})"
+        return f"{self.name} ({self.origin})"
 
 
 @dataclass(frozen=True)
@@ -58,14 +81,18 @@ class Plugins:
     @property
     def problems(self) -> list[str]:
         """One line for each plug-in that was left out and each name that two plug-ins claim."""
-        faulty = [f"plug-in {plugin} left out: {plugin.problem}" for plugin in self.found if plugin.problem]
-        clashes = [
-            _clash(kind, name, offers)
+        faulty = [f"plug-in {plugin} left out: {plugin.problem}" for plugin in self.found if plugin.error]
+        return faulty + [_clash(*clash) for clash in self.clashes]
+
+    @property
+    def clashes(self) -> list[tuple[str, str, list[Offer]]]:
+        """(kind, name, offers) of each name that more than one plug-in claims."""
+        return [
+            (kind, name, offers)
             for kind, names in self._offers.items()
             for name, offers in names.items()
             if len(offers) > 1
         ]
-        return faulty + clashes
 
     def names(self, kind: str) -> list[str]:
         """The names on offer that only one plug-in claims, sorted."""
@@ -86,89 +113,114 @@ class Plugins:
 
 def _clash(kind: str, name: str, offers: list[Offer]) -> str:
     claimants = " and ".join(str(offer.plugin) for offer in offers)
-    return f"{kind} {name!r} is claimed by plug-ins {claimants}: uninstall one of them"
+    return f"{kind} {name!r} is claimed by plug-ins {claimants}: uninstall one of them, or leave it out by --no-plugin"
 
 
 def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
     """Load every entry point of group "zoo", each by itself: one that fails is reported and left out.
 
-    `points` replaces the installed entry points, for tests.
+    `points` replaces those that are installed and chosen, for tests. Raises ConfigError for a wrong ZOO_PLUGINS or
+    ZOO_PLUGIN_TIMEOUT.
     """
-    manager = pluggy.PluginManager("zoo")
-    manager.add_hookspecs(hookspecs)
     found: list[Plugin] = []
-    offers: list[tuple[str, str, Offer]] = []
-    for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda point: point.name):
-        dist = point.dist
-        plugin = Plugin(point.name, dist.name if dist else "unknown", dist.version if dist else "unknown", point.module)
-        started = time.perf_counter()
-        try:
-            offered = _load(manager, point, plugin)
-        except (Exception, SystemExit) as error:
-            plugin.problem = _one_line(error)
-        else:
-            offers += offered
-        plugin.seconds = time.perf_counter() - started
+    offered: list[tuple[str, str, Offer]] = []
+    limit = timeout()
+    for point in chosen() if points is None else points:
+        plugin = describe(point)
+        outcome = isolation.run(partial(_load, point, plugin), limit)
+        plugin.seconds, plugin.error, plugin.printed = outcome.seconds, outcome.error, outcome.printed
+        plugin.changed, plugin.threads, plugin.heavy = outcome.changed, outcome.threads, outcome.heavy
+        for kind, name, value in outcome.value or []:
+            plugin.adds.setdefault(kind, []).append(name)
+            offered.append((kind, name, Offer(value, plugin)))
         found.append(plugin)
-    return Plugins(found, offers)
+    return Plugins(found + (_installed()[1] if points is None else []), offered)
 
 
-def _load(manager: pluggy.PluginManager, point: EntryPoint, plugin: Plugin) -> list[tuple[str, str, Offer]]:
-    """Import one plug-in, register it, and ask its hooks for what it offers."""
-    module = point.load()
-    name = f"{plugin.distribution}:{plugin.name}"
-    manager.register(module, name)
+def chosen() -> list[EntryPoint]:
+    """The installed plug-ins that ZOO_PLUGINS doesn't switch off, by name; nothing of theirs is loaded.
+
+    ZOO_PLUGINS is "none", or names of plug-ins or distributions with commas between them: only these, or with a dash
+    before them all others. Raises ConfigError for a name that nobody has.
+    """
+    points = sorted(_installed()[0], key=lambda point: point.name)
+    wanted = [name.strip() for name in os.environ.get("ZOO_PLUGINS", "").split(",") if name.strip()]
+    if "none" in wanted:
+        return []
+    if not wanted:
+        return points
+    names = {name for point in points for name in _names(point)}
+    for name in wanted:
+        if name.removeprefix("-") not in names:
+            raise ConfigError(
+                f"ZOO_PLUGINS or --no-plugin: {unknown('plug-in', name.removeprefix('-'), sorted(names))}"
+            )
+    only = {name for name in wanted if not name.startswith("-")} or names
+    without = {name.removeprefix("-") for name in wanted if name.startswith("-")}
+    return [point for point in points if _names(point) & only and not _names(point) & without]
+
+
+def switch_off(names: Iterable[str]) -> None:
+    """Leave plug-ins out, in this process and those that it starts."""
+    wanted = [os.environ.get("ZOO_PLUGINS", ""), *(f"-{name}" for name in names)]
+    os.environ["ZOO_PLUGINS"] = ",".join(name for name in wanted if name)
+
+
+def describe(point: EntryPoint) -> Plugin:
+    """What is known of a plug-in before it is loaded."""
+    return _described(point.dist, point.name, point.value)
+
+
+def _described(dist: Distribution | None, name: str, value: str) -> Plugin:
+    plugin = Plugin(name, "unknown", "unknown", value.partition(":")[0].strip())
+    with contextlib.suppress(Exception):  # metadata may be missing or damaged
+        if dist:
+            plugin.path = str(dist.locate_file(""))
+            plugin.distribution, plugin.version = dist.name or "unknown", dist.version or "unknown"
+    return plugin
+
+
+def _names(point: EntryPoint) -> set[str]:
+    return {point.name, describe(point).distribution}
+
+
+def _installed() -> tuple[list[EntryPoint], list[Plugin]]:
+    """Every plug-in that is installed, and the distributions of which that cannot be told."""
     try:
-        manager.check_pending()
-        offered: list[tuple[str, str, Offer]] = []
-        for hook in manager.get_hookcallers(module) or []:
-            (impl,) = (impl for impl in hook.get_hookimpls() if impl.plugin is module)
-            kind = hook.name.removeprefix("zoo_").removesuffix("s")
-            offered += [(kind, key, Offer(value, plugin)) for key, value in _offers(kind, impl.function())]
-    except BaseException:
-        manager.unregister(module)
-        raise
-    for kind, key, _ in offered:
-        plugin.adds.setdefault(kind, []).append(key)
-    return offered
+        return list(entry_points(group=GROUP)), []
+    except Exception:  # from the metadata of one distribution, which would cost all others theirs
+        points: list[EntryPoint] = []
+        unreadable = []
+        for dist in distributions():
+            try:
+                points += dist.entry_points.select(group=GROUP)
+            except Exception as error:
+                plugin = _described(dist, "?", "")
+                plugin.error = PluginError(f"its entry_points.txt cannot be read: {one_line(error)}")
+                unreadable.append(plugin)
+        return points, unreadable
 
 
-def _offers(kind: str, returned: Any) -> list[tuple[str, Any]]:
-    """What a hook returned as (name, value), or PluginError if it is not what the hook asks for."""
-    hook = f"zoo_{kind}s"
-    if kind == "model":
-        if not isinstance(returned, Mapping) or not all(isinstance(table, Mapping) for table in returned.values()):
-            raise PluginError(f"{hook} must return a mapping of names to tables, not {returned!r}")
-        for name in returned:
-            if not (isinstance(name, str) and MODEL_NAME.fullmatch(name)):
-                raise PluginError(f"{hook} names a model {name!r}; use letters, digits, dots, dashes and underscores")
-        return list(returned.items())
-    if not isinstance(returned, list | tuple):
-        raise PluginError(f"{hook} must return a list of classes, not {returned!r}")
-    for part in returned:
-        _check_part(hook, part, PART_KINDS[kind])
-    return [(part.name, part) for part in returned]
+def _load(point: EntryPoint, plugin: Plugin) -> list[tuple[str, str, Any]]:
+    """Import a plug-in and ask its hooks: (kind, name, value)."""
+    if not point.pattern.match(point.value):
+        raise PluginError(f"its entry point {point.value!r} is no module")
+    module = point.load()
+    plugin.path = str(getattr(module, "__file__", None) or plugin.path)
+    found = offers.read(module)
+    for kind, _, value in found:
+        if kind in PART_KINDS:
+            value.__zoo_origin__ = plugin.origin
+    return found
 
 
-def _check_part(hook: str, part: Any, base: type[Part]) -> None:
-    if not (inspect.isclass(part) and issubclass(part, base)):
-        raise PluginError(f"{hook} returned {part!r}, which is no subclass of zoo.{base.__name__}")
-    if not isinstance(getattr(part, "name", None), str):
-        raise PluginError(f"{hook} returned {part.__name__}, which has no name: give it a class variable `name`")
-    if inspect.isabstract(part):
-        missing = ", ".join(sorted(part.__abstractmethods__))
-        raise PluginError(f"{hook} returned {part.__name__}, which lacks {missing}")
-    if "__dataclass_params__" not in vars(part) or not vars(part)["__dataclass_params__"].frozen:
-        raise PluginError(f"{hook} returned {part.__name__}: decorate it with @dataclass(frozen=True)")
-    required = [f.name for f in dataclasses.fields(part) if _has_no_default(f)]  # type: ignore[arg-type]
-    if required:
-        raise PluginError(f"{hook} returned {part.__name__}, whose {', '.join(required)} has no default")
-
-
-def _has_no_default(f: dataclasses.Field[Any]) -> bool:
-    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or "no message"
-    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+def timeout() -> float:
+    """Seconds that a plug-in may take to load. Raises ConfigError for a wrong ZOO_PLUGIN_TIMEOUT."""
+    text = os.environ.get("ZOO_PLUGIN_TIMEOUT") or str(TIMEOUT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise ConfigError(f"ZOO_PLUGIN_TIMEOUT must be a number of seconds above 0, not {text!r}")
+    return seconds

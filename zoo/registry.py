@@ -9,13 +9,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, ClassVar, Literal, TypeVar
 
 import pydantic
 
-from zoo.errors import ConfigError, PluginError, unknown
+from zoo.errors import ConfigError, PluginError, one_line, unknown
 from zoo.files import expand
-from zoo.interfaces import MODEL_NAME, PART_KINDS, STRICT, Part, Recipe, Schedule, Stage
+from zoo.interfaces import MODEL_NAME, PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, blame, title
 from zoo.plugins import Plugins
 
 # Each role and the folder that plays it unless the registry says otherwise, as in the study.
@@ -216,12 +217,12 @@ def checked_stages(schedule: Schedule) -> list[Stage]:
     """The stages of a schedule, or PluginError if it returns anything else."""
     try:
         stages = list(schedule.stages())
-    except Exception as error:
-        raise PluginError(f"schedule {schedule.name!r} gives no stages: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise blame(schedule, "gives no stages", error) from error
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
-        raise PluginError(f"schedule {schedule.name!r} must return one or more zoo.Stage, not {stages!r}")
+        raise PluginError(f"{title(schedule)} must return one or more zoo.Stage, not {short(stages)}")
     if len({stage.name for stage in stages}) < len(stages):
-        raise PluginError(f"schedule {schedule.name!r} names two stages alike")
+        raise PluginError(f"{title(schedule)} names two stages alike")
     return stages
 
 
@@ -234,7 +235,13 @@ def _part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: str) 
         offer = plugins.get(kind, name)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
-    part: Part = check(offer.value, fields, f"{where} ({name})")
+    try:
+        part: Part = check(offer.value, fields, f"{where} ({name})")
+        json.dumps(part.table())  # as its job will hold it
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{kind} {name!r} (from {offer.plugin.origin}) cannot be made: {one_line(error)}") from error
     return part
 
 
@@ -246,12 +253,18 @@ def check(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     try:
         # Through JSON, because there a list may fill a tuple, as TOML has no other sequence.
-        return pydantic.TypeAdapter(cls).validate_json(json.dumps(table, default=str), strict=True)
+        return check_fields(cls).validate_json(json.dumps(table, default=str), strict=True)
     except pydantic.ValidationError as error:
         faults = "; ".join(_fault(fault, known) for fault in error.errors())
         raise ConfigError(f"{where}: {faults}") from None
-    except pydantic.PydanticUserError as error:
-        raise PluginError(f"{where}: its fields have types that zoo cannot check: {error.message}") from error
+
+
+def check_fields(cls: type[T]) -> pydantic.TypeAdapter[T]:
+    """What checks tables for dataclass `cls`. Raises PluginError for fields of types that cannot be checked."""
+    try:
+        return pydantic.TypeAdapter(cls)
+    except (pydantic.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
+        raise PluginError(f"its fields have types that zoo cannot check: {error.message}") from error
 
 
 def _fault(fault: Any, known: list[str]) -> str:

@@ -241,7 +241,7 @@ def main() -> int:
     try:
         run(job, notify)
         return 0
-    except Exception as error:
+    except BaseException as error:  # a part may call sys.exit, and the job isn't done then; Ctrl-C goes to the parent
         text = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {' '.join(str(error).split())}"
         # Wrong from the start, rather than gone wrong in training: nothing was trained.
         refused = isinstance(error, ZooError) and not isinstance(error, TrainingError)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.errors import debugging
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from zoo.plugins import Plugins
     from zoo.registry import Registry
 
 
@@ -23,7 +28,7 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += [_registry_option(), _debug_option()]
+        self.params += _everywhere()
 
 
 class Group(click.Group):
@@ -32,30 +37,47 @@ class Group(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += [_registry_option(), _debug_option()]
+        self.params += _everywhere()
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Both options may stand before or after the command's name: remember the one that was given."""
+    """The options of every command may stand before or after its name: remember what was given."""
     if value:
         ctx.find_root().meta[f"zoo.{param.name}"] = value
 
 
-def _registry_option() -> click.Option:
-    return click.Option(
-        ["--registry"], type=click.Path(path_type=Path), expose_value=False, callback=_keep,
-        help="The registry file; default ./registry.toml, else the one shipped with zoo.",
-    )  # fmt: skip
+def _switch_off(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> None:
+    """Through the environment, so that the processes that train leave out the same plug-ins."""
+    from zoo import plugins
+
+    if names:
+        plugins.switch_off(names)
 
 
-def _debug_option() -> click.Option:
-    return click.Option(
-        ["--debug"], is_flag=True, expose_value=False, callback=_keep, help="Show the traceback of an error."
-    )
+def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["ZOO_DEBUG"] = "1"
+
+
+def _everywhere() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--registry"], type=click.Path(path_type=Path), expose_value=False, callback=_keep,
+            help="The registry file; default ./registry.toml, else the one shipped with zoo.",
+        ),
+        click.Option(
+            ["--no-plugin"], metavar="NAME", multiple=True, expose_value=False, callback=_switch_off,
+            help="Leave a plug-in out; may be repeated.",
+        ),
+        click.Option(
+            ["--debug"], is_flag=True, expose_value=False, is_eager=True, callback=_debug,
+            help="Show the traceback of an error.",
+        ),
+    ]  # fmt: skip
 
 
 def given(name: str) -> Any:
-    """The value of --registry or --debug, wherever on the command line it stood."""
+    """The value of --registry, wherever on the command line it stood."""
     return click.get_current_context().find_root().meta.get(f"zoo.{name}")
 
 
@@ -119,6 +141,15 @@ def load_registry() -> Registry:
     from zoo import plugins, registry
 
     return registry.load(given("registry"), plugins.discover())
+
+
+def warn(found: Plugins) -> None:
+    """Say on standard error which plug-ins are left out; with --debug also where they fail."""
+    for problem in found.problems:
+        click.echo(f"warning: {problem}", err=True)
+    if debugging():
+        for plugin in found.found:
+            traceback.print_exception(plugin.error)
 
 
 def say(screen: Console, text: str, style: str | None = None) -> None:

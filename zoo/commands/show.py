@@ -1,14 +1,16 @@
-"""zoo show, zoo list, zoo plugins: what there is, before anything is trained."""
+"""zoo show and zoo list: what there is, before anything is trained."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zoo.commands.options import Command, Group, console, data_option, load_registry, print_rows, size_option
+from zoo.commands.options import Command, console, data_option, load_registry, print_rows, size_option, warn
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ def list_(kind: str, as_json: bool) -> None:
     """Models with their four parts, or the parts of one kind."""
     registry = load_registry()
     if kind == "models":
-        rows = [_model_row(registry, name) for name in registry.names()]
+        with contextlib.redirect_stdout(sys.stderr):  # parts may print while they are made
+            rows = [_model_row(registry, name) for name in registry.names()]
     else:
         offers = {name: registry.plugins.get(kind[:-1], name) for name in registry.plugins.names(kind[:-1])}
         rows = [
@@ -66,8 +69,7 @@ def list_(kind: str, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
     else:
         print_rows(rows, empty=f"no {kind}: no plug-in offers any and {registry.path} names none")
-    for problem in registry.plugins.problems:
-        click.echo(f"warning: {problem}", err=True)
+    warn(registry.plugins)
 
 
 def _model_row(registry: Registry, name: str) -> dict[str, str]:
@@ -81,33 +83,3 @@ def _model_row(registry: Registry, name: str) -> dict[str, str]:
 
 def _first_line(doc: str | None) -> str:
     return (doc or "").strip().split("\n")[0]
-
-
-@click.group(cls=Group)
-def plugins() -> None:
-    """The installed plug-ins."""
-
-
-@plugins.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def plugins_list(as_json: bool) -> None:
-    """Each plug-in: where it comes from, what it adds, how long it took to load, and what is wrong with it."""
-    from zoo.plugins import discover
-
-    found = discover()
-    rows = [
-        {
-            "plug-in": plugin.name,
-            "distribution": f"{plugin.distribution} {plugin.version}",
-            "adds": "; ".join(f"{kind} {', '.join(names)}" for kind, names in plugin.adds.items()),
-            "load time": f"{plugin.seconds * 1000:.0f} ms",
-            "problem": plugin.problem or "",
-        }
-        for plugin in found.found
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-    else:
-        print_rows(rows, empty="no plug-in is installed")
-    for problem in found.problems:
-        click.echo(f"warning: {problem}", err=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.data.splits import Subset
 from zoo.errors import PluginError, ZooError
-from zoo.interfaces import Augmenter, Stage
+from zoo.interfaces import Augmenter, Stage, blame, title
 from zoo.training.device import cores
 
 QUEUE = 4  # batches that are augmented ahead of the training step
@@ -67,11 +67,11 @@ def augmented(augmenter: Augmenter, image: np.ndarray, key: tuple[int, ...]) -> 
         changed = augmenter.augment(image[None], np.random.default_rng(key))
     except ZooError:
         raise
-    except Exception as error:
-        raise PluginError(f"augmenter {augmenter.name!r} fails: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise blame(augmenter, "fails", error) from error
     if not isinstance(changed, np.ndarray) or changed.shape != image[None].shape or changed.dtype != np.uint8:
         what = f"{getattr(changed, 'dtype', type(changed).__name__)} {getattr(changed, 'shape', '')}"
-        raise PluginError(f"augmenter {augmenter.name!r} returns {what}; uint8 {image[None].shape} is needed")
+        raise PluginError(f"{title(augmenter)} returns {what}; uint8 {image[None].shape} is needed")
     return changed[0]
 
 

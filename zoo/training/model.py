@@ -21,7 +21,7 @@ import numpy as np
 from zoo.data.splits import Subset
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
-from zoo.interfaces import Backbone, Head, Stage
+from zoo.interfaces import Backbone, Head, Stage, blame, title
 
 STATISTICS_PIXELS = 2**20
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
@@ -49,19 +49,19 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     """
     try:
         base = backbone.build(image_shape)
-    except Exception as error:
-        raise PluginError(f"backbone {backbone.name!r} cannot be built for images {image_shape}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise blame(backbone, f"cannot be built for images {image_shape}", error) from error
     if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
-        raise PluginError(f"backbone {backbone.name!r} must build a functional keras.Model with one input and output")
+        raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
     weights, warning = load_weights(backbone, base)
     try:
         outputs = head.build(base.outputs[0], classes)
         model = keras.Model(base.inputs[0], outputs, name="network")
-    except Exception as error:
-        raise PluginError(f"head {head.name!r} cannot be built on backbone {backbone.name!r}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise blame(head, f"cannot be built on {title(backbone)}", error) from error
     expected = (None, 1 if classes == 2 else classes)
     if model.output_shape != expected:
-        raise PluginError(f"head {head.name!r} gives outputs {model.output_shape}; {expected} is needed")
+        raise PluginError(f"{title(head)} gives outputs {model.output_shape}; {expected} is needed")
     of_backbone = {layer.name for layer in base.layers}
     head_layers = frozenset(layer.name for layer in model.layers if layer.name not in of_backbone)
     return Network(model, head_layers, weights, warning)
@@ -76,17 +76,17 @@ def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | Non
         return "random", None
     if backbone.from_file:
         load = partial(backbone.load_weights, model)
-        return _load_file(load, Path(backbone.weights).expanduser(), f"backbone {backbone.name!r}"), None
+        return _load_file(load, Path(backbone.weights).expanduser(), title(backbone)), None
     try:
         with _socket_timeout(DOWNLOAD_TIMEOUT):
             backbone.load_weights(model, "imagenet")
         return "imagenet", None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         advice = _advice(reason)
         if backbone.weights == "imagenet":
-            raise WeightsError(f"no ImageNet weights for {backbone.name!r}: {reason}. {advice}") from error
-        return "random", f"no ImageNet weights for {backbone.name!r}, training from random weights: {reason}. {advice}"
+            raise WeightsError(f"no ImageNet weights for {title(backbone)}: {reason}. {advice}") from error
+        return "random", f"no ImageNet weights for {title(backbone)}, training from random weights: {reason}. {advice}"
 
 
 def start_from(network: Network, path: Path) -> Network:
@@ -106,7 +106,7 @@ def _load_file(load: Callable[[str], None], path: Path, what: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that the file leaves random
             load(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"weights file {path} does not fit {what}: {reason}") from error
     return f"file {path.name} sha256 {hash_file(path)[:12]}"

@@ -1,0 +1,218 @@
+"""What is wrong with the installed plug-ins, and how to mend it.
+
+`python -m zoo.doctor` loads them and writes what it found to standard output as JSON. `diagnose` starts it as a
+process of its own, so that a plug-in that ends the process which loads it is found as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import pluggy
+
+import zoo
+from zoo import plugins, registry
+from zoo.errors import ZooError, debugging, one_line
+from zoo.interfaces import PART_KINDS
+from zoo.plugins import Plugin, Plugins
+
+SLOW = 2.0  # seconds to load from which on a plug-in is called slow
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault of a plug-in, named with its distribution, and how to mend it."""
+
+    plugin: str
+    fault: str
+    remedy: str
+
+
+def examine(found: Plugins) -> list[Finding]:
+    """Every fault of the plug-ins that were found."""
+    findings = [
+        Finding(str(plugin), *fault) for plugin in found.found for fault in [*_left_out(plugin), *_manners(plugin)]
+    ]
+    for kind, name, offers in found.clashes:
+        claimants = [str(offer.plugin) for offer in offers]
+        switches = " or ".join(dict.fromkeys(f"--no-plugin {_switch(offer.plugin, found)}" for offer in offers))
+        findings.append(
+            Finding(
+                " and ".join(claimants), f"both claim the {kind} {name!r}, so that nobody can use it",
+                f"uninstall one, rename it in one, or leave one out: {switches}",
+            )
+        )  # fmt: skip
+    return findings + _unusable_parts(found)
+
+
+def _switch(plugin: Plugin, found: Plugins) -> str:
+    """The name that switches off this plug-in alone, if there is one."""
+    alike = [other for other in found.found if other.name == plugin.name]
+    return plugin.name if len(alike) == 1 else plugin.distribution
+
+
+def _left_out(plugin: Plugin) -> list[tuple[str, str]]:
+    return [(plugin.problem, remedy(plugin, plugin.error))] if plugin.problem and plugin.error else []
+
+
+def remedy(plugin: Plugin, error: BaseException) -> str:
+    """How to mend a plug-in that cannot be loaded."""
+    this = f"this is zoo {zoo.__version__} with plug-in interface {zoo.API_VERSION}"
+    mine = plugin.distribution
+    match error:
+        case ModuleNotFoundError(name=str(name)) if name == plugin.module or plugin.module.startswith(f"{name}."):
+            return f"{mine} declares a module that isn't there; install it again: pip install --force-reinstall {mine}"
+        case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] == "zoo":
+            return f"{this}, and has no such module; a plug-in imports zoo alone: upgrade zoo or {mine}"
+        case ModuleNotFoundError(name=str(name)):
+            return f"install the package that brings it, mostly pip install {name}; {mine} should depend on it"
+        case ImportError(name="zoo"):
+            return f"{this}, which lacks it: upgrade zoo, or install the {mine} that was made for this zoo"
+        case AttributeError(obj=owner) if owner is zoo:
+            return f"{this}, which lacks it: upgrade zoo, or install the {mine} that was made for this zoo"
+        case SyntaxError(filename=file, lineno=line):
+            return f"mend line {line} of {file}; this is Python {sys.version.split()[0]}"
+        case SystemExit():
+            return "raise an exception that says what is missing, instead of ending the program"
+        case TimeoutError():
+            return "import what takes long inside methods, not at the top; ZOO_PLUGIN_TIMEOUT=60 waits longer"
+        case pluggy.PluginValidationError():
+            return "a hook takes no arguments, and is named as in zoo/hookspecs.py"
+        case ZooError():
+            return f"mend {plugin.path}, or ask for a {mine} that is"
+    return f"--debug shows where in {plugin.path}"
+
+
+def _manners(plugin: Plugin) -> list[tuple[str, str]]:
+    """What a plug-in does when it is loaded and shouldn't, whether it could be used or not."""
+    faults = []
+    if not plugin.error and not plugin.adds:
+        faults.append(
+            ("adds nothing", "define a hook such as zoo_backbones, decorated with @zoo.hookimpl, as in README")
+        )
+    if plugin.heavy:
+        libraries = ", ".join(plugin.heavy)
+        faults.append((
+            f"imports {libraries} when it is loaded ({plugin.seconds:.1f} s)",
+            f"import {libraries} inside methods: whoever lists models waits for it, and gets it with any backend",
+        ))  # fmt: skip
+    elif plugin.seconds > SLOW and not plugin.error:
+        faults.append((f"takes {plugin.seconds:.1f} s to load", "import what takes long inside methods"))
+    if plugin.printed:
+        faults.append((f"prints when it is loaded: {plugin.printed.strip()[:80]!r}", "print inside methods, if at all"))
+    if plugin.changed:
+        faults.append((
+            f"changes {', '.join(plugin.changed)} when it is loaded, which was undone",
+            "leave alone what belongs to all",
+        ))  # fmt: skip
+    if plugin.threads:
+        faults.append((
+            f"leaves threads running: {', '.join(plugin.threads)}",
+            "start threads inside methods, and as daemons: the program doesn't end before they do",
+        ))  # fmt: skip
+    return faults
+
+
+def _unusable_parts(found: Plugins) -> list[Finding]:
+    """Parts whose fields have types that cannot be checked, which is found out only when one is used."""
+    findings = []
+    for kind in PART_KINDS:
+        for name in found.names(kind):
+            offer = found.get(kind, name)
+            try:
+                registry.check_fields(offer.value)
+            except (Exception, SystemExit) as error:
+                fault = f"{kind} {name!r} cannot be used: {one_line(error)}"
+                findings.append(Finding(str(offer.plugin), fault, f"mend {offer.plugin.path}"))
+    return findings
+
+
+def _unusable_models(found: Plugins) -> list[Finding]:
+    """Models that cannot be built; to be asked only if all plug-ins are loaded, since they need parts of others."""
+    findings = []
+    for name in found.names("model"):
+        offer = found.get("model", name)
+        try:
+            registry.build_recipe(name, offer.value, found, offer.plugin.distribution)
+        except ZooError as error:
+            fault = f"model {name!r} cannot be used: {one_line(error)}"
+            findings.append(Finding(str(offer.plugin), fault, f"mend {offer.plugin.path}"))
+    return findings
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The plug-ins as `Plugin.table` describes them, and what is wrong with them."""
+
+    plugins: list[dict[str, Any]]
+    findings: list[Finding]
+
+
+def diagnose() -> Diagnosis:
+    """Load all chosen plug-ins in another process; should that end, each by itself, and the others again.
+
+    Raises ConfigError for a wrong ZOO_PLUGINS or ZOO_PLUGIN_TIMEOUT.
+    """
+    points = plugins.chosen()
+    limit = plugins.timeout()
+    together = _look({}, limit * len(points))
+    if isinstance(together, Diagnosis):
+        return together
+    culprits, findings = [], []
+    for plugin in map(plugins.describe, points):
+        alone = _look({"ZOO_PLUGINS": plugin.name}, limit)
+        if isinstance(alone, str):
+            culprits.append(plugin)
+            findings.append(Finding(str(plugin), alone, f"mend {plugin.path}, or pip uninstall {plugin.distribution}"))
+    left_out = [os.environ.get("ZOO_PLUGINS", ""), *(f"-{plugin.name}" for plugin in culprits)]
+    rest = _look({"ZOO_PLUGINS": ",".join(filter(None, left_out))}, limit * len(points))
+    if isinstance(rest, str):  # only several of them together do it
+        return Diagnosis([], [*findings, Finding("all plug-ins together", rest, "ZOO_PLUGINS=a,b loads some of them")])
+    tables = [{**plugin.table(), "problem": finding.fault} for plugin, finding in zip(culprits, findings, strict=True)]
+    return Diagnosis([*rest.plugins, *tables], [*findings, *rest.findings])
+
+
+def _look(environment: dict[str, str], limit: float) -> Diagnosis | str:
+    """What another process finds, or how it ended."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "zoo.doctor"], env={**os.environ, **environment}, stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL, text=True, timeout=limit + 60,
+        )  # fmt: skip
+        told = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return "holds up the whole process when it is loaded"
+    except ValueError:
+        return f"ends the whole process when it is loaded (status {done.returncode})"
+    return Diagnosis(told["plugins"], [Finding(**finding) for finding in told["findings"]])
+
+
+def main() -> None:
+    """Write what is found to standard output, and end at once whatever threads a plug-in has started."""
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a part prints while it is looked at
+    found = plugins.discover()
+    findings = examine(found)
+    if not os.environ.get("ZOO_PLUGINS"):
+        findings += _unusable_models(found)
+    if debugging():
+        for plugin in found.found:
+            traceback.print_exception(plugin.error)
+    told = {
+        "plugins": [plugin.table() for plugin in found.found],
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+    }
+    json.dump(told, answer)
+    answer.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

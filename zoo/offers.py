@@ -1,0 +1,122 @@
+"""What the hooks of a plug-in's module return, checked: classes of parts and tables of models, each under a name."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from reprlib import repr as short
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from zoo import hookspecs
+from zoo.errors import PluginError, unknown
+from zoo.hookspecs import API_VERSION
+from zoo.interfaces import MODEL_NAME, PART_KINDS, Part
+
+NAMES = "use letters, digits, dots, dashes and underscores"
+
+
+def read(module: ModuleType) -> list[tuple[str, str, Any]]:
+    """Ask every hook of the module: (kind, name, class or table).
+
+    Raises PluginError for a module that is for another zoo or returns what a hook doesn't ask for, and whatever a
+    hook raises.
+    """
+    _check_version(module)
+    manager = pluggy.PluginManager("zoo")
+    manager.add_hookspecs(hookspecs)
+    hooks = [name for name in vars(hookspecs) if name.startswith("zoo_")]
+    for name in dir(module):
+        marked = manager.parse_hookimpl_opts(module, name) is not None
+        if marked and name not in hooks:
+            raise PluginError(unknown("hook", name, hooks))
+        if name in hooks and not marked:
+            raise PluginError(f"{name} is no hook: decorate it with @zoo.hookimpl")
+    manager.register(module, module.__name__)
+    found: list[tuple[str, str, Any]] = []
+    for hook in manager.get_hookcallers(module) or []:
+        kind = hook.name.removeprefix("zoo_").removesuffix("s")
+        for impl in hook.get_hookimpls():
+            found += [(kind, name, value) for name, value in _named(kind, impl.function())]
+    return found
+
+
+def _check_version(module: ModuleType) -> None:
+    """A module may say which versions of the interface it is for: ZOO_API = ">=1,<2"."""
+    wanted = getattr(module, "ZOO_API", None)
+    if wanted is None:
+        return
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        fits = SpecifierSet(wanted).contains(API_VERSION)
+    except (InvalidSpecifier, AttributeError, TypeError):
+        raise PluginError(f"ZOO_API must be a range of versions such as '>=1,<2', not {short(wanted)}") from None
+    if not fits:
+        raise PluginError(
+            f"it is for version {wanted} of the plug-in interface, and this zoo has {API_VERSION}: "
+            "install a version of zoo and one of the plug-in that go together"
+        )
+
+
+def _named(kind: str, returned: Any) -> list[tuple[str, Any]]:
+    """What a hook returned as (name, value)."""
+    hook = f"zoo_{kind}s"
+    if kind == "model":
+        if not isinstance(returned, Mapping) or not all(isinstance(table, Mapping) for table in returned.values()):
+            raise PluginError(f"{hook} must return a mapping of names to tables, not {short(returned)}")
+        for name in returned:
+            if not (isinstance(name, str) and MODEL_NAME.fullmatch(name)):
+                raise PluginError(f"{hook} names a model {short(name)}; {NAMES}")
+        return list(returned.items())
+    if not isinstance(returned, list | tuple):
+        raise PluginError(f"{hook} must return a list of classes, not {short(returned)}")
+    for part in returned:
+        _check_part(hook, part, PART_KINDS[kind])
+    names = [part.name for part in returned]
+    for name in names:
+        if names.count(name) > 1:
+            raise PluginError(f"{hook} returned two classes named {name!r}")
+    return list(zip(names, returned, strict=True))
+
+
+def _check_part(hook: str, part: Any, base: type[Part]) -> None:
+    if not (inspect.isclass(part) and issubclass(part, base)):
+        raise PluginError(f"{hook} returned {short(part)}, which is no subclass of zoo.{base.__name__}")
+    name = getattr(part, "name", None)
+    if not isinstance(name, str):
+        raise PluginError(f"{hook} returned {part.__name__}, which has no name: give it a class variable `name`")
+    if not MODEL_NAME.fullmatch(name):
+        raise PluginError(f"{hook} returned {part.__name__} with the name {short(name)}; {NAMES}")
+    if inspect.isabstract(part):
+        missing = ", ".join(sorted(part.__abstractmethods__))
+        raise PluginError(f"{hook} returned {part.__name__}, which lacks {missing}")
+    for method in sorted(base.__abstractmethods__):
+        _check_method(part, method, base)
+    if "__dataclass_params__" not in vars(part) or not vars(part)["__dataclass_params__"].frozen:
+        raise PluginError(f"{hook} returned {part.__name__}: decorate it with @dataclass(frozen=True)")
+    required = [f.name for f in dataclasses.fields(part) if _has_no_default(f)]  # type: ignore[arg-type]
+    if required:
+        raise PluginError(f"{hook} returned {part.__name__}, whose {', '.join(required)} has no default")
+
+
+def _check_method(part: type[Part], method: str, base: type[Part]) -> None:
+    """A method must take what the core passes, whatever it calls it."""
+    needed = list(inspect.signature(getattr(base, method)).parameters)
+    try:
+        signature = inspect.signature(getattr(part, method))
+    except (TypeError, ValueError):  # nothing callable, or one that doesn't say what it takes
+        if callable(getattr(part, method)):
+            return
+        raise PluginError(f"{part.__name__}.{method} is no method") from None
+    try:
+        signature.bind(*needed)
+    except TypeError:
+        raise PluginError(f"{part.__name__}.{method}{signature} must take ({', '.join(needed)})") from None
+
+
+def _has_no_default(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
