@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
@@ -46,15 +48,30 @@ def test_a_plugin_says_what_it_adds(install: Install) -> None:
 FAULTS = {
     "missing package": ("import a_package_that_nobody_has", "No module named 'a_package_that_nobody_has'"),
     "raises at import": ("raise RuntimeError('no\\nluck')", "RuntimeError: no luck"),
-    "exits at import": ("import sys; sys.exit(3)", "SystemExit"),
+    "exits at import": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "error without text": ("class E(Exception):\n    def __str__(self): return 1 / 0\nraise E", "E: no message"),
+    "endless text": ("raise ValueError('many words ' * 10**6)", "many words …"),
     "syntax error": ("def (", "SyntaxError"),
     "misspelt hook": (HEAD.replace("def zoo_heads", "def zoo_head"), "zoo_head"),
-    "unknown argument": (HEAD.replace("zoo_heads()", "zoo_heads(extra)"), "extra"),
+    "undecorated hook": (HEAD.replace("@zoo.hookimpl", ""), "zoo_heads is no hook: decorate it with @zoo.hookimpl"),
+    "unknown argument": (HEAD.replace("zoo_heads()", "zoo_heads(extra)"), "zoo_heads(extra) must take no arguments"),
+    "hook exits": (HEAD.replace("return [H]", "raise SystemExit(0)"), "SystemExit: 0"),
+    "generator": (HEAD.replace("return [H]", "yield H; 1 / 0"), "must return a list of classes, not <generator"),
+    "dict": (HEAD.replace("[H]", "{'mine': H}"), "must return a list of classes, not {'mine': <class"),
     "hook raises": (HEAD.replace("return [H]", "1 / 0"), "ZeroDivisionError"),
     "returns nothing": (HEAD.replace("return [H]", "pass"), "zoo_heads must return a list of classes, not None"),
     "returns an instance": (HEAD.replace("[H]", "[H()]"), "no subclass of zoo.Head"),
     "wrong kind": (HEAD.replace("zoo_heads", "zoo_backbones"), "no subclass of zoo.Backbone"),
     "no name": (HEAD.replace('name = "mine"', ""), "H, which has no name"),
+    "odd name": (HEAD.replace('"mine"', '"../mine"'), "H with the name '../mine'; use letters"),
+    "one name twice": (HEAD.replace("[H]", "[H, H]"), "returned two classes named 'mine'"),
+    "wrong signature": (HEAD.replace("features, classes", "x"), "H.build(self, x) must take (self, features, classes)"),
+    "no method": (HEAD.replace("def build(self, features, classes): ...", "build = 3"), "H.build is no method"),
+    "newer interface": (HEAD + 'ZOO_API = ">=2"', "for version >=2 of the plug-in interface, and this zoo has 1.0"),
+    "older interface": (HEAD + 'ZOO_API = "<1"', "for version <1 of the plug-in interface"),
+    "no range": (HEAD + 'ZOO_API = "soon"', "ZOO_API must be a range of versions such as '>=1,<2', not 'soon'"),
+    "range no text": (HEAD + "ZOO_API = 1", "ZOO_API must be a range of versions such as '>=1,<2', not 1"),
     "abstract": (HEAD.replace("def build(self, features, classes): ...", ""), "H, which lacks build"),
     "no dataclass": (HEAD.replace("@dataclass(frozen=True)", ""), "decorate it with @dataclass(frozen=True)"),
     "not frozen": (HEAD.replace("frozen=True", ""), "cannot inherit non-frozen"),
@@ -90,6 +107,68 @@ def test_two_distributions_may_use_one_entry_point_name(install: Install) -> Non
     assert found.problems == []
     assert found.names("head") == ["mine"]
     assert found.names("backbone") == ["tiny"]
+
+
+def test_a_plugin_for_this_interface_is_loaded(install: Install) -> None:
+    assert discover([install(HEAD + 'ZOO_API = ">=1,<2"')]).names("head") == ["mine"]
+
+
+SWITCHES = {
+    "": ["mine", "tiny"],
+    "none": [],
+    "one": ["mine"],
+    "zoo-tiny": ["tiny"],
+    "two, one": ["mine", "tiny"],
+    "-one": ["tiny"],
+    "-one,-zoo-tiny": [],
+    "one,two,-one": ["tiny"],
+}
+
+
+@pytest.mark.parametrize(("wanted", "offered"), SWITCHES.items(), ids=SWITCHES)
+def test_plugins_are_switched_off(
+    install: Install, monkeypatch: pytest.MonkeyPatch, wanted: str, offered: list[str]
+) -> None:
+    install(HEAD, "zoo-mine", "one")
+    install(TINY_PLUGIN, "zoo-tiny", "two")
+    monkeypatch.setenv("ZOO_PLUGINS", wanted)
+    found = discover()
+    assert [name for name in (*found.names("head"), *found.names("backbone")) if name in ("mine", "tiny")] == offered
+    assert found.problems == []
+    assert ("pooled" in found.names("head")) == (not wanted or wanted.startswith("-"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("ZOO_PLUGINS", "oen", r"unknown plug-in 'oen'; did you mean 'one'\? known: .*heads, .*one"),
+        ("ZOO_PLUGIN_TIMEOUT", "long", "must be a number of seconds above 0, not 'long'"),
+        ("ZOO_PLUGIN_TIMEOUT", "0", "must be a number of seconds above 0, not '0'"),
+    ],
+)
+def test_a_wrong_switch_is_refused(
+    install: Install, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    install(HEAD, "zoo-mine", "one")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=says):
+        discover()
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [("[zoo]\nbad = no module!\n", "'no module!' is no module"), ("[zoo]\nbad", "entry_points.txt cannot be read")],
+    ids=["no module", "no entry point"],
+)
+def test_damaged_metadata_cost_the_others_nothing(install: Install, tmp_path: Path, declared: str, says: str) -> None:
+    install(HEAD, "broken", "bad")
+    install(TINY_PLUGIN)
+    (tmp_path / "site/broken-1.0.dist-info/entry_points.txt").write_text(declared)
+    found = discover()
+    (problem,) = found.problems
+    assert "(broken 1.0)" in problem
+    assert says in problem
+    assert {"tiny", "efficientnet-b0"} <= set(found.names("backbone"))
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(install: Install) -> None:

@@ -15,8 +15,6 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-import pluggy
-
 import zoo
 from zoo import plugins, registry
 from zoo.errors import ZooError, debugging, one_line
@@ -82,12 +80,17 @@ def remedy(plugin: Plugin, error: BaseException) -> str:
         case SystemExit():
             return "raise an exception that says what is missing, instead of ending the program"
         case TimeoutError():
-            return "import what takes long inside methods, not at the top; ZOO_PLUGIN_TIMEOUT=60 waits longer"
-        case pluggy.PluginValidationError():
-            return "a hook takes no arguments, and is named as in zoo/hookspecs.py"
+            longer = "ZOO_PLUGIN_TIMEOUT=60 waits longer"
+            return (
+                f"import inside methods what takes long; {longer}; with --no-plugin {plugin.name} no job waits for it"
+            )
         case ZooError():
-            return f"mend {plugin.path}, or ask for a {mine} that is"
-    return f"--debug shows where in {plugin.path}"
+            return _mend(plugin)
+    return f"zoo plugins doctor --debug shows where; {_mend(plugin)}"
+
+
+def _mend(plugin: Plugin) -> str:
+    return f"mend {plugin.path}, or leave it out: --no-plugin {plugin.name}, pip uninstall {plugin.distribution}"
 
 
 def _manners(plugin: Plugin) -> list[tuple[str, str]]:
@@ -105,18 +108,7 @@ def _manners(plugin: Plugin) -> list[tuple[str, str]]:
         ))  # fmt: skip
     elif plugin.seconds > SLOW and not plugin.error:
         faults.append((f"takes {plugin.seconds:.1f} s to load", "import what takes long inside methods"))
-    if plugin.printed:
-        faults.append((f"prints when it is loaded: {plugin.printed.strip()[:80]!r}", "print inside methods, if at all"))
-    if plugin.changed:
-        faults.append((
-            f"changes {', '.join(plugin.changed)} when it is loaded, which was undone",
-            "leave alone what belongs to all",
-        ))  # fmt: skip
-    if plugin.threads:
-        faults.append((
-            f"leaves threads running: {', '.join(plugin.threads)}",
-            "start threads inside methods, and as daemons: the program doesn't end before they do",
-        ))  # fmt: skip
+    faults += [(trace, "define parts when loaded, and do all else inside methods") for trace in plugin.traces]
     return faults
 
 
@@ -130,7 +122,7 @@ def _unusable_parts(found: Plugins) -> list[Finding]:
                 registry.check_fields(offer.value)
             except (Exception, SystemExit) as error:
                 fault = f"{kind} {name!r} cannot be used: {one_line(error)}"
-                findings.append(Finding(str(offer.plugin), fault, f"mend {offer.plugin.path}"))
+                findings.append(Finding(str(offer.plugin), fault, _mend(offer.plugin)))
     return findings
 
 
@@ -143,7 +135,7 @@ def _unusable_models(found: Plugins) -> list[Finding]:
             registry.build_recipe(name, offer.value, found, offer.plugin.distribution)
         except ZooError as error:
             fault = f"model {name!r} cannot be used: {one_line(error)}"
-            findings.append(Finding(str(offer.plugin), fault, f"mend {offer.plugin.path}"))
+            findings.append(Finding(str(offer.plugin), fault, _mend(offer.plugin)))
     return findings
 
 
@@ -170,7 +162,7 @@ def diagnose() -> Diagnosis:
         alone = _look({"ZOO_PLUGINS": plugin.name}, limit)
         if isinstance(alone, str):
             culprits.append(plugin)
-            findings.append(Finding(str(plugin), alone, f"mend {plugin.path}, or pip uninstall {plugin.distribution}"))
+            findings.append(Finding(str(plugin), alone, _mend(plugin)))
     left_out = [os.environ.get("ZOO_PLUGINS", ""), *(f"-{plugin.name}" for plugin in culprits)]
     rest = _look({"ZOO_PLUGINS": ",".join(filter(None, left_out))}, limit * len(points))
     if isinstance(rest, str):  # only several of them together do it
@@ -183,8 +175,8 @@ def _look(environment: dict[str, str], limit: float) -> Diagnosis | str:
     """What another process finds, or how it ended."""
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "zoo.doctor"], env={**os.environ, **environment}, stdout=subprocess.PIPE,
-            stdin=subprocess.DEVNULL, text=True, timeout=limit + 60,
+            [sys.executable, "-P", "-m", "zoo.doctor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **environment}, text=True, timeout=limit + 30,
         )  # fmt: skip
         told = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
@@ -201,7 +193,8 @@ def main() -> None:
     found = plugins.discover()
     findings = examine(found)
     if not os.environ.get("ZOO_PLUGINS"):
-        findings += _unusable_models(found)
+        named = {finding.plugin for finding in findings}
+        findings += [finding for finding in _unusable_models(found) if finding.plugin not in named]
     if debugging():
         for plugin in found.found:
             traceback.print_exception(plugin.error)

@@ -49,7 +49,7 @@ def one_line(error: BaseException) -> str:
     import textwrap
 
     try:
-        text = textwrap.shorten(str(error), 500, placeholder=" …") or "no message"
+        text = textwrap.shorten(str(error)[:5000], 500, placeholder=" …") or "no message"
     except Exception:  # whoever made the error made its text too
         text = "no message"
     return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"

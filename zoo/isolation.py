@@ -30,7 +30,7 @@ class Outcome:
     """What came of the code: its `value`, or the `error` that ended it, sys.exit included.
 
     `printed` is what it wrote to standard output, `changed` names what it replaced beyond itself and was put back,
-    `threads` those that it left running, `heavy` the libraries of HEAVY that it was the first to import.
+    `heavy` the libraries of HEAVY that it was the first to import.
     """
 
     value: Any
@@ -38,14 +38,14 @@ class Outcome:
     seconds: float
     printed: str
     changed: list[str]
-    threads: list[str]
     heavy: list[str]
 
 
 def run(work: Callable[[], Any], limit: float) -> Outcome:
     """Call `work` in a thread, and wait for it at most `limit` seconds; then its error is a TimeoutError.
 
-    Ctrl-C reaches the caller, never the thread: whatever comes out of that is the plug-in's own.
+    Ctrl-C reaches the caller, never the thread: whatever comes out of that is the plug-in's own. Threads that it
+    starts are daemons as it is, and don't keep the process from ending.
     """
     values: list[Any] = []
     errors: list[BaseException] = []
@@ -56,7 +56,7 @@ def run(work: Callable[[], Any], limit: float) -> Outcome:
         except BaseException as error:
             errors.append(error)
 
-    imported, running = set(sys.modules), set(threading.enumerate())
+    imported = set(sys.modules)
     thread = threading.Thread(target=call, name="plug-in", daemon=True)
     with _stdout_caught() as printed, _surroundings_kept() as changed:
         started = time.perf_counter()
@@ -70,7 +70,6 @@ def run(work: Callable[[], Any], limit: float) -> Outcome:
     error = errors[0] if errors else None
     return Outcome(
         value=None if error else values[0], error=error, seconds=seconds, printed="".join(printed), changed=changed,
-        threads=[t.name for t in threading.enumerate() if t not in running and t is not thread and not t.daemon],
         heavy=[name for name in HEAVY if name in sys.modules and name not in imported],
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from reprlib import repr as short
 from types import ModuleType
 from typing import Any
@@ -35,6 +35,8 @@ def read(module: ModuleType) -> list[tuple[str, str, Any]]:
             raise PluginError(unknown("hook", name, hooks))
         if name in hooks and not marked:
             raise PluginError(f"{name} is no hook: decorate it with @zoo.hookimpl")
+        if marked and not _takes(getattr(module, name)):
+            raise PluginError(f"{name}{inspect.signature(getattr(module, name))} must take no arguments")
     manager.register(module, module.__name__)
     found: list[tuple[str, str, Any]] = []
     for hook in manager.get_hookcallers(module) or []:
@@ -105,17 +107,23 @@ def _check_part(hook: str, part: Any, base: type[Part]) -> None:
 
 def _check_method(part: type[Part], method: str, base: type[Part]) -> None:
     """A method must take what the core passes, whatever it calls it."""
+    function = getattr(part, method)
     needed = list(inspect.signature(getattr(base, method)).parameters)
+    if not callable(function):
+        raise PluginError(f"{part.__name__}.{method} is no method")
+    if not _takes(function, *needed):
+        raise PluginError(f"{part.__name__}.{method}{inspect.signature(function)} must take ({', '.join(needed)})")
+
+
+def _takes(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a function can be called with so many arguments."""
     try:
-        signature = inspect.signature(getattr(part, method))
-    except (TypeError, ValueError):  # nothing callable, or one that doesn't say what it takes
-        if callable(getattr(part, method)):
-            return
-        raise PluginError(f"{part.__name__}.{method} is no method") from None
-    try:
-        signature.bind(*needed)
+        inspect.signature(function).bind(*arguments)
     except TypeError:
-        raise PluginError(f"{part.__name__}.{method}{signature} must take ({', '.join(needed)})") from None
+        return False
+    except ValueError:  # one of C, say, that doesn't tell
+        pass
+    return True
 
 
 def _has_no_default(f: dataclasses.Field[Any]) -> bool:

@@ -23,7 +23,7 @@ class Plugin:
     """One entry point: where it comes from, what it adds, and what is wrong with it.
 
     `path` is the file of its module, or the folder where its distribution is installed. `error` is why it was left
-    out. `printed`, `changed`, `threads` and `heavy` say how its import behaved, see `zoo.isolation.Outcome`.
+    out. `printed`, `changed` and `heavy` say what loading it did besides, see `zoo.isolation.Outcome`.
     """
 
     name: str
@@ -36,7 +36,6 @@ class Plugin:
     error: BaseException | None = None
     printed: str = ""
     changed: list[str] = field(default_factory=list)
-    threads: list[str] = field(default_factory=list)
     heavy: list[str] = field(default_factory=list)
 
     @property
@@ -48,6 +47,13 @@ class Plugin:
     def problem(self) -> str | None:
         """Why it was left out, on one line."""
         return one_line(self.error) if self.error else None
+
+    @property
+    def traces(self) -> list[str]:
+        """What it did to the process that loaded it, each as the rest of a sentence."""
+        said = " ".join(self.printed.split())
+        prints = [f"prints when it is loaded: {said[:60]!r}"] if self.printed else []
+        return prints + ([f"changes {', '.join(self.changed)} when it is loaded; undone"] if self.changed else [])
 
     def table(self) -> dict[str, Any]:
         """What people and programs are told of it."""
@@ -80,9 +86,10 @@ class Plugins:
 
     @property
     def problems(self) -> list[str]:
-        """One line for each plug-in that was left out and each name that two plug-ins claim."""
+        """One line for each plug-in that was left out or left traces, and each name that two plug-ins claim."""
         faulty = [f"plug-in {plugin} left out: {plugin.problem}" for plugin in self.found if plugin.error]
-        return faulty + [_clash(*clash) for clash in self.clashes]
+        traces = [f"plug-in {plugin} {trace}" for plugin in self.found for trace in plugin.traces]
+        return faulty + traces + [_clash(*clash) for clash in self.clashes]
 
     @property
     def clashes(self) -> list[tuple[str, str, list[Offer]]]:
@@ -129,7 +136,7 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
         plugin = describe(point)
         outcome = isolation.run(partial(_load, point, plugin), limit)
         plugin.seconds, plugin.error, plugin.printed = outcome.seconds, outcome.error, outcome.printed
-        plugin.changed, plugin.threads, plugin.heavy = outcome.changed, outcome.threads, outcome.heavy
+        plugin.changed, plugin.heavy = outcome.changed, outcome.heavy
         for kind, name, value in outcome.value or []:
             plugin.adds.setdefault(kind, []).append(name)
             offered.append((kind, name, Offer(value, plugin)))

@@ -262,9 +262,12 @@ def check(cls: type[T], table: Mapping[str, Any], where: str) -> T:
 def check_fields(cls: type[T]) -> pydantic.TypeAdapter[T]:
     """What checks tables for dataclass `cls`. Raises PluginError for fields of types that cannot be checked."""
     try:
-        return pydantic.TypeAdapter(cls)
+        adapter = pydantic.TypeAdapter(cls)
+        adapter.rebuild()  # raises if a type is unknown, which is put off otherwise
+        return adapter
     except (pydantic.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
-        raise PluginError(f"its fields have types that zoo cannot check: {error.message}") from error
+        reason = error.message.partition(". ")[0]
+        raise PluginError(f"its fields have types that zoo cannot check: {reason}") from error
 
 
 def _fault(fault: Any, known: list[str]) -> str:

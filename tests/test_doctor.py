@@ -1,0 +1,115 @@
+"""zoo plugins doctor: what is wrong with a plug-in, with its distribution, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import TINY_PLUGIN, Install, Zoo
+from zoo.doctor import examine
+from zoo.plugins import discover
+
+BACKBONE = '''
+from dataclasses import dataclass
+import zoo
+
+class Unknown: ...
+
+@dataclass(frozen=True)
+class B(zoo.Backbone):
+    """A backbone."""
+    name = "mine"
+    def build(self, image_shape): ...
+
+@zoo.hookimpl
+def zoo_backbones():
+    return [B]
+'''
+FIELD = 'name = "mine"\n    field: {} = None'
+TYPED = "from __future__ import annotations\n" + BACKBONE
+
+CASES = {
+    "missing package": ("import nothing_like_it", "No module named 'nothing_like_it'", "pip install nothing_like_it"),
+    "newer zoo": ("from zoo import Widget", "cannot import name 'Widget'", "this is zoo 0.1.0 with plug-in interface"),
+    "newer zoo's name": ("import zoo\nzoo.Widget", "no attribute 'Widget'", "upgrade zoo, or install the d-bad"),
+    "newer zoo's module": ("import zoo.widgets", "No module named 'zoo.widgets'", "has no such module"),
+    "newer interface": ("ZOO_API = '>=2'", "for version >=2", "--no-plugin bad"),
+    "misspelt hook": (BACKBONE.replace("zoo_backbones", "zoo_backbone"), "did you mean 'zoo_backbones'", "mend /"),
+    "wrong signature": (BACKBONE.replace(", image_shape", ""), "must take (self, image_shape)", "mend /"),
+    "syntax": ("def (", "SyntaxError", "mend line 1 of"),
+    "exits": ("raise SystemExit(1)", "SystemExit: 1", "raise an exception"),
+    "any other": ("1 / 0", "ZeroDivisionError: division by zero", "zoo plugins doctor --debug shows where"),
+    "adds nothing": ("import zoo", "adds nothing", "decorated with @zoo.hookimpl"),
+    "prints": (BACKBONE + "print('hello')", "prints when it is loaded: 'hello'", "inside methods"),
+    "meddles": (BACKBONE + "import os; os.chdir('/')", "changes the current folder", "inside methods"),
+    "heavy": (BACKBONE + "import a_heavy_library", "imports a_heavy_library when it is loaded", "inside methods"),
+    "unheard-of type": (
+        BACKBONE.replace('name = "mine"', FIELD.format("Unknown")),
+        "backbone 'mine' cannot be used: its fields have types that zoo cannot check",
+        "mend /",
+    ),
+    "undefined type": (TYPED.replace('name = "mine"', FIELD.format("Undefined")), "'Undefined' is not defined", "mend"),
+}
+
+
+@pytest.mark.parametrize(("code", "fault", "remedy"), CASES.values(), ids=CASES)
+def test_each_fault_has_a_remedy(
+    install: Install, monkeypatch: pytest.MonkeyPatch, code: str, fault: str, remedy: str
+) -> None:
+    install("", "heavy", "heavy", module="a_heavy_library")
+    monkeypatch.setattr("zoo.isolation.HEAVY", ("a_heavy_library",))
+    (finding,) = examine(discover([install(code, "d-bad", "bad"), install(TINY_PLUGIN)]))
+    assert finding.plugin == "bad (d-bad 1.0)"
+    assert fault in finding.fault
+    assert remedy in finding.remedy
+
+
+def test_a_module_that_is_not_there(install: Install) -> None:
+    point = install("", "d-bad", "bad", module="there")
+    (finding,) = examine(discover([type(point)("bad", "not_there", "zoo")]))
+    assert "install it again" in finding.remedy
+
+
+def test_a_clash_names_both_and_what_leaves_out_one(install: Install) -> None:
+    points = [install(BACKBONE, "first", "same"), install(BACKBONE, "second", "same")]
+    (finding,) = examine(discover(points))
+    assert finding.plugin == "same (first 1.0) and same (second 1.0)"
+    assert "both claim the backbone 'mine'" in finding.fault
+    assert "--no-plugin first or --no-plugin second" in finding.remedy
+
+
+def test_the_shipped_plugins_are_well(zoo: Zoo) -> None:
+    done = zoo("plugins", "doctor")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("faults: none\n")
+
+
+MODEL = "import zoo\n@zoo.hookimpl\ndef zoo_models(): return {'mine': {'backbone': 'nobody-s'}}"
+
+
+def test_the_command_survives_what_nothing_can_stop(install: Install, zoo: Zoo) -> None:
+    """One that ends the process at once and one that crashes it; of the others all is said as ever."""
+    install("import os; os._exit(0)", "d-ends", "ends")
+    install("import os; os.abort()", "d-crashes", "crashes")
+    install("import nothing_like_it", "d-lacks", "lacks")
+    install(TINY_PLUGIN)
+    done = zoo("plugins", "doctor", "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    faults = {finding["plugin"]: finding["fault"] for finding in told["findings"]}
+    assert faults == {
+        "ends (d-ends 1.0)": "ends the whole process when it is loaded (status 0)",
+        "crashes (d-crashes 1.0)": "ends the whole process when it is loaded (status -6)",
+        "lacks (d-lacks 1.0)": "ModuleNotFoundError: No module named 'nothing_like_it'",
+    }
+    tiny = next(plugin for plugin in told["plugins"] if plugin["name"] == "tiny")
+    assert tiny["adds"]["backbone"] == ["tiny"]
+    assert {"ends", "crashes", "lacks", "heads"} <= {plugin["name"] for plugin in told["plugins"]}
+
+
+def test_a_model_that_cannot_be_built_is_found(install: Install, zoo: Zoo) -> None:
+    install(MODEL, "d-bad", "bad")
+    done = zoo("plugins", "doctor")
+    assert done.returncode == 1
+    assert "bad (d-bad 1.0): model 'mine' cannot be used: d-bad: models.mine.backbone: unknown backbone" in done.stdout
