@@ -113,6 +113,19 @@ def test_a_plugin_for_this_interface_is_loaded(install: Install) -> None:
     assert discover([install(HEAD + 'ZOO_API = ">=1,<2"')]).names("head") == ["mine"]
 
 
+METHODS = [
+    "@staticmethod\n    def build(f, c): ...",
+    "def build(self, *inputs): ...",
+    "def build(self, f, c, more=3): ...",
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_may_take_what_it_is_given_in_any_way(install: Install, method: str) -> None:
+    code = HEAD.replace("def build(self, features, classes): ...", method)
+    assert discover([install(code)]).names("head") == ["mine"]
+
+
 SWITCHES = {
     "": ["mine", "tiny"],
     "none": [],

@@ -157,16 +157,18 @@ def diagnose() -> Diagnosis:
     together = _look({}, limit * len(points))
     if isinstance(together, Diagnosis):
         return together
+    described = [plugins.describe(point) for point in points]
     culprits, findings = [], []
-    for plugin in map(plugins.describe, points):
+    for plugin in described:
         alone = _look({"ZOO_PLUGINS": plugin.name}, limit)
         if isinstance(alone, str):
             culprits.append(plugin)
             findings.append(Finding(str(plugin), alone, _mend(plugin)))
     left_out = [os.environ.get("ZOO_PLUGINS", ""), *(f"-{plugin.name}" for plugin in culprits)]
-    rest = _look({"ZOO_PLUGINS": ",".join(filter(None, left_out))}, limit * len(points))
-    if isinstance(rest, str):  # only several of them together do it
-        return Diagnosis([], [*findings, Finding("all plug-ins together", rest, "ZOO_PLUGINS=a,b loads some of them")])
+    rest = _look({"ZOO_PLUGINS": ",".join(filter(None, left_out))}, limit * len(points)) if culprits else together
+    if isinstance(rest, str):
+        findings.append(Finding("several together", rest, "leave out one after the other by --no-plugin NAME"))
+        return Diagnosis([plugin.table() for plugin in described], findings)
     tables = [{**plugin.table(), "problem": finding.fault} for plugin, finding in zip(culprits, findings, strict=True)]
     return Diagnosis([*rest.plugins, *tables], [*findings, *rest.findings])
 

@@ -3,12 +3,13 @@
 This is protection from faults, no sandbox. `os._exit`, a crash in C code and C code that keeps the interpreter to
 itself still take the whole process with them; `zoo plugins doctor` names the culprit then, as it looks from another
 process. Code that is given up gets an exception, which ends a loop in Python but no wait in C: that goes on in its
-thread until the process ends, and keeps the lock of the module that was being imported. Attributes of modules are
-put back, attributes of classes and what is inside lists and dicts are not.
+thread until the process ends, and keeps the lock of the module that was being imported. What a plug-in changes in
+libraries other than zoo, or inside lists and dicts, stays changed.
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import ctypes
 import os
@@ -101,30 +102,35 @@ def _stdout_caught() -> Iterator[list[str]]:
             with contextlib.suppress(OSError, ValueError):  # the plug-in has closed it
                 replacement.close()
             file.seek(0)
-            caught.append(file.read().decode(errors="replace"))
+            caught.append(file.read(10_000).decode(errors="replace"))
 
 
 @contextmanager
 def _surroundings_kept() -> Iterator[list[str]]:
-    """Put back what was changed within: the folder, the environment, names in builtins, os, sys and zoo itself.
+    """Put back what was changed within: folder, environment, names in builtins, os, sys and zoo, its classes too.
 
     The context is a list of what was put back. Environment variables that were added stay, unless they are for
     Keras or zoo: libraries add some for themselves.
     """
     changed: list[str] = []
     folder, environment = _folder(), dict(os.environ)
-    names = ["builtins", "os", "sys", *(name for name in sys.modules if name.partition(".")[0] == "zoo")]
-    namespaces = {name: (sys.modules[name], dict(vars(sys.modules[name]))) for name in names}
+    modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "zoo"}
+    owners: dict[str, Any] = {"builtins": builtins, "os": os, "sys": sys, **modules}
+    for module in modules.values():
+        owners |= {f"{c.__module__}.{c.__name__}": c for c in vars(module).values() if _is_own(c)}
+    before = {name: dict(vars(owner)) for name, owner in owners.items()}
     try:
         yield changed
     finally:
-        for name, (module, namespace) in namespaces.items():
-            if name != "builtins" and sys.modules.get(name) is not module:
+        for name, module in modules.items():
+            if sys.modules.get(name) is not module:
                 sys.modules[name] = module
                 changed.append(name)
-            for attribute, value in namespace.items():
-                if vars(module).get(attribute, namespaces) is not value:
-                    setattr(module, attribute, value)
+        for name, attributes in before.items():
+            now = dict(vars(owners[name]))
+            for attribute, value in attributes.items():
+                if now.get(attribute, before) is not value:
+                    setattr(owners[name], attribute, value)
                     changed.append(f"{name}.{attribute}")
         for variable in {*environment, *(v for v in os.environ if v.startswith(("KERAS_", "ZOO_")))}:
             if os.environ.get(variable) != environment.get(variable):
@@ -136,6 +142,11 @@ def _surroundings_kept() -> Iterator[list[str]]:
         if folder is not None and _folder() != folder:
             os.chdir(folder)
             changed.append("the current folder")
+
+
+def _is_own(value: Any) -> bool:
+    """Whether something is a class of zoo."""
+    return isinstance(value, type) and value.__module__.partition(".")[0] == "zoo"
 
 
 def _folder() -> str | None:

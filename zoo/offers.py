@@ -107,11 +107,11 @@ def _check_part(hook: str, part: Any, base: type[Part]) -> None:
 
 def _check_method(part: type[Part], method: str, base: type[Part]) -> None:
     """A method must take what the core passes, whatever it calls it."""
-    function = getattr(part, method)
-    needed = list(inspect.signature(getattr(base, method)).parameters)
-    if not callable(function):
+    if not callable(getattr(part, method)):
         raise PluginError(f"{part.__name__}.{method} is no method")
-    if not _takes(function, *needed):
+    function = inspect.getattr_static(part, method)
+    needed = list(inspect.signature(getattr(base, method)).parameters)
+    if inspect.isfunction(function) and not _takes(function, *needed):
         raise PluginError(f"{part.__name__}.{method}{inspect.signature(function)} must take ({', '.join(needed)})")
 
 

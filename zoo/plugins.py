@@ -131,8 +131,12 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
     """
     found: list[Plugin] = []
     offered: list[tuple[str, str, Offer]] = []
+    unreadable: list[Plugin] = []
+    if points is None:
+        installed, unreadable = _installed()
+        points = _switched_on(installed)
     limit = timeout()
-    for point in chosen() if points is None else points:
+    for point in points:
         plugin = describe(point)
         outcome = isolation.run(partial(_load, point, plugin), limit)
         plugin.seconds, plugin.error, plugin.printed = outcome.seconds, outcome.error, outcome.printed
@@ -141,7 +145,7 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
             plugin.adds.setdefault(kind, []).append(name)
             offered.append((kind, name, Offer(value, plugin)))
         found.append(plugin)
-    return Plugins(found + (_installed()[1] if points is None else []), offered)
+    return Plugins(found + unreadable, offered)
 
 
 def chosen() -> list[EntryPoint]:
@@ -150,7 +154,11 @@ def chosen() -> list[EntryPoint]:
     ZOO_PLUGINS is "none", or names of plug-ins or distributions with commas between them: only these, or with a dash
     before them all others. Raises ConfigError for a name that nobody has.
     """
-    points = sorted(_installed()[0], key=lambda point: point.name)
+    return _switched_on(_installed()[0])
+
+
+def _switched_on(installed: list[EntryPoint]) -> list[EntryPoint]:
+    points = sorted(installed, key=lambda point: point.name)
     wanted = [name.strip() for name in os.environ.get("ZOO_PLUGINS", "").split(",") if name.strip()]
     if "none" in wanted:
         return []

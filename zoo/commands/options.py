@@ -48,9 +48,9 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 def _switch_off(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> None:
     """Through the environment, so that the processes that train leave out the same plug-ins."""
-    from zoo import plugins
-
     if names:
+        from zoo import plugins
+
         plugins.switch_off(names)
 
 
