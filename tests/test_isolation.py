@@ -24,7 +24,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 HANGS = {
-    "sleeps at import": "import time; time.sleep(5)",
+    "sleeps at import": "import time; time.sleep(60)",
     "spins at import": "while True: pass",
     "catches all": "while True:\n    try:\n        while True: pass\n    except Exception: pass",
     "spins in a hook": "import zoo\n@zoo.hookimpl\ndef zoo_heads():\n    while True: pass",
@@ -37,11 +37,11 @@ def test_a_plugin_that_hangs_is_given_up(install: Install, case: str, code: str)
     started = time.monotonic()
     module = case.replace(" ", "_")  # one that sleeps keeps the lock of its name
     found = discover([install(code, "slow", "bad", module), install(TINY_PLUGIN)])
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
     assert found.problems == ["plug-in bad (slow 1.0) left out: TimeoutError: not loaded after 1 s"]
     assert found.names("backbone") == ["tiny"]
     if "while" in code:  # it doesn't go on in the background, taking half of the processor from the others
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while set(threading.enumerate()) - before and time.monotonic() < deadline:
             time.sleep(0.05)
         assert set(threading.enumerate()) <= before
