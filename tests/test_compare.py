@@ -153,7 +153,10 @@ def test_a_comparison_from_all_sides(parts: None, folds: Path, zoo: Zoo, tmp_pat
     done = zoo(*command, "--workers", 2)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "2 models x 2 folds: 4 jobs, 2 at a time" in done.stdout
-    assert "explodes, fold 1 failed: RuntimeError: this image explodes" in done.stdout
+    assert (
+        "explodes, fold 1 failed: augmenter 'explodes' (from zoo-slow 1.0) fails: RuntimeError: this image"
+        in done.stdout
+    )
     assert "3 of 4 done, 1 failed" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "RuntimeError" in json.loads((run / "explodes/fold-1/status.json").read_text())["traceback"]
@@ -161,7 +164,7 @@ def test_a_comparison_from_all_sides(parts: None, folds: Path, zoo: Zoo, tmp_pat
     assert sorted(zip(results["model"], results["fold"], strict=True)) == [("explodes", 0), ("tiny", 0), ("tiny", 1)]
     pairs = pd.read_csv(run / "comparison.csv")
     assert pairs["folds"].tolist() == [1]
-    assert "missing: explodes, fold 1: RuntimeError" in done.stdout
+    assert "missing: explodes, fold 1: augmenter 'explodes'" in done.stdout
 
     before = (run / "tiny/fold-0/best.keras").stat().st_mtime_ns
     done = zoo("compare", "tiny", "tiny-wide", *options(folds, run), "--redo", "tiny:1")

@@ -85,7 +85,7 @@ class Failing(zoo.Augmenter):
 
 
 def test_an_augmenter_that_fails_during_training_is_named(tmp_path: Path) -> None:
-    with pytest.raises(zoo.PluginError, match="augmenter 'failing' fails: KeyError: 'late'"):
+    with pytest.raises(zoo.TrainingError, match="augmenter 'failing' fails: KeyError: 'late'"):
         Run(tmp_path, [stage("all", epochs=2, unfreeze="all")], augmenter=Failing())
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from zoo.data.splits import Subset
-from zoo.errors import DataError
+from zoo.errors import DataError, TrainingError
 from zoo.interfaces import Augmenter, Stage
 from zoo.training import features
 from zoo.training.batches import Batches, TrainingBatches, augmented
@@ -51,7 +51,7 @@ def train(
     stage leaves a prefix of the network frozen and images are not augmented, what the prefix makes of them is
     computed once.
 
-    Raises TrainingError when a loss is no longer a number.
+    Raises TrainingError when a loss is no longer a number, or the augmenter fails.
     """
     augmented(augmenter, training.pixels[training.rows[0]], (seed,))  # one that cannot is found before all else
     state = _begin(network, training, seed, checkpoint, notify)
@@ -94,7 +94,7 @@ def train(
             )
         except Exception:
             if batches.failure is not None:
-                raise batches.failure from None
+                raise TrainingError(str(batches.failure)) from batches.failure
             raise
         notify({"event": "stage_ended", "stage": stage.name, "epochs": state.epoch})
         network.model.set_weights(state.best)
@@ -132,7 +132,10 @@ def to_score(
 
     That is images; or, with `reuse` and where all stages left a prefix frozen, what was stored of it in training.
     """
-    return _inputs(network, min(unfreeze(network, stage) for stage in stages), subsets, reuse, notify)
+    if not reuse:
+        return network.model, [*subsets]
+    model, inputs = _inputs(network, min(unfreeze(network, stage) for stage in stages), subsets, reuse, notify)
+    return (model, inputs) if inputs[0].pixels is not subsets[0].pixels else (network.model, inputs)
 
 
 def _inputs(
