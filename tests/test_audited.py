@@ -30,7 +30,10 @@ def test_a_new_audit_of_the_same_pictures_replaces_the_old() -> None:
     assert audited.known(["x", "y"]).empty
 
 
-def test_it_is_known_whether_anybody_has_looked() -> None:
+def test_it_is_known_what_nobody_has_looked_at() -> None:
+    """A file that has changed since the audit shows another picture."""
+    assert audited.unseen(["o1", "o2"]) == {"o1", "o2"}
     audited.remember(["k", "l", "m"], pairs())
-    assert audited.covers(["k", "m"])
-    assert not audited.covers(["k", "n"])
+    audited.remember(["k", "x1", "x2"], pairs())
+    assert audited.unseen(["k", "m"]) == set()
+    assert audited.unseen(["k", "l", "changed"]) == {"changed"}

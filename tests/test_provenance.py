@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,12 +93,26 @@ def test_near_duplicates_that_an_audit_knows_may_not_be_in_test_and_training(
     first, second = (images.hash_image(images.read_image(folds / name)) for name in names)
     with plan.make_plan(request(folds, tmp_path)) as planned:
         assert planned.run.known_duplicates().empty
+        assert any("Nobody has looked for near-duplicates" in note for note in planned.notes)
     audited.remember([first, second], pd.DataFrame([(first, second, 0.9, "flipped")], columns=audited.COLUMNS))
     with pytest.raises(package.LeakError, match=r"fold 0: 1 of 4 test images are near-duplicates .*normal 0.png"):
         plan.make_plan(request(folds, tmp_path))
     divided = package.make_splits(folds, folds=5)
     sides = divided[divided["image"].isin([first, second])].groupby("fold")["role"].nunique()
     assert (sides == 1).all()
+
+
+def test_a_file_that_has_changed_since_the_audit_is_noticed(
+    tiny: None, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    package.audit(folds)
+    with plan.make_plan(request(folds, tmp_path)) as planned:
+        assert not any("audit" in note for note in planned.notes)
+    changed = folds / "Fold0/train/normal/normal 2.png"
+    cv2.imwrite(str(changed), 255 - cv2.imread(str(changed)))
+    with plan.make_plan(request(folds, tmp_path, out=tmp_path / "again")) as planned:
+        assert any("changed since the last audit: 1 image (Fold0/train/normal/normal 2" in n for n in planned.notes)
 
 
 def warm_starts(best: Path, folds: Path, tmp_path: Path) -> dict[str, plan.Request]:

@@ -42,8 +42,12 @@ def known(images: Iterable[str]) -> pd.DataFrame:
     return pd.concat(filled).drop_duplicates(["first", "second"]).reset_index(drop=True)
 
 
-def covers(images: Iterable[str]) -> bool:
-    """Whether some audit has looked for near-duplicates among all of these pictures."""
+def unseen(images: Iterable[str]) -> set[str]:
+    """Those of these pictures among which no audit has looked for near-duplicates.
+
+    It is the audit that has seen most of them that counts: a file that has changed since then shows another picture.
+    """
     wanted = set(images)
     files = cache.folder("audits").glob("[!.]*/images.txt")
-    return any(wanted.issubset(file.read_text(encoding="utf-8").split("\n")) for file in files)
+    left = (wanted.difference(file.read_text(encoding="utf-8").split("\n")) for file in files)
+    return min(left, key=len, default=wanted)
