@@ -33,6 +33,9 @@ OPTIMIZERS = {
     "sgd": _ANY | {"momentum", "nesterov"},
 }
 OptimizerTable = dict[str, str | float | bool]
+# What layers may compute in, as Keras names its dtype policies: bfloat16 needs a GPU of 2020 or later, float16 one of
+# 2017, and Keras then scales the loss by itself.
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 class Part(ABC):

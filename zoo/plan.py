@@ -21,7 +21,7 @@ from zoo.data import audited, demo, images
 from zoo.data.loading import Data, load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand, hash_file
-from zoo.interfaces import Recipe
+from zoo.interfaces import PRECISIONS, Recipe
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
 
@@ -38,6 +38,7 @@ class Request:
     seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
     `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
     training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
+    `precision` is what the backbone computes in while it is trained, one of PRECISIONS.
     """
 
     models: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Request:
     feature_cache: bool = True
     start_from: Path | None = None
     allow_leak: bool = False
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
 
     `progress` is called with images decoded and in all. Raises ZooError for a request that cannot be met.
     """
+    if request.precision not in PRECISIONS:
+        raise ConfigError(unknown("precision", request.precision, [*PRECISIONS]))
     found = plugins.discover()
     models = registry.load(request.registry, found)
     notes = [*found.problems]
@@ -132,7 +136,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
             source=recipe.source, classes=list(data.config.classes), image_size=data.config.image_size,
             max_epochs=max_epochs, images=str(data.store.folder.absolute()), run=str(folder.path.absolute()),
             feature_cache=request.feature_cache, start_from=str(start_from) if start_from else None,
-            allow_leak=request.allow_leak,
+            allow_leak=request.allow_leak, precision=request.precision,
         )
         for name, recipe in recipes.items()
         for fold in folds
@@ -249,6 +253,7 @@ def _describe(
         "repeats": request.repeats,
         "start_from": start_from and hash_file(start_from),
         "allow_leak": request.allow_leak,
+        "precision": request.precision,
         "weights_files": {path: hash_file(Path(path)) for path in _weights_files(recipes.values(), start_from)},
         "data": {
             **dataclasses.asdict(data.config),

@@ -42,7 +42,8 @@ class Job:
 
     `images` is the folder of the decoded images. `cores` are the CPU cores to work on, empty for all.
     `feature_cache`: see `zoo.training.features`. `start_from` is a model file that training starts from, or None;
-    `allow_leak`: score, and mark the numbers, even if the weights have seen test images.
+    `allow_leak`: score, and mark the numbers, even if the weights have seen test images. `precision` is one of
+    PRECISIONS.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Job:
     feature_cache: bool = True
     start_from: str | None = None
     allow_leak: bool = False
+    precision: str = "float32"
     cores: tuple[int, ...] = ()
 
     @property
@@ -90,7 +92,7 @@ def run(job: Job, notify: Notify) -> None:
     from zoo import plugins, registry
     from zoo.data import images, splits
     from zoo.files import replacing
-    from zoo.training import device, trainer
+    from zoo.training import device, precision, trainer
     from zoo.training.checkpoint import Checkpoint
 
     folder = job.folder
@@ -101,7 +103,10 @@ def run(job: Job, notify: Notify) -> None:
 
     inherited = inherit(recipe, job.start_from)
     seen = inherited.seeing([*training.hashes, *validation.hashes])
+    keras.config.set_dtype_policy(job.precision)
     machine = device.describe()
+    if job.precision != precision.FULL and machine["device"] == "cpu":
+        notify({"event": "warning", "text": f"{job.precision} makes a CPU slower; it is for GPUs"})
     # A state of weights that have seen other images is not this job's, wherever it came from.
     checkpoint = Checkpoint(folder.checkpoint, origin={**machine, "seen": seen.digest})
     keras.utils.set_random_seed(recipe.seed)
@@ -114,7 +119,7 @@ def run(job: Job, notify: Notify) -> None:
 
     def save_best(model: keras.Model) -> None:
         with replacing(folder.best) as draft:
-            model.save(draft)
+            precision.in_full(model).save(draft)
             provenance.embed(draft, seen)
 
     stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
@@ -126,8 +131,10 @@ def run(job: Job, notify: Notify) -> None:
 
     notify({"event": "scoring"})
     test, leaks = open_test_role(job, seen, table, store)
-    reuse = job.feature_cache and not recipe.augmenter.changes_images
+    # Scored as it is saved: what was stored of frozen layers has only half of the bits in mixed precision.
+    reuse = job.feature_cache and not recipe.augmenter.changes_images and job.precision == precision.FULL
     model, inputs = trainer.to_score(network, stages, [validation, test], reuse, notify)
+    model = precision.in_full(model)
     scores = score(job, model, dict(zip(("validation", "test"), inputs, strict=True)), folder, leaks)
     folder.set_status("done", **used, **({"leaked": len(leaks)} if leaks else {}))
     checkpoint.remove()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.errors import debugging
+from zoo.interfaces import PRECISIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -198,6 +199,13 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--feature-cache/--no-feature-cache",
             default=True,
             help="Whether what frozen layers make of an image is computed once and kept.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            default=PRECISIONS[0],
+            show_default=True,
+            help="What the backbone computes in while it is trained; the mixed ones are for GPUs.",
         ),
         click.option("--fresh", is_flag=True, help="Delete what the run folder holds and start over."),
         click.option(

@@ -70,7 +70,7 @@ def _computed(prefix: keras.Model, pixels: np.ndarray, place: Path, progress: Pr
     those that a killed process has left are not computed again.
     """
     shape = (len(pixels), *prefix.output_shape[1:])
-    dtype = np.dtype(keras.backend.standardize_dtype(prefix.outputs[0].dtype))
+    dtype = np.dtype(np.float32)
     size = int(np.prod(shape)) * dtype.itemsize
     if place.exists():
         return cache.make_once(place, lambda folder: None, size)
@@ -106,7 +106,7 @@ def _compute(prefix: keras.Model, pixels: np.ndarray, place: Path, parts: Path, 
                 if not file.exists():
                     images = np.ascontiguousarray(pixels[start : start + BATCH])
                     with replacing(file) as draft, draft.open("wb") as opened:
-                        np.save(opened, np.asarray(prefix.predict_on_batch(images)))
+                        np.save(opened, np.asarray(prefix.predict_on_batch(images), dtype=np.float32))
                 done = sum(min(BATCH, len(pixels) - int(part.stem)) for part in parts.glob("[0-9]*.npy"))
                 progress(done, len(pixels))
         missing = [start for start in missing if not (parts / f"{start}.npy").exists()]

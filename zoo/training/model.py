@@ -22,6 +22,7 @@ from zoo.data.splits import Subset
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
 from zoo.interfaces import Backbone, Head, Stage, blame, title
+from zoo.training import precision
 
 STATISTICS_PIXELS = 2**20
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
@@ -55,7 +56,8 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
         raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
     weights, warning = load_weights(backbone, base)
     try:
-        outputs = head.build(base.outputs[0], classes)
+        with precision.full():  # the loss needs probabilities of more than three digits
+            outputs = head.build(base.outputs[0], classes)
         model = keras.Model(base.inputs[0], outputs, name="network")
     except (Exception, SystemExit) as error:
         raise blame(head, f"cannot be built on {title(backbone)}", error) from error
