@@ -76,7 +76,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1, help="timed as one, where one is too short")
+    parser.add_argument("--precision", default="float32")
     options = parser.parse_args()
+    keras.config.set_dtype_policy(options.precision)
     size, batch = options.image_size, options.batch
     network = model.assemble(EfficientNetB0(weights="none"), Pooled(), (size, size, 3), 2)
     prefix, rest = model.split(network, model.unfreeze(network, STAGES[options.stage]))
@@ -91,8 +94,9 @@ def main() -> None:
             lambda: prefix.predict_on_batch(images), options.rounds
         )
         inputs = np.concatenate([prefix.predict_on_batch(inputs[i : i + 64]) for i in range(0, batch, 64)])
-    steps = 200 if inputs.ndim == 2 else 1
-    rest.compile("rmsprop", "binary_crossentropy", jit_compile=jit(), steps_per_execution=steps)
+    steps = 200 if inputs.ndim == 2 else options.steps
+    at_once = steps if inputs.ndim == 2 else 1
+    rest.compile("rmsprop", "binary_crossentropy", jit_compile=jit(), steps_per_execution=at_once)
     clock = Clock()
     data = Constant((inputs, labels))
     rest.fit(data, steps_per_epoch=steps, epochs=options.rounds + 1, verbose=0, shuffle=False, callbacks=[clock])

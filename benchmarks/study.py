@@ -41,7 +41,7 @@ REGISTRY = """
 [data]
 image_size = {size}
 [defaults]
-batch_size = 128
+batch_size = {batch}
 [models.head]
 schedule = {{ name = "three-stage", count = 1, patience = 200 }}
 [models.top]
@@ -97,11 +97,13 @@ def draw_folds(root: Path, count: int, size: int, folds: int) -> dict[str, int]:
 class Bench:
     """A data set, a registry and a scratch folder, and what is run on them."""
 
-    def __init__(self, scratch: Path, size: int) -> None:
+    def __init__(self, scratch: Path, size: int, batch: int = 128) -> None:
         self.scratch = scratch
         self.size = size
         self.registry = scratch / "registry.toml"
-        self.registry.write_text(REGISTRY.format(size=size, top=TOP, everything=EVERYTHING), encoding="utf-8")
+        self.registry.write_text(
+            REGISTRY.format(size=size, batch=batch, top=TOP, everything=EVERYTHING), encoding="utf-8"
+        )
         self.weights = scratch / "random.weights.h5"
         self.python("-c", SAVE_WEIGHTS, str(self.weights))
         self._number = 0
