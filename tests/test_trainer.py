@@ -207,8 +207,11 @@ THREE = [
 ]
 
 
-def test_killed_after_every_epoch_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_killed_after_every_epoch_it_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Dropout, augmentation, momentum, learning rates, early stopping and the best weights, all to the last bit."""
+    monkeypatch.setattr("zoo.training.callbacks.SAVE_EVERY", 0.0)
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
     whole = Run(tmp_path / "whole", THREE, augmenter=Brighten(), mislabelled=True)
@@ -225,6 +228,25 @@ def test_killed_after_every_epoch_it_ends_as_if_it_had_not_been(tmp_path: Path) 
     for run in (resumed.network.model, keras.saving.load_model(resumed.file)):
         for ours, theirs in zip(run.get_weights(), whole.network.model.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_epochs_that_were_not_saved_are_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the same weights: where epochs take less than a second, the first and the last of a stage are saved."""
+    monkeypatch.setattr("zoo.training.callbacks.SAVE_EVERY", 1e9)
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    stages = [stage(epochs=4), stage("all", unfreeze="all", batchnorm="train")]
+    whole = Run(folders[0], stages, augmenter=Brighten())
+    for epoch, saved in ((3, 1), (4, 4)):
+        with pytest.raises(KeyboardInterrupt):
+            Run(folders[1], stages, augmenter=Brighten(), die_at=("epoch_ended", "head", epoch))
+        state = Checkpoint(folders[1] / "checkpoint", {}).load()
+        assert state is not None
+        assert state.epoch == saved
+    resumed = Run(folders[1], stages, augmenter=Brighten())
+    for ours, theirs in zip(resumed.network.model.get_weights(), whole.network.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_checkpoint_of_another_origin_is_not_taken(tmp_path: Path) -> None:

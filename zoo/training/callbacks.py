@@ -15,6 +15,9 @@ from zoo.interfaces import Stage
 from zoo.training.batches import Batches, TrainingBatches
 from zoo.training.checkpoint import Checkpoint, State, assign, others, values
 
+# Seconds that a kill may cost: a head on stored features trains an epoch in less than it takes to save the state.
+SAVE_EVERY = 1.0
+
 # Receives what happens as plain data: {"event": "epoch_ended", "stage": …, …}.
 Notify = Callable[[dict[str, Any]], None]
 
@@ -52,7 +55,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 
 
 class Monitor(keras.callbacks.Callback):
-    """Ends an epoch: writes it into the state, keeps the best, saves the state, and tells the world.
+    """Ends an epoch: writes it into the state, keeps the best, saves the state every second, and tells the world.
 
     Stops the training when a loss is no longer a number. Must come after early stopping.
     """
@@ -71,6 +74,7 @@ class Monitor(keras.callbacks.Callback):
         self._changing: set[int] = set()
         self._epoch = 0
         self._started = self._told = 0.0
+        self._saved = -math.inf
 
     def on_train_begin(self, logs: Any = None) -> None:
         fitted: Any = getattr(self.model, "rest", self.model)
@@ -126,7 +130,9 @@ class Monitor(keras.callbacks.Callback):
         state.history.append(row)
         if best:
             state.best = state.weights
-        self.checkpoint.save(state)
+        if state.ended or state.epoch == self.stage.epochs or time.perf_counter() - self._saved >= SAVE_EVERY:
+            self.checkpoint.save(state)
+            self._saved = time.perf_counter()
         self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "best": best})
 
     def _check(self, loss: float, where: str) -> None:

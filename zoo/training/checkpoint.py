@@ -1,7 +1,7 @@
-"""Where training stands after every epoch, on the disk, so that a killed job goes on as if nothing had happened.
+"""Where training stands after an epoch, on the disk, so that a killed job goes on as if nothing had happened.
 
 Two files hold it: stage-<n>.npz, the weights that stage n started from, written once; and epoch.npz, which is
-replaced after every epoch and holds whatever differs from them. What a stage leaves frozen is thus written once.
+replaced after epochs and holds whatever differs from them. What a stage leaves frozen is thus written once.
 """
 
 from __future__ import annotations

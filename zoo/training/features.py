@@ -28,12 +28,13 @@ CHECKED = 4  # images whose stored features are compared with fresh ones
 Progress = Callable[[int, int], None]
 
 
-def load(prefix: keras.Model, pixels: np.ndarray, name: str, progress: Progress) -> np.ndarray:
+def load(prefix: keras.Model, pixels: np.ndarray, name: str, progress: Progress, check: bool = True) -> np.ndarray:
     """The prefix's outputs for all images in inference mode, memory-mapped: (n, …), in the order of `pixels`.
 
     `pixels` is uint8 (n, size, size, 3), and `name` says which images these are, by content. The outputs are stored in
     the user cache under a hash of the prefix's layers and weights, and of `name`: whatever computes the same takes
-    them from there. A few of those are computed anew, in case the code of a layer has changed without a sign.
+    them from there. With `check` a few of those are computed anew, in case the code of a layer has changed without a
+    sign.
 
     Raises DataError if the disk has no room or the cache cannot be written.
     """
@@ -41,7 +42,7 @@ def load(prefix: keras.Model, pixels: np.ndarray, name: str, progress: Progress)
     place = cache.folder("features", key)
     kept = place.exists()
     stored = _open(_computed(prefix, pixels, place, progress))
-    if kept and not _agrees(prefix, pixels, stored):
+    if kept and check and not _agrees(prefix, pixels, stored):
         cache.remove(place)
         stored = _open(_computed(prefix, pixels, place, progress))
     return stored

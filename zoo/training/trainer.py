@@ -46,7 +46,7 @@ def train(
     """Train all stages, each from the best epoch of the one before; the rows of history.csv.
 
     After each stage `save_best` is given the network with the best epoch by validation loss of all stages so far,
-    and in the end `network.model` has its weights. After every epoch the state is saved to `checkpoint`; where it
+    and in the end `network.model` has its weights. The state is saved to `checkpoint` after an epoch; where it
     already holds one, training goes on from there, and ends as if it had never been interrupted. `reuse`: where a
     stage leaves a prefix of the network frozen and images are not augmented, what the prefix makes of them is
     computed once.
@@ -134,12 +134,13 @@ def to_score(
     """
     if not reuse:
         return network.model, [*subsets]
-    model, inputs = _inputs(network, min(unfreeze(network, stage) for stage in stages), subsets, reuse, notify)
+    first = min(unfreeze(network, stage) for stage in stages)
+    model, inputs = _inputs(network, first, subsets, reuse, notify, check=False)  # training has checked them
     return (model, inputs) if inputs[0].pixels is not subsets[0].pixels else (network.model, inputs)
 
 
 def _inputs(
-    network: Network, first_unfrozen: int, subsets: Sequence[Subset], reuse: bool, notify: Notify
+    network: Network, first_unfrozen: int, subsets: Sequence[Subset], reuse: bool, notify: Notify, check: bool = True
 ) -> tuple[keras.Model, list[Subset]]:
     """The part of the network to run, and what to run it on: images, or what a frozen prefix makes of them."""
     prefix, rest = split(network, first_unfrozen)
@@ -148,7 +149,7 @@ def _inputs(
             stored = {
                 subset.store: features.load(
                     prefix, subset.pixels, subset.store,
-                    lambda done, total: notify({"event": "features", "done": done, "total": total}),
+                    lambda done, total: notify({"event": "features", "done": done, "total": total}), check,
                 )
                 for subset in {subset.store: subset for subset in subsets}.values()
             }  # fmt: skip
