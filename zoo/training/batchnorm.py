@@ -25,10 +25,17 @@ def flatten(layer: keras.Layer) -> Iterator[keras.Layer]:
     yield from layer._flatten_layers()
 
 
+def _modules(layer: keras.Layer) -> list[Any]:
+    """Every module of torch in a layer, layers included: under torch these are modules too."""
+    if keras.backend.backend() != "torch":
+        return []
+    # What a layer keeps in lists torch doesn't find by itself.
+    return list(dict.fromkeys(module for inner in flatten(layer) for module in inner.modules()))
+
+
 def torch_modules(layer: keras.Layer) -> list[Any]:
-    """The modules of torch in a layer that keep moving statistics. Under torch a layer is a module itself."""
-    modules = layer.modules() if keras.backend.backend() == "torch" else ()
-    return [module for module in modules if getattr(module, "running_mean", None) is not None]
+    """The modules of torch in a layer that keep moving statistics."""
+    return [module for module in _modules(layer) if getattr(module, "running_mean", None) is not None]
 
 
 def freeze_torch(layer: keras.Layer, frozen: bool) -> None:
@@ -58,11 +65,13 @@ def unknown_to_keras(model: keras.Model) -> list[str]:
 
     They would be lost where weights are put back: those of the best epoch, or of a checkpoint.
     """
-    if keras.backend.backend() != "torch":
-        return []
-    known = {variable.value.data_ptr() for variable in model.variables}
-    state = {name: tensor for name, tensor in model.state_dict().items() if hasattr(tensor, "data_ptr")}
-    return [name for name, tensor in state.items() if tensor.numel() and tensor.data_ptr() not in known]
+    known = {variable.value.data_ptr() for variable in model.variables} if keras.backend.backend() == "torch" else set()
+    return [
+        f"{type(module).__name__}.{name}"
+        for module in _modules(model)
+        for name, buffer in module.named_buffers(recurse=False)
+        if name in module.state_dict(keep_vars=True) and buffer.numel() and buffer.data_ptr() not in known
+    ]
 
 
 def fit(model: keras.Model, training: Subset, seed: int) -> None:
@@ -70,7 +79,7 @@ def fit(model: keras.Model, training: Subset, seed: int) -> None:
 
     For networks that start from random weights. Keras starts the statistics at mean 0 and variance 1, with
     which a frozen random network passes on almost nothing of its input, and stages that freeze it learn
-    nothing (EfficientNetB0 on the demo: AUC 0.4). Data-dependent initialisation in the sense of Mishkin and
+    nothing (a deep one on the demo: AUC 0.4). Data-dependent initialisation in the sense of Mishkin and
     Matas, "All you need is a good init" (2016), through the layers that are there anyway.
     """
     # In Keras the momentum is the weight of the old statistics, in torch that of the new.

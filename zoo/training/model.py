@@ -83,17 +83,18 @@ def flat(model: keras.Model) -> keras.Model:
         return (layer.call if _is_functional(layer) else layer)(*inputs, **options)
 
     while any(_is_functional(layer) for layer in model.layers):
-        try:
-            model = keras.Model(model.inputs[0], model.outputs[0])  # a plain one, whatever class of model it was
-            model = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-        except ValueError:
+        layers = [inner for layer in model.layers for inner in (layer.layers if _is_functional(layer) else [layer])]
+        names = [layer.name for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
+        if len(set(names)) < len(names):
             break
+        plain = keras.Model(model.inputs[0], model.outputs[0])  # whatever class of model it was
+        model = keras.models.clone_model(plain, plain.input, lambda layer: layer, call)
     return model
 
 
 def _is_functional(layer: keras.Layer) -> bool:
     """Whether a layer is a model that is a graph of layers."""
-    return isinstance(layer, keras.Model) and hasattr(layer, "operations")
+    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "operations"))
 
 
 def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
