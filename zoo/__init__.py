@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.comparison import Comparison as Comparison
 
 __version__ = "0.1.0"
+"""The version of zoo, as of its distribution."""
 
 __all__ = [
     "API_VERSION",

@@ -82,6 +82,6 @@ def new(name: str, kind: str, spdx: str, author: str, out: Path | None) -> None:
     click.echo(f"  cd {shlex.quote(str(folder))}")
     click.echo('  pip install -e ".[test]"        # from now on zoo finds it')
     click.echo("  pytest                          # it passes as it is; edit, and test again")
-    click.echo("  zoo plugins list")
-    model = "scratch-cnn" if kind == "tracker" else name
-    click.echo(f"  zoo run {model} --max-epochs 1")
+    click.echo(f"  zoo list {'trackers' if kind == 'tracker' else 'models'}")
+    what = f"scratch-cnn --tracker {name}" if kind == "tracker" else name
+    click.echo(f"  zoo run {what} --max-epochs 1")
