@@ -105,7 +105,7 @@ def _render(name: str, kind: str, spdx: str, author: str) -> dict[str, str]:
         "name": name, "kind": kind, "license": spdx, "module": module, "distribution": f"zoo-{name}",
         "cls": _class(name), "function": module.removeprefix("zoo_"), "about": f"{kind.capitalize()} {name}",
         "authors": _authors(author), "owner": author or f"the authors of zoo-{name}", "year": date.today().year,
-        "api": zoo.API_VERSION, "parameter": PARAMETERS.get(kind, ""), "zoo_version": ".".join(zoo.__version__.split(".")[:2]),
+        "parameter": PARAMETERS.get(kind, ""), "api": zoo.API_VERSION, "version": zoo.__version__,
     }  # fmt: skip
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zoo", "templates/plugin"), undefined=jinja2.StrictUndefined,
