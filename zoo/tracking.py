@@ -105,9 +105,9 @@ class Tracking:
         }
         self._tell(job, "zoo_job_ended", job=describe_job(job), result=result)
 
-    def _tell(self, job: Job, hook: str, **arguments: Any) -> None:
+    def _tell(self, about: Job, hook: str, **arguments: Any) -> None:
         for tracker in self._trackers:
-            tracker.tell(job, hook, **arguments)
+            tracker.tell(about, hook, **arguments)
 
     def _warn(self, job: Job | None, tracker: str, text: str) -> None:
         self._events.put((job or self._plan.jobs[-1], {"event": "warning", "text": text, "tracker": tracker}))
@@ -143,8 +143,7 @@ def _results(run: RunFolder) -> list[dict[str, Any]]:
     if not run.results.exists():
         return []
     table = pd.read_csv(run.results).astype(object)
-    rows: list[dict[str, Any]] = table.where(table.notna(), None).to_dict("records")
-    return rows
+    return [dict(zip(table.columns, row, strict=True)) for row in table.where(table.notna(), None).to_numpy().tolist()]
 
 
 class _Tracker:
@@ -186,11 +185,11 @@ class _Tracker:
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then tells the tracker
             )  # fmt: skip
 
-    def tell(self, job: Job, hook: str, **arguments: Any) -> None:
+    def tell(self, about: Job, hook: str, **arguments: Any) -> None:
         """Have a hook called, some time."""
         with self._answered:
             if not self._over:
-                self._unanswered.append((job, hook))
+                self._unanswered.append((about, hook))
                 self._told.put(json.dumps({"hook": hook, **arguments}))
 
     def finish(self, since: float, limit: float, hurry: bool) -> None:
