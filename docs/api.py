@@ -21,7 +21,10 @@ PAGE = Path(__file__).with_suffix(".md")
 SECTIONS: dict[str, tuple[str, list[str] | None]] = {
     "Parts of a model": ("zoo", ["Backbone", "Head", "Schedule", "Stage", "Decay", "Cosine", "Augmenter"]),
     "Hooks": ("zoo.hookspecs", None),
-    "Training and data from Python": ("zoo", ["compare", "Comparison", "read_data", "make_splits", "audit", "Audit"]),
+    "Training and data from Python": (
+        "zoo",
+        ["compare", "Comparison", "load_model", "read_data", "make_splits", "audit", "Audit"],
+    ),
     "Errors": (
         "zoo",
         ["ZooError", "ConfigError", "DataError", "LeakError", "PluginError", "TrainingError", "WeightsError"],
