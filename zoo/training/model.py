@@ -21,7 +21,7 @@ import numpy as np
 from zoo.data.splits import Subset
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
-from zoo.interfaces import Backbone, Head, Stage, blame, title
+from zoo.interfaces import Backbone, Head, Part, Stage, blame, title
 
 STATISTICS_PIXELS = 2**20
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
@@ -44,9 +44,11 @@ class Network:
 def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], classes: int) -> Network:
     """Build backbone and head into one flat model, so that layers can be counted through both.
 
-    Raises PluginError if a part cannot be built or returns something else, WeightsError for weights that
-    cannot be had or don't fit.
+    Raises PluginError if a part cannot be built, returns something else or isn't for this backend of Keras,
+    WeightsError for weights that cannot be had or don't fit.
     """
+    for part in (backbone, head):
+        _check_backend(part)
     try:
         base = backbone.build(image_shape)
     except (Exception, SystemExit) as error:
@@ -65,6 +67,15 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     of_backbone = {layer.name for layer in base.layers}
     head_layers = frozenset(layer.name for layer in model.layers if layer.name not in of_backbone)
     return Network(model, head_layers, weights, warning)
+
+
+def _check_backend(part: Part) -> None:
+    backend = keras.backend.backend()
+    if part.backends and backend not in part.backends:
+        raise PluginError(
+            f"{title(part)} works under Keras' backend {' or '.join(part.backends)} only, and this is {backend}: "
+            f"set KERAS_BACKEND={part.backends[0]}"
+        )
 
 
 def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
@@ -139,7 +150,7 @@ def unfreeze(network: Network, stage: Stage) -> int:
     layers = network.model.layers
     first = min(_first_unfrozen(network, stage.unfreeze), _head_start(network))
     for index, layer in enumerate(layers):
-        for inner in flatten(layer):  # a model within the model doesn't hand every change on to its layers
+        for inner in flatten(layer):  # a layer of layers doesn't hand every change on to those
             keeps = stage.batchnorm == "frozen" and isinstance(inner, keras.layers.BatchNormalization)
             inner.trainable = index >= first and (network.is_head(layer) or not keeps)
     return first
@@ -151,11 +162,11 @@ def count(weights: Sequence[keras.Variable]) -> int:
 
 
 def flatten(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """The layer and, if it is a model, every layer in it."""
+    """The layer and every layer in it, if it is a model or made of layers."""
     yield layer
-    if isinstance(layer, keras.Model):
-        for inner in layer.layers:
-            yield from flatten(inner)
+    # Of layers that are no models Keras has no public name for those within.
+    for inner in layer.layers if isinstance(layer, keras.Model) else getattr(layer, "_layers", ()):
+        yield from flatten(inner)
 
 
 def _head_start(network: Network) -> int:
