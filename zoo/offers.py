@@ -14,7 +14,7 @@ import pluggy
 from zoo import hookspecs
 from zoo.errors import PluginError, unknown
 from zoo.hookspecs import API_VERSION
-from zoo.interfaces import MODEL_NAME, PART_KINDS, Part
+from zoo.interfaces import BACKENDS, MODEL_NAME, PART_KINDS, Part
 
 NAMES = "use letters, digits, dots, dashes and underscores"
 # Every hook, and the arguments that it is called with: those with any tell a tracker how a run goes.
@@ -129,6 +129,11 @@ def _check_part(hook: str, part: Any, base: type[Part]) -> None:
         _check_method(part, method, base)
     if "__dataclass_params__" not in vars(part) or not vars(part)["__dataclass_params__"].frozen:
         raise PluginError(f"{hook} returned {part.__name__}: decorate it with @dataclass(frozen=True)")
+    if not isinstance(part.backends, tuple) or not set(part.backends) <= set(BACKENDS):
+        raise PluginError(
+            f"{hook} returned {part.__name__} with backends = {short(part.backends)}; "
+            f"it must be a tuple of {', '.join(BACKENDS)}"
+        )
     required = [f.name for f in dataclasses.fields(part) if _has_no_default(f)]  # type: ignore[arg-type]
     if required:
         raise PluginError(f"{hook} returned {part.__name__}, whose {', '.join(required)} has no default")
