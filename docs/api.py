@@ -21,6 +21,7 @@ PAGE = Path(__file__).with_suffix(".md")
 SECTIONS: dict[str, tuple[str, list[str] | None]] = {
     "Parts of a model": ("zoo", ["Backbone", "Head", "Schedule", "Stage", "Decay", "Cosine", "Augmenter"]),
     "Hooks": ("zoo.hookspecs", None),
+    "Testing a part": ("zoo.testing", ["conformance", "checks"]),
     "Training and data from Python": (
         "zoo",
         ["compare", "Comparison", "load_model", "read_data", "make_splits", "audit", "Audit"],
