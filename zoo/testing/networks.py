@@ -141,7 +141,7 @@ def fit_batchnorm(network: Network, images: np.ndarray) -> None:
     """What the trainer does with random weights."""
     names = tuple(map(str, range(len(images))))
     rows = np.arange(len(images))
-    training.fit_batchnorm(network.model, Subset(images, rows, rows % 2, names, names, "conformance"), SEED)
+    batchnorm.fit(network.model, Subset(images, rows, rows % 2, names, names, "conformance"), SEED)
 
 
 def step(network: Network, stage: Stage, images: np.ndarray, classes: int = 2) -> float:
