@@ -14,7 +14,7 @@ TOP = Path(__file__).parents[1]
 ROOMS = [
     "errors", "files", "interfaces", "hookspecs", "__init__", "isolation", "offers", "plugins", "registry", "doctor",
     "data", "training", "evaluation", "store", "provenance", "worker", "resume", "plan", "comparison", "auditing",
-    "gpu", "jobs", "api", "testing", "report", "commands", "cli",
+    "gpu", "tracker", "tracking", "jobs", "api", "testing", "report", "commands", "cli",
 ]  # fmt: skip
 MODULES = sorted((TOP / "zoo").rglob("*.py"))
 PLUGINS = sorted((TOP / "plugins").iterdir())
