@@ -66,8 +66,7 @@ class Request:
 class Plan:
     """Everything settled and checked before the first job: nothing in it can still turn out to be wrong.
 
-    Its run folder is this process's alone; as a context it gives the folder back. `resumed`: whether the folder was
-    begun before.
+    Its run folder, `resumed` if it was begun before, is this process's alone; as a context it gives the folder back.
     """
 
     run: RunFolder
@@ -127,7 +126,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     folder.create()
     lock = folder.lock()
     try:
-        resumed = _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
+        resumed = folder.request.exists() and not request.fresh
+        _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
         write_csv(folder.duplicates, copies)
     except BaseException:
         lock.release()
@@ -161,15 +161,11 @@ def _not_audited(splits: pd.DataFrame) -> list[str]:
     return [f"New or changed since the last audit: {many} ({which}); zoo data audit looks again"]
 
 
-def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> bool:
-    """Write run.json and splits.csv, or add the request to those of a folder that was begun with the same data.
-
-    Whether it was.
-    """
+def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> None:
+    """Write run.json and splits.csv, or add the request to those of a folder that was begun with the same data."""
     if request.fresh:
         folder.clear()
-    begun = folder.request.exists()
-    if begun:
+    if folder.request.exists():
         before = read_json(folder.request)
         resume.refuse_changes(folder, before, described)
         before["recipes"] = {**before["recipes"], **described["recipes"]}
@@ -182,7 +178,6 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
     for model, fold in request.redo:
         for repeat in range(request.repeats):
             folder.job(model, fold, repeat).remove()
-    return begun
 
 
 def _recipes(models: registry.Registry, request: Request, notes: list[str]) -> dict[str, Recipe]:
