@@ -66,8 +66,7 @@ class Request:
 class Plan:
     """Everything settled and checked before the first job: nothing in it can still turn out to be wrong.
 
-    Its run folder is this process's alone; as a context it gives the folder back. `resumed`: whether the folder was
-    begun before.
+    Its run folder, `resumed` if it was begun before, is this process's alone; as a context it gives the folder back.
     """
 
     run: RunFolder
