@@ -63,6 +63,19 @@ class Venv:
         """Run its command line."""
         return self.run(self.python.with_name("zoo"), *arguments, cwd=cwd, **environment)
 
+    def shell(self, line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """Run a line as in a shell where it is active. Builds use the tools at hand, for want of a network."""
+        scripts = self.python.parent
+        for command in ("pytest", "twine"):  # of the libraries; its own have a script there already
+            (scripts / command).write_text(f'#!/bin/sh\nexec "{self.python}" -P -m {command} "$@"\n')
+            (scripts / command).chmod(0o755)
+        active = {"VIRTUAL_ENV": str(self.folder), "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+        pip = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # "0" is how pip is told of no isolation
+        return subprocess.run(
+            line, shell=True, cwd=cwd, capture_output=True, text=True, timeout=1000,
+            env=self.environment(**active, **pip),
+        )  # fmt: skip
+
     def popen(self, *arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Start its command line; what it says can be read line by line."""
         return subprocess.Popen(

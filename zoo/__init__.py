@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.model_file import load as load_model
 
 __version__ = "0.1.0"
+"""The version of zoo, as of its distribution."""
 
 __all__ = [
     "API_VERSION",

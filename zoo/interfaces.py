@@ -33,12 +33,15 @@ OPTIMIZERS = {
     "sgd": _ANY | {"momentum", "nesterov"},
 }
 OptimizerTable = dict[str, str | float | bool]
+# The backends of Keras.
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 class Part(ABC):
     """What all parts share: a name for registry.toml, and fields that can be written down as a table."""
 
     name: ClassVar[str]
+    backends: ClassVar[tuple[str, ...]] = ()  # those of BACKENDS that it works under, such as ("torch",); () for all
     __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
     __zoo_origin__: ClassVar[str] = ""  # the distribution that it came from, once its plug-in is loaded
 

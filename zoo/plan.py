@@ -22,6 +22,7 @@ from zoo.data.loading import Data, load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
+from zoo.plugins import Plugin
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
 
@@ -38,6 +39,7 @@ class Request:
     seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
     `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
     training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
+    `trackers` names the plug-ins that are told how the run goes.
     """
 
     models: tuple[str, ...] = ()
@@ -57,13 +59,14 @@ class Request:
     feature_cache: bool = True
     start_from: Path | None = None
     allow_leak: bool = False
+    trackers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything settled and checked before the first job: nothing in it can still turn out to be wrong.
 
-    Its run folder is this process's alone; as a context it gives the folder back.
+    Its run folder, `resumed` if it was begun before, is this process's alone; as a context it gives the folder back.
     """
 
     run: RunFolder
@@ -72,6 +75,8 @@ class Plan:
     splits: pd.DataFrame
     notes: list[str]
     lock: FileLock
+    trackers: Sequence[Plugin] = ()
+    resumed: bool = False
 
     def __enter__(self) -> Plan:
         return self
@@ -93,6 +98,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     except ConfigError as error:
         lost = resume.missing_parts(request.out, request.models, [request.start_from, request.weights], found)
         raise ConfigError("; ".join([str(error), *lost])) from error
+    trackers = [found.get("tracker", name).plugin for name in dict.fromkeys(request.trackers)]
     data = load_data(
         models.data, request.data, request.image_size, request.folds, progress,
         splits_from=request.splits, groups=request.groups,
@@ -124,6 +130,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     folder.create()
     lock = folder.lock()
     try:
+        resumed = folder.request.exists() and not request.fresh
         notes += _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
         write_csv(folder.duplicates, copies)
     except BaseException:
@@ -142,7 +149,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         for fold in folds
         for repeat in range(request.repeats)
     ]  # fmt: skip
-    return Plan(folder, jobs, data.config, data.splits, notes, lock)
+    return Plan(folder, jobs, data.config, data.splits, notes, lock, trackers, resumed)
 
 
 def _not_audited(splits: pd.DataFrame) -> list[str]:

@@ -127,7 +127,8 @@ class Monitor(keras.callbacks.Callback):
         if best:
             state.best = state.weights
         self.checkpoint.save(state)
-        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "best": best})
+        number = len(state.history)
+        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "number": number, "best": best})
 
     def _check(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):

@@ -20,7 +20,7 @@ import keras
 
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
-from zoo.interfaces import Backbone, Head, Stage, blame, title
+from zoo.interfaces import Backbone, Head, Part, Stage, blame, title
 from zoo.training import batchnorm
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
@@ -43,9 +43,11 @@ class Network:
 def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], classes: int) -> Network:
     """Build backbone and head into one flat model, so that layers can be counted through both.
 
-    Raises PluginError if a part cannot be built or returns something else, WeightsError for weights that
-    cannot be had or don't fit.
+    Raises PluginError if a part cannot be built, returns something else or isn't for this backend of Keras,
+    WeightsError for weights that cannot be had or don't fit.
     """
+    for part in (backbone, head):
+        _check_backend(part)
     try:
         base = backbone.build(image_shape)
     except (Exception, SystemExit) as error:
@@ -71,6 +73,15 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     of_backbone = {layer.name for layer in base.layers}
     head_layers = frozenset(layer.name for layer in model.layers if layer.name not in of_backbone)
     return Network(model, head_layers, weights, warning)
+
+
+def _check_backend(part: Part) -> None:
+    backend = keras.backend.backend()
+    if part.backends and backend not in part.backends:
+        raise PluginError(
+            f"{title(part)} works under Keras' backend {' or '.join(part.backends)} only, and this is {backend}: "
+            f"set KERAS_BACKEND={part.backends[0]}"
+        )
 
 
 def flat(model: keras.Model) -> keras.Model:
