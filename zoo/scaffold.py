@@ -39,7 +39,7 @@ def create(name: str, kind: str, spdx: str, author: str, out: Path | None, regis
     name = name.removeprefix("zoo-")
     _check_name(name)
     for owner in _owners(name, registry):
-        raise ConfigError(f"{name!r} is the name of {owner}: choose another")
+        raise ConfigError(f"{owner}: choose another name")
     if not author.isprintable():
         raise ConfigError(f"author {author!r} must be one line of text, such as 'Jane Doe <jane@example.org>'")
     folder = out or Path(f"zoo-{name}")
@@ -62,9 +62,10 @@ def module_of(name: str) -> str:
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name) or len(name) > LONGEST:
+        alike = "-".join(re.findall("[a-z0-9]+", name.lower()))[:LONGEST]
         raise ConfigError(
             f"plug-in name {name!r} must be lower-case letters, digits and single dashes, begin with a letter and have "
-            f"at most {LONGEST} characters, such as 'retina-net'"
+            f"at most {LONGEST} characters, such as {alike if NAME.fullmatch(alike) else 'retina-net'!r}"
         )
     if keyword.iskeyword(_class(name)):
         raise ConfigError(f"plug-in name {name!r} would make a class named {_class(name)}: choose another")
@@ -75,15 +76,15 @@ def _class(name: str) -> str:
 
 
 def _owners(name: str, registry: Registry) -> Iterator[str]:
-    """What has that name already, each with who brings it."""
-    if name in registry.models:
-        yield f"a model in {registry.path}"
-    for kind in (*PART_KINDS, "model"):
+    """Who has that name already, a sentence for each."""
+    for kind in (*PART_KINDS, "tracker", "model"):
         if name in registry.plugins.names(kind):
-            yield f"the {kind} of plug-in {registry.plugins.get(kind, name).plugin}"
+            yield f"the {kind} {name!r} is offered by plug-in {registry.plugins.get(kind, name).plugin}"
     for plugin in registry.plugins.found:
         if name == plugin.name or module_of(name) == plugin.module or f"zoo-{name}" == plugin.distribution:
-            yield f"the installed plug-in {plugin}"
+            yield f"the plug-in {plugin} is installed"
+    if name in registry.models:
+        yield f"the model {name!r} stands in {registry.path}"
 
 
 def _render(name: str, kind: str, spdx: str, author: str) -> dict[str, str]:

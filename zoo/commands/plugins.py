@@ -16,7 +16,7 @@ from zoo.scaffold import KINDS, LICENSES
 
 @click.group(cls=Group)
 def plugins() -> None:
-    """The installed plug-ins."""
+    """The installed plug-ins, and new ones."""
 
 
 @plugins.command("list", cls=Command)
