@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,5 +97,8 @@ def test_every_command_runs_in_order(venv: Venv, tmp_path: Path) -> None:
     assert here.name == "zoo-retina-net"
     assert (here / "runs/wide/retina-wide/fold-0/best.keras").exists()
     assert (here / "runs/both/comparison.csv").exists()
-    assert len(list((here / "dist").iterdir())) == 2
+    (wheel,) = (here / "dist").glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if "dist-info" not in name}
+    assert packed == {"zoo_retina_net.py", "zoo_retina_net_layers.py"}
+    assert len(list((here / "dist").glob("*.tar.gz"))) == 1
     assert "retina-net" not in venv.shell("zoo plugins list", cwd=here).stdout
