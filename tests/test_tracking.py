@@ -6,17 +6,21 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from tests.tracked import finish, follow, planned
 from zoo import jobs
 from zoo.errors import ConfigError, PluginError
 from zoo.plugins import discover
+from zoo.report.comparison_progress import ComparisonProgress
 from zoo.worker import Job
 
 # Writes down all that it is told.
@@ -72,7 +76,7 @@ FAULTS = {
             for hook in ("run_started", "epoch_ended", "job_ended", "run_ended")
         ],
     ),
-    "exits": ("sys.exit(3)", ["fails in zoo_run_started: SystemExit: 3;"]),
+    "exits": ("sys.exit(chr(0xdcff))", ["fails in zoo_run_started: SystemExit: \\udcff;"]),
     "ends": ("os._exit(3)", ["ended with status 3, and is told nothing more;"]),
     "crashes": ("os.abort()", ["was killed by SIGABRT, and is told nothing more;"]),
     "hangs": ("import time; time.sleep(1000)", ["has not finished after 3 s, and is given up;"]),
@@ -251,26 +255,33 @@ def test_a_slow_tracker_is_waited_for_as_long_as_it_gets_on(
     assert names(record()) == ["run_started", *["epoch_ended"] * 4, "job_ended", "run_ended"]
 
 
-def test_it_ends_with_its_parent(
-    site: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Callable[[], list[Any]]
-) -> None:
-    """Standard input ends with the parent: what was told before is still heard, and a hook that hangs is cut off."""
-    site(RECORDER.replace("import json, os", "import time, json, os") + "    time.sleep(1000)\n", "zoo-hangs", "hangs")
-    monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", "1")
+def told_by_a_parent_that_dies(name: str) -> subprocess.CompletedProcess[str]:
+    """A tracker whose standard input ends, in the midst of a line."""
     messages = [
-        {"name": "hangs", "distribution": "zoo-hangs", "run": {"path": "there"}},
+        {"name": name, "distribution": f"zoo-{name}", "run": {"path": "there"}},
         {"hook": "zoo_run_started"}, {"hook": "zoo_run_ended", "result": {}},
     ]  # fmt: skip
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-P", "-m", "zoo.tracker"], capture_output=True, text=True, timeout=60,
         input="".join(json.dumps(message) + "\n" for message in messages) + '{"hook": "zoo_run_',
     )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stdout == '{"error": null}\n'
-    assert "Timeout" in done.stderr and "in zoo_run_ended" in done.stderr
-    assert record() == [
-        ["run_started", {"run": {"path": "there"}}], ["run_ended", {"run": {"path": "there"}, "result": {}}]
-    ]  # fmt: skip
+
+
+def test_it_ends_with_its_parent(
+    site: Install, monkeypatch: pytest.MonkeyPatch, record: Callable[[], list[Any]]
+) -> None:
+    """What was told before is still heard; a hook that hangs is cut off then."""
+    expected = [["run_started", {"run": {"path": "there"}}], ["run_ended", {"run": {"path": "there"}, "result": {}}]]
+    done = told_by_a_parent_that_dies("recorder")
+    assert (done.returncode, done.stdout, done.stderr) == (0, '{"error": null}\n' * 2, "")
+    assert record() == expected
+    site(RECORDER + "    import time; time.sleep(1000)\n", "zoo-hangs", "hangs")
+    monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", "1")
+    done = told_by_a_parent_that_dies("hangs")
+    assert (done.returncode, done.stdout) == (1, '{"error": null}\n')
+    assert "Timeout" in done.stderr
+    assert "in zoo_run_ended" in done.stderr
+    assert record() == expected
 
 
 def test_only_the_tracker_itself_is_loaded(
@@ -316,6 +327,15 @@ def test_trackers_are_asked_for_by_options_or_a_variable(main: Main, monkeypatch
     main("run", "tiny")
     main("run", "tiny", "--tracker", "third")
     assert asked == [(), ("mine", "other"), ("mine", "other"), ("third",)]
+
+
+def test_what_a_tracker_gets_wrong_is_not_blamed_on_a_job() -> None:
+    said = StringIO()
+    progress = ComparisonProgress(Console(file=said), [], workers=1, metric="auc")
+    job = SimpleNamespace(title="tiny, fold 0")
+    progress.on_event(job, {"event": "warning", "text": "no luck"})
+    progress.on_event(job, {"event": "warning", "text": "tracker 'mine' fails", "tracker": "mine"})
+    assert said.getvalue() == "tiny, fold 0: warning: no luck\nwarning: tracker 'mine' fails\n"
 
 
 HOOKS = {

@@ -20,7 +20,7 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Zoo
 
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 @contextmanager

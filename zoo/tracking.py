@@ -222,7 +222,8 @@ class _Tracker:
             self._told.put(None)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel, on a dead network disk, say
+                self._process.wait(INTERRUPTED)
 
     def _write(self) -> None:
         assert self._process.stdin
@@ -259,4 +260,5 @@ class _Tracker:
 
     def _say(self, job: Job | None, what: str) -> None:
         title = f"tracker {self._plugin.name!r} (from {self._plugin.origin})"
-        self._warn(job, self._plugin.name, f"{title} {what}; see {self._log}")
+        printable = what.encode(errors="backslashreplace").decode()
+        self._warn(job, self._plugin.name, f"{title} {printable}; see {self._log}")
