@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,7 +115,7 @@ def affine_map(
 
 @dataclass(frozen=True)
 class Flips(zoo.Augmenter):
-    """Each flip that is wanted, with probability 1/2."""
+    """Flips left to right (`horizontal`) and upside down (`vertical`), each with probability 1/2 if it is wanted."""
 
     name = "flips"
     horizontal: bool = True
@@ -150,7 +151,7 @@ class KerasLayers(zoo.Augmenter):
         from keras import ops
 
         changed = images.astype(np.float32)
-        for layer in _keras_layers(json.dumps(self.layers)):
+        for layer in _keras_layers(json.dumps(self.layers), threading.get_ident()):
             for state in layer.variables:
                 if len(state.shape) == 1 and "seed" in state.path:
                     state.assign(rng.integers(0, 2**31, state.shape).astype(np.uint32))
@@ -159,8 +160,11 @@ class KerasLayers(zoo.Augmenter):
 
 
 @lru_cache
-def _keras_layers(tables: str) -> list[keras.Layer]:
-    """The layers, built once a process: building them for every image would take most of the time."""
+def _keras_layers(tables: str, thread: int) -> list[keras.Layer]:
+    """The layers of a thread, built once, which would take most of the time if it were done for every image.
+
+    Each thread has its own, since it sets their seeds.
+    """
     import keras
 
     made = []

@@ -36,7 +36,8 @@ class Pooled(zoo.Head):
 class Dense(zoo.Head):
     """Global average pooling, dense layers, each with batch normalisation and dropout if wanted, and the output layer.
 
-    `dropout` is one rate for all layers, or one for each; 0 means none.
+    `units` has the number of features of each dense layer, `activation` is Keras' name of what follows it. With
+    `batchnorm` each is normalised. `dropout` is one rate for all layers, or one for each; 0 means none.
     """
 
     name = "dense"

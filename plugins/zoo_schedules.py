@@ -15,7 +15,8 @@ class ThreeStage(zoo.Schedule):
     """The study's fine-tuning: the head, then the last 20 layers, then everything.
 
     `learning_rates` has one rate a stage, of which the first `count` are trained. `top` is what the second stage
-    unfreezes, as in `Stage.unfreeze`. The other fields are those of every stage.
+    unfreezes, as in `Stage.unfreeze`. `epochs`, `patience`, `optimizer`, `decay`, `label_smoothing` and
+    `class_weights` are those of every stage.
     """
 
     name = "three-stage"

@@ -34,8 +34,8 @@ def compare(
     `models` are names, none for all that are registered; `data` a folder, a manifest or the same as a data frame, None
     for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
     `out` the run folder. `options` are the other fields of `zoo.plan.Request`: groups, weights, seed, max_epochs,
-    image_size, registry, repeats, fresh, redo, feature_cache, precision. `listen` is called with each job and event.
-    Jobs that fail stand in the `missing` of what it returns.
+    image_size, registry, repeats, fresh, redo, feature_cache, precision, trackers. `listen` is called with each job and
+    event. Jobs that fail stand in the `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """

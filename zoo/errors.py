@@ -1,6 +1,7 @@
 """Every error that zoo raises on purpose. The CLI prints them as one or two lines, without a traceback."""
 
 import os
+import signal
 
 
 class ZooError(Exception):
@@ -53,6 +54,11 @@ def one_line(error: BaseException) -> str:
     except Exception:  # whoever made the error made its text too
         text = "no message"
     return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"
+
+
+def ended(code: int) -> str:
+    """How a process ended, of which subprocess gives that code."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
 
 def unknown(kind: str, name: str, known: list[str]) -> str:

@@ -36,12 +36,15 @@ OptimizerTable = dict[str, str | float | bool]
 # What layers may compute in, as Keras names its dtype policies: bfloat16 needs a GPU of 2020 or later, float16 one of
 # 2017, and Keras then scales the loss by itself.
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# The backends of Keras.
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 class Part(ABC):
     """What all parts share: a name for registry.toml, and fields that can be written down as a table."""
 
     name: ClassVar[str]
+    backends: ClassVar[tuple[str, ...]] = ()  # those of BACKENDS that it works under, such as ("torch",); () for all
     __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
     __zoo_origin__: ClassVar[str] = ""  # the distribution that it came from, once its plug-in is loaded
 
@@ -239,6 +242,11 @@ class Recipe:
         parts: dict[str, Part] = {kind: getattr(self, kind) for kind in PART_KINDS}
         tables = {kind: part.table() for kind, part in parts.items()}
         return {**tables, "batch_size": self.batch_size, "seed": self.seed}
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """The distribution and version that brought each part."""
+        return {kind: getattr(self, kind).__zoo_origin__ for kind in PART_KINDS}
 
 
 PART_KINDS: dict[str, type[Part]] = {

@@ -16,8 +16,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from zoo import comparison, gpu
+from zoo.errors import ended
 from zoo.plan import Plan
 from zoo.store import read_json
+from zoo.tracking import Tracking
 from zoo.worker import Job
 
 # Receives the events of a job as the worker sends them, always in the thread that called `execute`.
@@ -33,32 +35,38 @@ def execute(plan: Plan, listen: Listen, workers: int = 1) -> list[Job]:
 
     On a GPU a job waits until there is memory for it, whatever `workers` says.
     results.csv and run.json are brought up to date after each job. On KeyboardInterrupt the running jobs are
-    ended and marked as failed before the exception goes on.
+    ended and marked as failed before the exception goes on. The trackers of the plan are told of everything.
     """
     waiting: SimpleQueue[Job] = SimpleQueue()
-    left = 0
-    for job in plan.jobs:
-        if job.folder.done:
-            listen(job, {"event": "job_skipped", "metrics": read_json(job.folder.metrics)})
-        else:
-            waiting.put(job)
-            left += 1
-    comparison.write_results(plan.run)
     crew = _Crew(waiting)
-    crew.start(share_cores(min(workers, left)))
+    left = 0
     failed = []
-    try:
-        while left:
-            job, event = crew.events.get()
-            if event["event"] == "process_ended":
-                left -= 1
-                if event["failed"]:
-                    failed.append(job)
-                comparison.write_results(plan.run)
-            else:
+    with Tracking(plan, crew.events) as tracking:
+        for job in plan.jobs:
+            if job.folder.done:
+                event = {"event": "job_skipped", "metrics": read_json(job.folder.metrics)}
+                tracking.on_event(job, event)
                 listen(job, event)
-    finally:
-        crew.stop()
+            else:
+                waiting.put(job)
+                left += 1
+        comparison.write_results(plan.run)
+        crew.start(share_cores(min(workers, left)))
+        try:
+            while left:
+                job, event = crew.events.get()
+                if event["event"] == "process_ended":
+                    left -= 1
+                    if event["failed"]:
+                        failed.append(job)
+                    comparison.write_results(plan.run)
+                else:
+                    listen(job, event)
+                tracking.on_event(job, event)
+        finally:
+            crew.stop()
+    while not crew.events.empty():  # what trackers got wrong in the end
+        listen(*crew.events.get())
     return failed
 
 
@@ -142,8 +150,8 @@ class _Crew:
         if self._stopping and code:
             job.folder.set_status("failed", error="interrupted", refused=False)
         elif code and not told:
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-            self._fail(job, f"the worker process {how}" + (" (out of memory?)" if code == -signal.SIGKILL else ""))
+            memory = " (out of memory?)" if code == -signal.SIGKILL else ""
+            self._fail(job, f"the worker process {ended(code)}{memory}")
         return code == 0
 
     def _process(self, log: Any) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""What the hooks of a plug-in's module return, checked: classes of parts and tables of models, each under a name."""
+"""What a plug-in's module offers, checked: classes of parts, tables of models, a tracker, each under a name."""
 
 from __future__ import annotations
 
@@ -14,36 +14,65 @@ import pluggy
 from zoo import hookspecs
 from zoo.errors import PluginError, unknown
 from zoo.hookspecs import API_VERSION
-from zoo.interfaces import MODEL_NAME, PART_KINDS, Part
+from zoo.interfaces import BACKENDS, MODEL_NAME, PART_KINDS, Part
 
 NAMES = "use letters, digits, dots, dashes and underscores"
+# Every hook, and the arguments that it is called with: those with any tell a tracker how a run goes.
+HOOKS = {
+    name: list(inspect.signature(hook).parameters) for name, hook in vars(hookspecs).items() if name.startswith("zoo_")
+}
 
 
-def read(module: ModuleType) -> list[tuple[str, str, Any]]:
-    """Ask every hook of the module: (kind, name, class or table).
+def read(module: ModuleType, plugin: str = "") -> list[tuple[str, str, Any]]:
+    """What the module of the plug-in of that name offers: (kind, name, class, table or, of a tracker, the module).
 
     Raises PluginError for a module that is for another zoo or returns what a hook doesn't ask for, and whatever a
     hook raises.
     """
     _check_version(module)
-    manager = pluggy.PluginManager("zoo")
-    manager.add_hookspecs(hookspecs)
-    hooks = [name for name in vars(hookspecs) if name.startswith("zoo_")]
-    for name in dir(module):
-        marked = manager.parse_hookimpl_opts(module, name) is not None
-        if marked and name not in hooks:
-            raise PluginError(unknown("hook", name, hooks))
-        if name in hooks and not marked:
-            raise PluginError(f"{name} is no hook: decorate it with @zoo.hookimpl")
-        if marked and not _takes(getattr(module, name)):
-            raise PluginError(f"{name}{inspect.signature(getattr(module, name))} must take no arguments")
-    manager.register(module, module.__name__)
     found: list[tuple[str, str, Any]] = []
-    for hook in manager.get_hookcallers(module) or []:
+    tracker = False
+    for hook in hooks(module).get_hookcallers(module) or []:
+        if HOOKS[hook.name]:
+            tracker = True
+            continue
         kind = hook.name.removeprefix("zoo_").removesuffix("s")
         for impl in hook.get_hookimpls():
             found += [(kind, name, value) for name, value in _named(kind, impl.function())]
-    return found
+    if tracker and not MODEL_NAME.fullmatch(plugin):
+        raise PluginError(f"its entry point {short(plugin)} names a tracker; {NAMES}")
+    return [*found, ("tracker", plugin, module)] if tracker else found
+
+
+def hooks(module: ModuleType) -> pluggy.PluginManager:
+    """The module's hooks, ready to be called. Raises PluginError for one that isn't as it must be."""
+    manager = pluggy.PluginManager("zoo")
+    manager.add_hookspecs(hookspecs)
+    for name in dir(module):
+        marked = manager.parse_hookimpl_opts(module, name) is not None
+        if marked and name not in HOOKS:
+            raise PluginError(unknown("hook", name, list(HOOKS)))
+        if name in HOOKS and not marked:
+            raise PluginError(f"{name} is no hook: decorate it with @zoo.hookimpl")
+        if marked:
+            _check_hook(name, getattr(module, name))
+    manager.register(module, module.__name__)
+    return manager
+
+
+def _check_hook(hook: str, function: Callable[..., Any]) -> None:
+    """A hook takes by name those that it wants of the arguments that it is called with."""
+    signature, known = inspect.signature(function), HOOKS[hook]
+    if not known:
+        if not _takes(function):
+            raise PluginError(f"{hook}{signature} must take no arguments")
+        return
+    for argument in signature.parameters.values():
+        is_known = argument.name in known and argument.kind is argument.POSITIONAL_OR_KEYWORD
+        if argument.default is argument.empty and not is_known:
+            raise PluginError(f"{hook}{signature} may take {', '.join(known)}, but not {argument}")
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise PluginError(f"{hook} must be a plain function, without async or yield")
 
 
 def _check_version(module: ModuleType) -> None:
@@ -100,6 +129,11 @@ def _check_part(hook: str, part: Any, base: type[Part]) -> None:
         _check_method(part, method, base)
     if "__dataclass_params__" not in vars(part) or not vars(part)["__dataclass_params__"].frozen:
         raise PluginError(f"{hook} returned {part.__name__}: decorate it with @dataclass(frozen=True)")
+    if not isinstance(part.backends, tuple) or not set(part.backends) <= set(BACKENDS):
+        raise PluginError(
+            f"{hook} returned {part.__name__} with backends = {short(part.backends)}; "
+            f"it must be a tuple of {', '.join(BACKENDS)}"
+        )
     required = [f.name for f in dataclasses.fields(part) if _has_no_default(f)]  # type: ignore[arg-type]
     if required:
         raise PluginError(f"{hook} returned {part.__name__}, whose {', '.join(required)} has no default")

@@ -22,6 +22,7 @@ from zoo.data.loading import Data, load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand, hash_file
 from zoo.interfaces import PRECISIONS, Recipe
+from zoo.plugins import Plugin
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
 
@@ -39,6 +40,7 @@ class Request:
     `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
     training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
     `precision` is what the backbone computes in while it is trained, one of PRECISIONS.
+    `trackers` names the plug-ins that are told how the run goes.
     """
 
     models: tuple[str, ...] = ()
@@ -59,13 +61,14 @@ class Request:
     start_from: Path | None = None
     allow_leak: bool = False
     precision: str = "float32"
+    trackers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything settled and checked before the first job: nothing in it can still turn out to be wrong.
 
-    Its run folder is this process's alone; as a context it gives the folder back.
+    Its run folder, `resumed` if it was begun before, is this process's alone; as a context it gives the folder back.
     """
 
     run: RunFolder
@@ -74,6 +77,8 @@ class Plan:
     splits: pd.DataFrame
     notes: list[str]
     lock: FileLock
+    trackers: Sequence[Plugin] = ()
+    resumed: bool = False
 
     def __enter__(self) -> Plan:
         return self
@@ -92,7 +97,12 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     found = plugins.discover()
     models = registry.load(request.registry, found)
     notes = [*found.problems]
-    recipes = _recipes(models, request, notes)
+    try:
+        recipes = _recipes(models, request, notes)
+    except ConfigError as error:
+        lost = resume.missing_parts(request.out, request.models, [request.start_from, request.weights], found)
+        raise ConfigError("; ".join([str(error), *lost])) from error
+    trackers = [found.get("tracker", name).plugin for name in dict.fromkeys(request.trackers)]
     data = load_data(
         models.data, request.data, request.image_size, request.folds, progress,
         splits_from=request.splits, groups=request.groups,
@@ -124,7 +134,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     folder.create()
     lock = folder.lock()
     try:
-        _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
+        resumed = folder.request.exists() and not request.fresh
+        notes += _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
         write_csv(folder.duplicates, copies)
     except BaseException:
         lock.release()
@@ -142,7 +153,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         for fold in folds
         for repeat in range(request.repeats)
     ]  # fmt: skip
-    return Plan(folder, jobs, data.config, data.splits, notes, lock)
+    return Plan(folder, jobs, data.config, data.splits, notes, lock, trackers, resumed)
 
 
 def _not_audited(splits: pd.DataFrame) -> list[str]:
@@ -158,15 +169,18 @@ def _not_audited(splits: pd.DataFrame) -> list[str]:
     return [f"New or changed since the last audit: {many} ({which}); zoo data audit looks again"]
 
 
-def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> None:
-    """Write run.json and splits.csv, or add the request to those of a folder that was begun with the same data."""
+def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> list[str]:
+    """Write run.json and splits.csv, or add the request to a folder begun with the same data; what to know of that."""
+    notes = []
     if request.fresh:
         folder.clear()
     if folder.request.exists():
         before = read_json(folder.request)
         resume.refuse_changes(folder, before, described)
+        notes = resume.other_origins(before, described)
         before["recipes"] = {**before["recipes"], **described["recipes"]}
         before["weights_files"] = {**before.get("weights_files", {}), **described["weights_files"]}
+        before["origins"] = {**described["origins"], **before.get("origins", {})}
         before["repeats"] = max(before.get("repeats", 1), described["repeats"])
         write_json(folder.request, before)
     else:
@@ -175,6 +189,7 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
     for model, fold in request.redo:
         for repeat in range(request.repeats):
             folder.job(model, fold, repeat).remove()
+    return notes
 
 
 def _recipes(models: registry.Registry, request: Request, notes: list[str]) -> dict[str, Recipe]:
@@ -249,6 +264,7 @@ def _describe(
         "request": {key: _said(value) for key, value in vars(request).items()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
+        "origins": {name: recipe.origins for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
         "repeats": request.repeats,
         "start_from": start_from and hash_file(start_from),

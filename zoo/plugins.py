@@ -15,6 +15,7 @@ from zoo.errors import ConfigError, PluginError, one_line, unknown
 from zoo.interfaces import PART_KINDS
 
 GROUP = "zoo"
+KINDS = (*PART_KINDS, "model", "tracker")
 TIMEOUT = 20.0  # seconds that a plug-in may take to load, unless ZOO_PLUGIN_TIMEOUT says otherwise
 
 
@@ -66,7 +67,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Offer:
-    """A part class or a model table, and the plug-in that offers it."""
+    """A part class, a model table or the module of a tracker, and the plug-in that offers it."""
 
     value: Any
     plugin: Plugin
@@ -75,12 +76,12 @@ class Offer:
 class Plugins:
     """All plug-ins that were found, and their offers by kind and name.
 
-    A kind is "backbone", "head", "schedule", "augmenter" or "model".
+    A kind is one of KINDS.
     """
 
     def __init__(self, found: list[Plugin], offers: list[tuple[str, str, Offer]]) -> None:
         self.found = found
-        self._offers: dict[str, dict[str, list[Offer]]] = {kind: {} for kind in (*PART_KINDS, "model")}
+        self._offers: dict[str, dict[str, list[Offer]]] = {kind: {} for kind in KINDS}
         for kind, name, offer in offers:
             self._offers[kind].setdefault(name, []).append(offer)
 
@@ -222,7 +223,7 @@ def _load(point: EntryPoint, plugin: Plugin) -> list[tuple[str, str, Any]]:
         raise PluginError(f"its entry point {point.value!r} is no module")
     module = point.load()
     plugin.path = str(getattr(module, "__file__", None) or plugin.path)
-    found = offers.read(module)
+    found = offers.read(module, point.name)
     for kind, _, value in found:
         if kind in PART_KINDS:
             value.__zoo_origin__ = plugin.origin

@@ -138,6 +138,10 @@ class RunFolder:
         """The table of duplicates.csv; without rows if there is none."""
         return pd.read_csv(self.duplicates) if self.duplicates.exists() else pd.DataFrame(columns=audited.COLUMNS)
 
+    def tracker_log(self, name: str) -> Path:
+        """What a tracker has printed."""
+        return self.path / "trackers" / f"{name}.log"
+
     def best(self, fold: int) -> Path:
         """The best model of a fold; the choice stands beside it as .json."""
         return self.path / "best" / f"fold-{fold}.keras"
@@ -188,7 +192,7 @@ class RunFolder:
                     (self.path / model / f"{picture}.{ending}").unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not there, or something of the user's is in it
                 (self.path / model).rmdir()
-        shutil.rmtree(self.path / "best", ignore_errors=True)
-        shutil.rmtree(self.path / "pictures", ignore_errors=True)
+        for name in ("best", "pictures", "trackers"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
         for file in (self.request, self.splits, self.results, self.summary, self.comparison, self.duplicates):
             file.unlink(missing_ok=True)

@@ -169,6 +169,11 @@ def _jobs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     return tuple(pairs)
 
 
+def _names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names, of which ZOO_TRACKERS may hold several with commas between them."""
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of the commands that train."""
     options = [
@@ -206,6 +211,16 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=PRECISIONS[0],
             show_default=True,
             help="What the backbone computes in while it is trained; the mixed ones are for GPUs.",
+        ),
+        click.option(
+            "--tracker",
+            "trackers",
+            metavar="NAME",
+            multiple=True,
+            envvar="ZOO_TRACKERS",
+            show_envvar=True,
+            callback=_names,
+            help="Tell a tracker how the run goes, see zoo list trackers; may be repeated.",
         ),
         click.option("--fresh", is_flag=True, help="Delete what the run folder holds and start over."),
         click.option(

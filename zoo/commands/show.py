@@ -50,11 +50,11 @@ def show(model: str, data: str | None, image_size: int | None, summary: bool, pi
 
 @click.command("list", cls=Command)
 @click.argument(
-    "kind", type=click.Choice(["models", "backbones", "heads", "schedules", "augmenters"]), default="models"
+    "kind", type=click.Choice(["models", "backbones", "heads", "schedules", "augmenters", "trackers"]), default="models"
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(kind: str, as_json: bool) -> None:
-    """Models with their four parts, or the parts of one kind."""
+    """Models with their four parts, the parts of one kind, or trackers."""
     registry = load_registry()
     if kind == "models":
         with contextlib.redirect_stdout(sys.stderr):  # parts may print while they are made

@@ -82,7 +82,8 @@ class ComparisonProgress:
         self._say(f"{job.title}: going on after {event['epochs']} epochs")
 
     def _warning(self, job: Any, event: dict[str, Any]) -> None:
-        self._say(f"{job.title}: warning: {event['text']}", style="yellow")
+        about = "" if "tracker" in event else f"{job.title}: "
+        self._say(f"{about}warning: {event['text']}", style="yellow")
 
     def _stage_started(self, job: Any, event: dict[str, Any]) -> None:
         running = self._running[job.title]

@@ -133,7 +133,8 @@ class Monitor(keras.callbacks.Callback):
         if state.ended or state.epoch == self.stage.epochs or time.perf_counter() - self._saved >= SAVE_EVERY:
             self.checkpoint.save(state)
             self._saved = time.perf_counter()
-        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "best": best})
+        number = len(state.history)
+        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "number": number, "best": best})
 
     def _check(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):

@@ -1,0 +1,264 @@
+"""Tell trackers how a run goes, each in a process of its own (`zoo.tracker`): nothing that they do harms the training.
+
+What they are told waits in queues, so that a slow one holds up nobody. They are waited for when the run has ended, as
+long as they get on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pandas as pd
+
+from zoo import comparison, plugins
+from zoo.errors import ended
+from zoo.plan import Plan
+from zoo.plugins import Plugin
+from zoo.store import RunFolder, read_json
+from zoo.worker import Job
+
+INTERRUPTED = 5.0  # seconds that trackers get after Ctrl-C
+
+
+class Tracking:
+    """The trackers of a plan. Use it as a context around its jobs, and call `on_event` with each event of theirs.
+
+    What goes wrong with a tracker is put into `events` as a warning of a job.
+    """
+
+    def __init__(self, plan: Plan, events: SimpleQueue[tuple[Job, dict[str, Any]]]) -> None:
+        self._plan = plan
+        self._events = events
+        self._trackers: list[_Tracker] = []
+        self._running: dict[str, Job] = {}
+        self._failed: list[str] = []
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Tracking:
+        if self._plan.trackers:
+            run = describe_run(self._plan)
+            self._trackers = [
+                _Tracker(plugin, run, self._plan.run.tracker_log(plugin.name), self._warn)
+                for plugin in self._plan.trackers
+            ]
+            self._tell(self._plan.jobs[0], "zoo_run_started")
+        return self
+
+    def on_event(self, job: Job, event: dict[str, Any]) -> None:
+        """Tell the trackers of an event, if it is one for them."""
+        if not self._trackers:
+            return
+        match event["event"]:
+            case "job_launched":
+                self._running[job.title] = job
+            case "epoch_ended":
+                epoch = {key: value for key, value in event.items() if key != "event"}
+                self._tell(job, "zoo_epoch_ended", job=describe_job(job), epoch=epoch)
+            case "job_skipped":
+                self._job_ended(job, "skipped")
+            case "process_ended":
+                self._running.pop(job.title, None)
+                self._job_ended(job, "failed" if event["failed"] else "done")
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if not self._trackers:
+            return
+        try:
+            for job in self._running.values():
+                self._job_ended(job, "done" if job.folder.done else "interrupted")
+            result = {
+                "state": "interrupted" if kind else "failed" if self._failed else "done",
+                "done": [job.title for job in self._plan.jobs if job.folder.done],
+                "failed": self._failed,
+                "results": _results(self._plan.run),
+                "seconds": round(time.monotonic() - self._started, 3),
+            }
+            self._tell(self._plan.jobs[-1], "zoo_run_ended", result=result)
+            since, limit = time.monotonic(), plugins.timeout()
+            for tracker in self._trackers:
+                tracker.finish(since, min(limit, INTERRUPTED) if kind else limit, hurry=kind is not None)
+        finally:
+            for tracker in self._trackers:
+                tracker.kill()
+
+    def _job_ended(self, job: Job, state: str) -> None:
+        status = job.folder.status()
+        if state == "failed":
+            self._failed.append(job.title)
+        result = {
+            "state": state,
+            "metrics": read_json(job.folder.metrics) if job.folder.done else None,
+            "weights": status.get("weights"),
+            "error": status.get("error"),
+        }
+        self._tell(job, "zoo_job_ended", job=describe_job(job), result=result)
+
+    def _tell(self, about: Job, hook: str, **arguments: Any) -> None:
+        for tracker in self._trackers:
+            tracker.tell(about, hook, **arguments)
+
+    def _warn(self, job: Job | None, tracker: str, text: str) -> None:
+        self._events.put((job or self._plan.jobs[-1], {"event": "warning", "text": text, "tracker": tracker}))
+
+
+def describe_run(plan: Plan) -> dict[str, Any]:
+    """The `run` of the hooks, see `zoo.hookspecs`."""
+    written = comparison.read_run(plan.run)
+    path = plan.run.path.absolute()
+    return {
+        "path": str(path),
+        "name": path.name,
+        "started": written["started"],
+        "resumed": plan.resumed,
+        "models": list(dict.fromkeys(job.model for job in plan.jobs)),
+        "folds": list(dict.fromkeys(job.fold for job in plan.jobs)),
+        "repeats": 1 + max(job.repeat for job in plan.jobs),
+        "jobs": [describe_job(job) for job in plan.jobs],
+        **{key: written[key] for key in ("recipes", "data", "versions", "request")},
+    }
+
+
+def describe_job(job: Job) -> dict[str, Any]:
+    """The `job` of the hooks, see `zoo.hookspecs`."""
+    return {
+        "model": job.model, "fold": job.fold, "repeat": job.repeat, "title": job.title,
+        "folder": str(job.folder.path), "seed": job.recipe["seed"],
+    }  # fmt: skip
+
+
+def _results(run: RunFolder) -> list[dict[str, Any]]:
+    """The rows of results.csv, with None for empty cells."""
+    if not run.results.exists():
+        return []
+    table = pd.read_csv(run.results).astype(object)
+    return [dict(zip(table.columns, row, strict=True)) for row in table.where(table.notna(), None).to_numpy().tolist()]
+
+
+class _Tracker:
+    """One tracker, its process, and the threads that write to it and take its answers.
+
+    `warn` is called, in any thread, with the job that it was told of or None, its name, and what went wrong.
+    """
+
+    def __init__(
+        self, plugin: Plugin, run: dict[str, Any], log: Path, warn: Callable[[Job | None, str, str], None]
+    ) -> None:
+        self._plugin = plugin
+        self._log = log
+        self._warn = warn
+        self._told: SimpleQueue[str | None] = SimpleQueue()
+        self._unanswered: deque[tuple[Job, str]] = deque()
+        self._answered = threading.Condition()
+        self._last_answer = 0.0
+        self._failures: set[str] = set()
+        self._closing = False
+        self._over = False
+        try:
+            self._process = self._start()
+        except OSError as error:
+            self._over = True
+            self._say(None, f"cannot be started: {error}")
+            return
+        self._told.put(json.dumps({"name": plugin.name, "distribution": plugin.distribution, "run": run}))
+        for work in (self._write, self._read):
+            threading.Thread(target=work, daemon=True).start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._log.parent.mkdir(exist_ok=True)
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "zoo.tracker"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                text=True, errors="replace",
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which then tells the tracker
+            )  # fmt: skip
+
+    def tell(self, about: Job, hook: str, **arguments: Any) -> None:
+        """Have a hook called, some time."""
+        with self._answered:
+            if not self._over:
+                self._unanswered.append((about, hook))
+                self._told.put(json.dumps({"hook": hook, **arguments}))
+
+    def finish(self, since: float, limit: float, hurry: bool) -> None:
+        """Wait until all is told, and end the process.
+
+        It is given up when there was no answer for `limit` seconds, or in a `hurry` so many seconds after `since`.
+        """
+        with self._answered:
+            while self._unanswered and not self._over:
+                deadline = limit + (since if hurry else max(since, self._last_answer))
+                if not self._answered.wait(deadline - time.monotonic()):
+                    break
+            self._told.put(None)
+            if self._over:
+                return
+            self._closing = True
+            late = bool(self._unanswered)
+        if not late:
+            try:
+                self._process.wait(limit)
+            except subprocess.TimeoutExpired:
+                late = True
+        if late:
+            self._say(None, f"has not finished after {limit:g} s, and is given up")
+
+    def kill(self) -> None:
+        """End the process, and those that it has started, if it still runs."""
+        if not self._over:
+            self._closing = True
+            self._told.put(None)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel, on a dead network disk, say
+                self._process.wait(INTERRUPTED)
+
+    def _write(self) -> None:
+        assert self._process.stdin
+        with contextlib.suppress(OSError):  # it has ended
+            while (line := self._told.get()) is not None:
+                self._process.stdin.write(line + "\n")
+                self._process.stdin.flush()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        with self._process.stdout as answers:
+            for line in answers:
+                with contextlib.suppress(ValueError, LookupError, TypeError):  # the plug-in has written there
+                    self._take(json.loads(line)["error"])
+        code = self._process.wait()
+        with self._answered:
+            if not self._closing:
+                self._say(None, f"{ended(code)}, and is told nothing more")
+            self._over = True
+            self._answered.notify_all()
+
+    def _take(self, error: str | None) -> None:
+        """What the first hook unanswered has raised, if anything; said once of a hook, and once of an error."""
+        with self._answered:
+            job, hook = self._unanswered[0]
+            if error and not {hook, error} & self._failures:
+                self._failures |= {hook, error}
+                self._say(job, f"fails in {hook}: {error}")
+            self._unanswered.popleft()
+            self._last_answer = time.monotonic()
+            self._answered.notify_all()
+
+    def _say(self, job: Job | None, what: str) -> None:
+        title = f"tracker {self._plugin.name!r} (from {self._plugin.origin})"
+        printable = what.encode(errors="backslashreplace").decode()
+        self._warn(job, self._plugin.name, f"{title} {printable}; see {self._log}")
