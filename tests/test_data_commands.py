@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, disc
 from zoo import plan
 from zoo.errors import DataError
+from zoo.request import Request
 
 
 @pytest.fixture
@@ -103,13 +104,13 @@ def test_a_manifest_is_divided_by_the_run(install: Install, classes: Path, tmp_p
         for path in sorted(classes.rglob("*.png"))
     ]
     pd.DataFrame(rows, columns=["path", "label", "group"]).to_csv(classes / "manifest.csv", index=False)
-    request = plan.Request(models=("tiny",), data=str(classes / "manifest.csv"), image_size=32, out=tmp_path / "run")
+    request = Request(models=("tiny",), data=str(classes / "manifest.csv"), image_size=32, out=tmp_path / "run")
     with plan.make_plan(request) as made:
         assert any(note.startswith("The data are in no folds; divided by method rotate, 10") for note in made.notes)
     splits = pd.read_csv(tmp_path / "run/splits.csv", dtype=str)
     assert set(splits["fold"]) == {"0"}
     assert (splits.groupby("group")["role"].nunique() == 1).all()
-    frame = plan.Request(models=("tiny",), data=pd.read_csv(classes / "manifest.csv"), splits=splits)
+    frame = Request(models=("tiny",), data=pd.read_csv(classes / "manifest.csv"), splits=splits)
     with pytest.raises(DataError, match="not found"):  # paths of a data frame begin here
         plan.make_plan(frame)
 

@@ -10,14 +10,13 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
 from zoo import jobs, plan
+from zoo.request import Request
 
 
 @pytest.fixture
 def planned(install: Install, folds: Path, tmp_path: Path) -> plan.Plan:
     install(TINY_PLUGIN)
-    return plan.make_plan(
-        plan.Request(models=("tiny",), data=str(folds), folds=(0, 1), out=tmp_path / "run", image_size=32)
-    )
+    return plan.make_plan(Request(models=("tiny",), data=str(folds), folds=(0, 1), out=tmp_path / "run", image_size=32))
 
 
 @pytest.mark.parametrize(("code", "says"), [("exit 3", "ended with status 3"), ("kill -9 $$", "killed by SIGKILL")])

@@ -10,12 +10,14 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
 from zoo import plan
+from zoo.data.splits import fingerprint
 from zoo.errors import ConfigError
+from zoo.request import Request
 
 
-def request(folds: Path, tmp_path: Path, **changes: object) -> plan.Request:
+def request(folds: Path, tmp_path: Path, **changes: object) -> Request:
     options = {"models": ("tiny",), "data": str(folds), "folds": None, "out": tmp_path / "run", "image_size": 32}
-    return plan.Request(**options | changes)  # type: ignore[arg-type]
+    return Request(**options | changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -39,11 +41,11 @@ def test_one_job_per_model_and_fold(tiny: None, folds: Path, tmp_path: Path) -> 
 
 
 def test_the_demo_says_what_it_changes(tiny: None, tmp_path: Path) -> None:
-    made = plan.make_plan(plan.Request(models=("efficientnet-staged",), out=tmp_path / "run"))
+    made = plan.make_plan(Request(models=("efficientnet-staged",), out=tmp_path / "run"))
     (job,) = made.jobs
     assert (job.image_size, job.max_epochs, job.recipe["batch_size"]) == (64, 10, 16)
     assert any("64 px, batches of 16, at most 10 epochs a stage" in note for note in made.notes)
-    asked = plan.Request(models=("efficientnet-staged",), out=tmp_path / "other", max_epochs=30, image_size=48)
+    asked = Request(models=("efficientnet-staged",), out=tmp_path / "other", max_epochs=30, image_size=48)
     (job,) = plan.make_plan(asked).jobs
     assert (job.image_size, job.max_epochs) == (48, 30)
 
@@ -69,9 +71,9 @@ def test_a_weights_file_that_was_changed_is_noticed(tiny: None, folds: Path, tmp
 def test_the_fingerprint_is_of_pictures_and_roles_not_of_paths(tiny: None, folds: Path, tmp_path: Path) -> None:
     splits = plan.make_plan(request(folds, tmp_path)).splits
     moved = splits.assign(path="elsewhere").sample(frac=1, random_state=0)
-    assert plan.fingerprint(moved) == plan.fingerprint(splits)
+    assert fingerprint(moved) == fingerprint(splits)
     for column, value in (("label", 1), ("role", "train"), ("image", "another"), ("fold", 7)):
-        assert plan.fingerprint(splits.assign(**{column: value})) != plan.fingerprint(splits)
+        assert fingerprint(splits.assign(**{column: value})) != fingerprint(splits)
 
 
 def test_a_spoilt_run_folder_is_refused(tiny: None, folds: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
 from zoo import plan, provenance
 from zoo.data import audited, images
 from zoo.provenance import Provenance
+from zoo.request import Request
 
 NO_COPIES = pd.DataFrame(columns=audited.COLUMNS)
 
@@ -80,8 +81,8 @@ def tiny(install: Install) -> None:
     install(TINY_PLUGIN)
 
 
-def request(data: Path, tmp_path: Path, **changes: object) -> plan.Request:
-    made = plan.Request(models=("tiny",), data=str(data), image_size=32, out=tmp_path / "run")
+def request(data: Path, tmp_path: Path, **changes: object) -> Request:
+    made = Request(models=("tiny",), data=str(data), image_size=32, out=tmp_path / "run")
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -115,7 +116,7 @@ def test_a_file_that_has_changed_since_the_audit_is_noticed(
         assert any("changed since the last audit: 1 image (Fold0/train/normal/normal 2" in n for n in planned.notes)
 
 
-def warm_starts(best: Path, folds: Path, tmp_path: Path) -> dict[str, plan.Request]:
+def warm_starts(best: Path, folds: Path, tmp_path: Path) -> dict[str, Request]:
     """Every way to begin fold 1 with the weights of fold 0's best model."""
     copied = tmp_path / "copied" / "innocent.keras"
     copied.parent.mkdir()

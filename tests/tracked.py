@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from zoo import plan
+from zoo.request import Request
 from zoo.store import write_json
 from zoo.tracking import Tracking
 from zoo.worker import Job
@@ -18,7 +19,7 @@ METRICS = ("loss", "accuracy", "f1", "precision", "recall", "specificity")
 
 def planned(folds: Path, out: Path, *trackers: str, **options: Any) -> plan.Plan:
     """Two jobs, fold 0 and 1 of the tiny model."""
-    request = plan.Request(("tiny",), str(folds), folds=(0, 1), out=out, image_size=32, trackers=trackers, **options)
+    request = Request(("tiny",), str(folds), folds=(0, 1), out=out, image_size=32, trackers=trackers, **options)
     return plan.make_plan(request)
 
 

@@ -14,6 +14,7 @@ from zoo.comparison import Comparison
 from zoo.data import dataset, loading
 from zoo.evaluation.metrics import check_metric
 from zoo.registry import Registry, load, split_config
+from zoo.request import Request
 
 
 def compare(
@@ -33,14 +34,14 @@ def compare(
 
     `models` are names, none for all that are registered; `data` a folder, a manifest or the same as a data frame, None
     for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
-    `out` the run folder. `options` are the other fields of `zoo.plan.Request`: groups, weights, seed, max_epochs,
+    `out` the run folder. `options` are the other fields of `zoo.request.Request`: groups, weights, seed, max_epochs,
     image_size, registry, repeats, fresh, redo, feature_cache, precision, trackers. `listen` is called with each job and
     event. Jobs that fail stand in the `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """
     check_metric(metric)
-    request = plan.Request(
+    request = Request(
         models=tuple(models), data=str(data) if isinstance(data, Path) else data,
         splits=Path(splits) if isinstance(splits, str) else splits,
         folds=None if folds == "all" else tuple(folds), out=None if out is None else Path(out), **options,

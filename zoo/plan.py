@@ -3,65 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
-import zoo
 from zoo import plugins, provenance, registry, resume
 from zoo.data import audited, demo, images
-from zoo.data.loading import Data, load_data
+from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
-from zoo.files import expand, hash_file
+from zoo.files import expand
 from zoo.interfaces import PRECISIONS, Recipe
 from zoo.plugins import Plugin
+from zoo.request import Request, default_out, describe, start_from_file, weights_files
 from zoo.store import RunFolder, read_json, write_csv, write_json
 from zoo.worker import Job
-
-LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for. None means: what registry.toml says, or no limit.
-
-    `data` is a folder or a manifest, `splits` a split file; each may be a data frame instead. `groups` is a regular
-    expression, see DataConfig.
-    No `models` means all that are registered, `folds` None all folds. `repeats` runs each fold so often, with other
-    seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
-    `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
-    training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
-    `precision` is what the backbone computes in while it is trained, one of PRECISIONS.
-    `trackers` names the plug-ins that are told how the run goes.
-    """
-
-    models: tuple[str, ...] = ()
-    data: str | pd.DataFrame | None = None
-    splits: Path | pd.DataFrame | None = None
-    groups: str | None = None
-    folds: tuple[int, ...] | None = (0,)
-    out: Path | None = None
-    weights: str | None = None
-    seed: int | None = None
-    max_epochs: int | None = None
-    image_size: int | None = None
-    registry: Path | None = None
-    repeats: int = 1
-    fresh: bool = False
-    redo: tuple[tuple[str, int], ...] = ()
-    feature_cache: bool = True
-    start_from: Path | None = None
-    allow_leak: bool = False
-    precision: str = "float32"
-    trackers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,17 +83,17 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     for model, fold in request.redo:
         if model not in recipes or fold not in set(data.splits["fold"]):
             raise ConfigError(f"redo {model}:{fold}: this request has no such job")
-    start_from = _start_from(request)
-    copies, said = provenance.check_leaks(data.splits, _weights_files(recipes.values(), start_from), request.allow_leak)
+    start_from = start_from_file(request)
+    copies, said = provenance.check_leaks(data.splits, weights_files(recipes.values(), start_from), request.allow_leak)
     notes += said
     if not data.is_demo:
         notes += _not_audited(data.splits)
-    folder = RunFolder(request.out or _default_out(request))
+    folder = RunFolder(request.out or default_out(request))
     folder.create()
     lock = folder.lock()
     try:
         resumed = folder.request.exists() and not request.fresh
-        notes += _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
+        notes += _write_down(folder, request, describe(request, recipes, data, max_epochs, start_from), data.splits)
         write_csv(folder.duplicates, copies)
     except BaseException:
         lock.release()
@@ -225,86 +183,8 @@ def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
     return recipe
 
 
-def _weights_files(recipes: Iterable[Recipe], start_from: Path | None) -> set[str]:
-    """The files that training starts from."""
-    if start_from:
-        return {str(start_from)}
-    return {recipe.backbone.weights for recipe in recipes if recipe.backbone.from_file}
-
-
-def _start_from(request: Request) -> Path | None:
-    if request.start_from is None:
-        return None
-    file = expand(request.start_from).absolute()
-    if not file.is_file() or file.suffix != ".keras":
-        raise ConfigError(f"start from {file}: {'not a .keras file' if file.exists() else 'no such file'}")
-    if request.weights is not None:
-        raise ConfigError("weights and start from exclude each other: the model file holds the backbone's weights too")
-    return file
-
-
 def _check_class_weights(recipe: Recipe, classes: Sequence[str]) -> None:
     for stage in registry.checked_stages(recipe.schedule):
         for name in stage.class_weights if isinstance(stage.class_weights, dict) else ():
             if name not in classes:
                 raise ConfigError(f"{recipe.name}: class_weights: {unknown('class', name, list(classes))}")
-
-
-def _default_out(request: Request) -> Path:
-    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = request.models[0] if len(request.models) == 1 else "compare"
-    return Path("runs") / f"{name}-{moment}"
-
-
-def _describe(
-    request: Request, recipes: dict[str, Recipe], data: Data, max_epochs: int | None, start_from: Path | None
-) -> dict[str, Any]:
-    """The content of run.json."""
-    return {
-        "request": {key: _said(value) for key, value in vars(request).items()},
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "recipes": {name: recipe.table() for name, recipe in recipes.items()},
-        "origins": {name: recipe.origins for name, recipe in recipes.items()},
-        "max_epochs": max_epochs,
-        "repeats": request.repeats,
-        "start_from": start_from and hash_file(start_from),
-        "allow_leak": request.allow_leak,
-        "precision": request.precision,
-        "weights_files": {path: hash_file(Path(path)) for path in _weights_files(recipes.values(), start_from)},
-        "data": {
-            **dataclasses.asdict(data.config),
-            "folds": sorted(set(data.splits["fold"].tolist())),
-            "split_file": data.split_file,
-            "fingerprint": fingerprint(data.splits),
-        },
-        "versions": {"zoo": zoo.__version__, "python": platform.python_version(), **_versions()},
-        "machine": {},
-        "weights": {},
-    }
-
-
-def _said(value: Any) -> Any:
-    """A field of the request as JSON has it."""
-    if isinstance(value, pd.DataFrame):
-        return f"table of {len(value)} rows"
-    return str(value) if isinstance(value, Path) else value
-
-
-def fingerprint(table: pd.DataFrame) -> str:
-    """sha256 of which picture plays which role in which fold with which label, whatever its path.
-
-    Groups count where there are any.
-    """
-    columns = ["fold", "role", "image", "label", *(["group"] if (table["group"] != "").any() else [])]
-    rows = table[columns].sort_values(columns, kind="stable")
-    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -160,7 +160,6 @@ def data_split(
     from zoo.data import splits
     from zoo.data.loading import make_splits
     from zoo.errors import ConfigError
-    from zoo.plan import fingerprint
     from zoo.registry import split_config
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress
@@ -186,6 +185,6 @@ def data_split(
         say(screen, f"… and {folds - tables.FOLDS_SHOWN} more folds")
     say(screen, splits.evenness(made.splits, made.config.classes))
     say(screen, f"{out}: {folds} folds of {made.splits['path'].nunique()} images, {method}")
-    say(screen, f"fingerprint {fingerprint(made.splits)}")
+    say(screen, f"fingerprint {splits.fingerprint(made.splits)}")
     where = shlex.join(["--data", data]) + " " if data else ""
     say(screen, f"Train on them: zoo compare {where}{shlex.join(['--splits', str(out)])}")

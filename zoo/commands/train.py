@@ -20,7 +20,8 @@ from zoo.commands.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zoo.plan import Plan, Request
+    from zoo.plan import Plan
+    from zoo.request import Request
     from zoo.worker import Job
 
 KINDS = ("model", "fold", "repeat")
@@ -32,13 +33,14 @@ KINDS = ("model", "fold", "repeat")
 @training_options
 def run(model: str, **options: Any) -> None:
     """Train MODEL on fold 0, or on the folds given, and score it."""
-    from zoo import comparison, jobs, plan
+    from zoo import comparison, jobs
     from zoo.report import tables
     from zoo.report.progress import JobProgress
     from zoo.report.run_pictures import draw
+    from zoo.request import Request
 
     screen = console()
-    request = plan.Request(models=(model,), registry=given("registry"), **options)
+    request = Request(models=(model,), registry=given("registry"), **options)
     with _planned(screen, request) as planned:
         data = planned.data
         with JobProgress(screen, list(data.classes), data.roles, several=len(planned.jobs) > 1) as shown:
@@ -69,15 +71,16 @@ def run(model: str, **options: Any) -> None:
 @rope_option
 def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **options: Any) -> None:
     """Train every MODEL on every fold, and say which is better. All registered models unless some are named."""
-    from zoo import comparison, jobs, plan
+    from zoo import comparison, jobs
     from zoo.commands.report import publish
     from zoo.evaluation.metrics import check_metric
     from zoo.report.comparison_progress import ComparisonProgress
     from zoo.report.run_pictures import draw
+    from zoo.request import Request
 
     check_metric(metric)
     screen = console()
-    request = plan.Request(models=models, registry=given("registry"), **options)
+    request = Request(models=models, registry=given("registry"), **options)
     with _planned(screen, request) as planned:
         data = planned.data
         counts = [len({getattr(job, field) for job in planned.jobs}) for field in KINDS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,16 @@ def notes(splits: pd.DataFrame) -> list[str]:
     tested = splits[splits["role"] == "test"].groupby("image")["fold"].nunique()
     often = int((tested > 1).sum())
     return [f"{often} of {len(tested)} test images are tested in several folds"] if often else []
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """sha256 of which picture plays which role in which fold with which label, whatever its path.
+
+    Groups count where there are any.
+    """
+    columns = ["fold", "role", "image", "label", *(["group"] if (table["group"] != "").any() else [])]
+    rows = table[columns].sort_values(columns, kind="stable")
+    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
 
 
 def class_counts(splits: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

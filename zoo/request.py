@@ -1,0 +1,126 @@
+"""What the user asks for, and how run.json tells it."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import zoo
+from zoo.data import splits
+from zoo.data.loading import Data
+from zoo.errors import ConfigError
+from zoo.files import expand, hash_file
+from zoo.interfaces import Recipe
+
+LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for. None means: what registry.toml says, or no limit.
+
+    `data` is a folder or a manifest, `splits` a split file; each may be a data frame instead. `groups` is a regular
+    expression, see DataConfig.
+    No `models` means all that are registered, `folds` None all folds. `repeats` runs each fold so often, with other
+    seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
+    `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
+    training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
+    `precision` is what the backbone computes in while it is trained, one of PRECISIONS.
+    `trackers` names the plug-ins that are told how the run goes.
+    """
+
+    models: tuple[str, ...] = ()
+    data: str | pd.DataFrame | None = None
+    splits: Path | pd.DataFrame | None = None
+    groups: str | None = None
+    folds: tuple[int, ...] | None = (0,)
+    out: Path | None = None
+    weights: str | None = None
+    seed: int | None = None
+    max_epochs: int | None = None
+    image_size: int | None = None
+    registry: Path | None = None
+    repeats: int = 1
+    fresh: bool = False
+    redo: tuple[tuple[str, int], ...] = ()
+    feature_cache: bool = True
+    start_from: Path | None = None
+    allow_leak: bool = False
+    precision: str = "float32"
+    trackers: tuple[str, ...] = ()
+
+
+def weights_files(recipes: Iterable[Recipe], start_from: Path | None) -> set[str]:
+    """The files that training starts from."""
+    if start_from:
+        return {str(start_from)}
+    return {recipe.backbone.weights for recipe in recipes if recipe.backbone.from_file}
+
+
+def start_from_file(request: Request) -> Path | None:
+    if request.start_from is None:
+        return None
+    file = expand(request.start_from).absolute()
+    if not file.is_file() or file.suffix != ".keras":
+        raise ConfigError(f"start from {file}: {'not a .keras file' if file.exists() else 'no such file'}")
+    if request.weights is not None:
+        raise ConfigError("weights and start from exclude each other: the model file holds the backbone's weights too")
+    return file
+
+
+def default_out(request: Request) -> Path:
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = request.models[0] if len(request.models) == 1 else "compare"
+    return Path("runs") / f"{name}-{moment}"
+
+
+def describe(
+    request: Request, recipes: dict[str, Recipe], data: Data, max_epochs: int | None, start_from: Path | None
+) -> dict[str, Any]:
+    """The content of run.json."""
+    return {
+        "request": {key: _said(value) for key, value in vars(request).items()},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipes": {name: recipe.table() for name, recipe in recipes.items()},
+        "origins": {name: recipe.origins for name, recipe in recipes.items()},
+        "max_epochs": max_epochs,
+        "repeats": request.repeats,
+        "start_from": start_from and hash_file(start_from),
+        "allow_leak": request.allow_leak,
+        "precision": request.precision,
+        "weights_files": {path: hash_file(Path(path)) for path in weights_files(recipes.values(), start_from)},
+        "data": {
+            **dataclasses.asdict(data.config),
+            "folds": sorted(set(data.splits["fold"].tolist())),
+            "split_file": data.split_file,
+            "fingerprint": splits.fingerprint(data.splits),
+        },
+        "versions": {"zoo": zoo.__version__, "python": platform.python_version(), **_versions()},
+        "machine": {},
+        "weights": {},
+    }
+
+
+def _said(value: Any) -> Any:
+    """A field of the request as JSON has it."""
+    if isinstance(value, pd.DataFrame):
+        return f"table of {len(value)} rows"
+    return str(value) if isinstance(value, Path) else value
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
