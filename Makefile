@@ -2,10 +2,11 @@
 # make test   set up .venv with the test tools and run the whole suite
 # make slow   the proofs that take too long for every change
 # make bench  what is claimed about speed, measured on this machine (half an hour) into docs/performance.md
+# make docs   docs/api.md, the reference made from docstrings
 # make lint   ruff and mypy
 PYTHON ?= python3
 
-.PHONY: run test slow bench lint clean
+.PHONY: run test slow bench docs lint clean
 
 run: .venv/.installed
 	.venv/bin/zoo run efficientnet-staged
@@ -18,6 +19,9 @@ slow: .venv/.installed-dev
 
 bench: .venv/.installed
 	.venv/bin/python benchmarks/study.py --write docs/performance.md
+
+docs: .venv/.installed-dev
+	.venv/bin/python docs/api.py --write
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.venvs import TOP, Venv, build
 from zoo import cli
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
@@ -195,3 +196,17 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
         return cli.main(), *capsys.readouterr()
 
     return main
+
+
+@pytest.fixture(scope="session")
+def zoo_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build(TOP, tmp_path_factory.mktemp("zoo-wheel"))
+
+
+@pytest.fixture
+def venv(tmp_path: Path, zoo_wheel: Path) -> Venv:
+    """A fresh virtual environment with the wheel installed, which takes seconds: for tests marked slow."""
+    venv = Venv.make(tmp_path / "venv")
+    venv.install(zoo_wheel)
+    return venv

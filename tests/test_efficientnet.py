@@ -13,6 +13,7 @@ from tests.parts import subset
 from zoo.errors import WeightsError
 
 keras = pytest.importorskip("keras")
+from zoo.training import batchnorm  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo_efficientnet import IMAGENET_MEAN, IMAGENET_STD, EfficientNetB0  # noqa: E402
 from zoo_heads import Pooled  # noqa: E402
@@ -97,7 +98,7 @@ def imagenet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     keras.utils.set_random_seed(1)
     donor = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=SHAPE)
-    networks.fit_batchnorm(donor, subset(16), seed=0)  # else nearly nothing reaches the output
+    batchnorm.fit(donor, subset(16), seed=0)  # else nearly nothing reaches the output
     (layer,) = (layer for layer in donor.layers if isinstance(layer, keras.layers.Normalization))
     layer.load_own_variables({"0": np.array(IMAGENET_MEAN), "1": np.array(IMAGENET_STD), "2": np.array(0)})
     path = tmp_path_factory.mktemp("weights") / "efficientnetb0_notop.h5"

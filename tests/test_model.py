@@ -13,6 +13,7 @@ import zoo
 from tests.parts import Linear, Residual, named, stage, subset
 
 keras = pytest.importorskip("keras")
+from zoo.training import batchnorm  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo_heads import Pooled  # noqa: E402
 
@@ -138,23 +139,78 @@ def test_backbones_may_use_bare_operations(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Nested(zoo.Backbone):
-    """A whole model as one layer, as a wrapped file would be."""
+    """A whole model as one layer, as a wrapped network would be; `clash` has two of its layers of one name."""
 
     name = "nested"
+    clash: bool = False
 
     def build(self, image_shape: tuple[int, int, int]) -> Any:
         inputs = keras.Input(image_shape)
-        return keras.Model(inputs, keras.layers.Activation("relu")(Residual().build(image_shape)(inputs)))
+        last = keras.layers.Activation("relu", name="stem_conv" if self.clash else "after")
+        residual = Residual().build(image_shape)
+        residual.name = "inner"
+        return keras.Model(inputs, last(keras.Sequential([keras.Input(image_shape), residual])(inputs)))
 
 
-def test_batchnorm_within_a_nested_model_is_frozen_too() -> None:
-    network = networks.assemble(Nested(weights="none"), Linear(), (32, 32, 3), 2)
+def test_a_model_within_the_model_is_taken_apart() -> None:
+    """So that its layers are counted and named like any other's."""
+    backbone = Nested(weights="none")
+    network = networks.assemble(backbone, Linear(), (32, 32, 3), 2)
+    plain = assemble()
+    assert named(network.model.layers)[1:] == [*named(plain.model.layers)[1:-2], "after", "pool", "output"]
+    network.model.set_weights(plain.model.get_weights())
+    images = subset(4).pixels
+    np.testing.assert_allclose(np.asarray(network.model(images)), np.asarray(plain.model(images)), rtol=1e-5)
+    networks.unfreeze(network, stage(unfreeze="block2"))
+    assert trainable(network) == ["block2_conv", "output"]
+
+
+def test_a_model_within_the_model_stays_where_names_would_clash() -> None:
+    network = networks.assemble(Nested(clash=True, weights="none"), Linear(), (32, 32, 3), 2)
+    assert named(network.model.layers)[1:] == ["inner", "stem_conv", "pool", "output"]
     names = {"frozen": {"stem_conv", "block1_conv", "block2_conv"}}
     names["train"] = names["frozen"] | {"stem_bn", "block1_bn"}
-    for batchnorm, expected in names.items():
-        networks.unfreeze(network, stage(unfreeze="all", batchnorm=batchnorm))
-        inner = next(layer for layer in network.model.layers if isinstance(layer, keras.Model))
-        assert {layer.name for layer in inner.layers if layer.trainable_weights} == expected
+    for norm, expected in names.items():
+        networks.unfreeze(network, stage(unfreeze="all", batchnorm=norm))
+        inner = next(layer for layer in network.model.layers if layer.name == "inner")
+        trains = {layer.name for layer in batchnorm.flatten(inner) if layer._trainable_variables and layer.trainable}
+        assert trains == expected
+
+
+class Block(keras.layers.Layer):
+    """A layer made of others."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.inner = [keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
+
+    def call(self, x: Any) -> Any:
+        for layer in self.inner:
+            x = layer(x)
+        return x
+
+
+@dataclass(frozen=True)
+class Composite(zoo.Backbone):
+    name = "composite"
+
+    def build(self, image_shape: tuple[int, int, int]) -> Any:
+        inputs = keras.Input(image_shape)
+        return keras.Model(inputs, Block(name="block")(inputs))
+
+
+def test_batchnorm_within_a_layer_of_layers_is_frozen_too() -> None:
+    network = networks.assemble(Composite(weights="none"), Linear(), (32, 32, 3), 2)
+    norm = network.model.get_layer("block").inner[1]
+    networks.unfreeze(network, stage(unfreeze="all"))
+    before = norm.moving_mean.numpy()
+    network.model(subset(8).pixels, training=True)
+    np.testing.assert_array_equal(norm.moving_mean, before)
+    assert not norm.trainable_weights
+    networks.unfreeze(network, stage(unfreeze="all", batchnorm="train"))
+    batchnorm.fit(network.model, subset(8), seed=0)
+    assert np.abs(norm.moving_mean - before).max() > 0.1
+    assert len(norm.trainable_weights) == 2
 
 
 def test_frozen_layers_run_in_inference_mode_and_the_rest_trains() -> None:
@@ -178,7 +234,7 @@ def test_a_stage_model_shares_its_weights_with_the_network() -> None:
 
 def test_batchnorm_statistics_become_those_of_the_images() -> None:
     network = assemble(Pooled())
-    networks.fit_batchnorm(network.model, subset(24), seed=0)
+    batchnorm.fit(network.model, subset(24), seed=0)
     layer = network.model.get_layer("stem_bn")
     before = keras.Model(network.model.inputs[0], network.model.get_layer("stem_conv").output)
     values = np.asarray(before(subset(24).pixels)).reshape(-1, 8)

@@ -30,8 +30,9 @@ def test_it_holds_every_module_once(wheel: Path) -> None:
 
 
 def test_it_holds_the_templates(wheel: Path) -> None:
-    templates = [path.relative_to(TOP) for path in (TOP / "zoo").rglob("*.html")]
-    assert templates
+    files = [path for path in (TOP / "zoo").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    templates = [path.relative_to(TOP) for path in files]
+    assert {".html", ".jinja"} <= {path.suffix for path in templates}
     assert all((wheel / path).read_bytes() == (TOP / path).read_bytes() for path in templates)
 
 

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from zoo.api import read_data as read_data
     from zoo.auditing import Audit as Audit
     from zoo.comparison import Comparison as Comparison
+    from zoo.model_file import load as load_model
 
 __version__ = "0.1.0"
+"""The version of zoo, as of its distribution."""
 
 __all__ = [
     "API_VERSION",
@@ -40,6 +42,7 @@ __all__ = [
     "audit",
     "compare",
     "hookimpl",
+    "load_model",
     "make_splits",
     "read_data",
 ]
@@ -51,6 +54,10 @@ def __getattr__(name: str) -> Any:
         from zoo import api
 
         return getattr(api, name)
+    if name == "load_model":
+        from zoo.model_file import load
+
+        return load
     if name == "Comparison":
         from zoo.comparison import Comparison
 

@@ -13,12 +13,16 @@ import pluggy
 
 from zoo.interfaces import Augmenter, Backbone, Head, Schedule
 
-# The version of hooks and part classes together: the first number grows when a plug-in must be changed to go on
-# working, the second when something is added. A plug-in may say ZOO_API = ">=1,<2" at the top of its module.
 API_VERSION = "1.0"
+"""The version of the plug-in interface: hooks and part classes together.
+
+The first number grows when a plug-in must be changed to go on working, the second when something is added. A plug-in
+may say ZOO_API = ">=1,<2" at the top of its module.
+"""
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
+"""Marks a function of a plug-in's module as one of these hooks: `@zoo.hookimpl`."""
 
 
 @hookspec

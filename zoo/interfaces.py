@@ -240,6 +240,11 @@ class Recipe:
         tables = {kind: part.table() for kind, part in parts.items()}
         return {**tables, "batch_size": self.batch_size, "seed": self.seed}
 
+    @property
+    def origins(self) -> dict[str, str]:
+        """The distribution and version that brought each part."""
+        return {kind: getattr(self, kind).__zoo_origin__ for kind in PART_KINDS}
+
 
 PART_KINDS: dict[str, type[Part]] = {
     "backbone": Backbone,

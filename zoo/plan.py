@@ -66,8 +66,7 @@ class Request:
 class Plan:
     """Everything settled and checked before the first job: nothing in it can still turn out to be wrong.
 
-    Its run folder is this process's alone; as a context it gives the folder back. `resumed`: whether the folder was
-    begun before.
+    Its run folder, `resumed` if it was begun before, is this process's alone; as a context it gives the folder back.
     """
 
     run: RunFolder
@@ -94,7 +93,11 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     found = plugins.discover()
     models = registry.load(request.registry, found)
     notes = [*found.problems]
-    recipes = _recipes(models, request, notes)
+    try:
+        recipes = _recipes(models, request, notes)
+    except ConfigError as error:
+        lost = resume.missing_parts(request.out, request.models, [request.start_from, request.weights], found)
+        raise ConfigError("; ".join([str(error), *lost])) from error
     trackers = [found.get("tracker", name).plugin for name in dict.fromkeys(request.trackers)]
     data = load_data(
         models.data, request.data, request.image_size, request.folds, progress,
@@ -127,7 +130,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     folder.create()
     lock = folder.lock()
     try:
-        resumed = _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
+        resumed = folder.request.exists() and not request.fresh
+        notes += _write_down(folder, request, _describe(request, recipes, data, max_epochs, start_from), data.splits)
         write_csv(folder.duplicates, copies)
     except BaseException:
         lock.release()
@@ -161,19 +165,18 @@ def _not_audited(splits: pd.DataFrame) -> list[str]:
     return [f"New or changed since the last audit: {many} ({which}); zoo data audit looks again"]
 
 
-def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> bool:
-    """Write run.json and splits.csv, or add the request to those of a folder that was begun with the same data.
-
-    Whether it was.
-    """
+def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> list[str]:
+    """Write run.json and splits.csv, or add the request to a folder begun with the same data; what to know of that."""
+    notes = []
     if request.fresh:
         folder.clear()
-    begun = folder.request.exists()
-    if begun:
+    if folder.request.exists():
         before = read_json(folder.request)
         resume.refuse_changes(folder, before, described)
+        notes = resume.other_origins(before, described)
         before["recipes"] = {**before["recipes"], **described["recipes"]}
         before["weights_files"] = {**before.get("weights_files", {}), **described["weights_files"]}
+        before["origins"] = {**described["origins"], **before.get("origins", {})}
         before["repeats"] = max(before.get("repeats", 1), described["repeats"])
         write_json(folder.request, before)
     else:
@@ -182,7 +185,7 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
     for model, fold in request.redo:
         for repeat in range(request.repeats):
             folder.job(model, fold, repeat).remove()
-    return begun
+    return notes
 
 
 def _recipes(models: registry.Registry, request: Request, notes: list[str]) -> dict[str, Recipe]:
@@ -257,6 +260,7 @@ def _describe(
         "request": {key: _said(value) for key, value in vars(request).items()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
+        "origins": {name: recipe.origins for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
         "repeats": request.repeats,
         "start_from": start_from and hash_file(start_from),

@@ -1,7 +1,7 @@
 """What weights have seen: every picture that they were ever trained or selected on, kept inside the model file.
 
-A .keras file is a zip archive, of which Keras reads the members that it knows; provenance is one more. So it goes
-wherever the file is copied, and whatever starts from the file inherits it. The user cache keeps it too, under a hash
+Provenance is one more member of the archive that a .keras file is, see `zoo.model_file`. So it goes wherever the file
+is copied, and whatever starts from the file inherits it. The user cache keeps it too, under a hash
 of the weights: on the same machine they are known again when Keras has saved them anew, or without the model.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo import model_file
 from zoo.data import audited, cache
 from zoo.errors import DataError, LeakError, WeightsError, shorten
 from zoo.files import hash_file, write_text
@@ -69,8 +70,7 @@ class Provenance:
 def embed(file: Path, provenance: Provenance) -> None:
     """Put it into a .keras file that has none yet, and into the user cache."""
     text = json.dumps(provenance.table())
-    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(MEMBER, text)
+    model_file.add_member(file, MEMBER, text)
     digest = hash_weights(file)
     if digest:
         with contextlib.suppress(DataError):  # a cache that cannot be written
@@ -95,10 +95,9 @@ def read(file: Path) -> Provenance:
 
 def _member(file: Path) -> bytes | None:
     """What the file says of itself, else what the cache knows of its weights."""
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            if MEMBER in archive.namelist():
-                return archive.read(MEMBER)
+    inside = model_file.member(file, MEMBER)
+    if inside is not None:
+        return inside
     digest = hash_weights(file)
     kept = cache.folder("provenance", digest, MEMBER) if digest else None
     return kept.read_bytes() if kept and kept.is_file() else None

@@ -207,8 +207,8 @@ def build_recipe(name: str, table: Mapping[str, Any], plugins: Plugins, source: 
     """A recipe from the table that describes it, every part built and its stages checked."""
     where = f"{source}: models.{name}"
     config = check(ModelConfig, table, where)
-    parts = {kind: _part(kind, getattr(config, kind), plugins, f"{where}.{kind}") for kind in PART_KINDS}
-    recipe = Recipe(name, **parts, batch_size=config.batch_size, seed=config.seed, source=source)  # type: ignore[arg-type]
+    parts = {kind: build_part(kind, getattr(config, kind), plugins, f"{where}.{kind}") for kind in PART_KINDS}
+    recipe = Recipe(name, **parts, batch_size=config.batch_size, seed=config.seed, source=source)
     checked_stages(recipe.schedule)
     return recipe
 
@@ -226,7 +226,8 @@ def checked_stages(schedule: Schedule) -> list[Stage]:
     return stages
 
 
-def _part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: str) -> Part:
+def build_part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: str) -> Any:
+    """A part from its name or the table that describes it; `where` is what errors name."""
     fields = {"name": table} if isinstance(table, str) else dict(table)
     name = fields.pop("name", None)
     if not isinstance(name, str):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from zoo import model_file
 from zoo.errors import ConfigError
-from zoo.store import RunFolder
+from zoo.files import expand
+from zoo.plugins import Plugins
+from zoo.store import RunFolder, read_json
 
 # What of the data a run folder cannot go on without.
 SETTLED = ("image_size", "classes", "roles", "folds", "fingerprint")
@@ -42,3 +47,32 @@ def _first_change(where: str, before: Any, now: Any) -> str | None:
                 return change
         return None
     return None if before == now else f"{where} was {before!r} and is now {now!r}"
+
+
+def other_origins(before: dict[str, Any], described: dict[str, Any]) -> list[str]:
+    """A note for each part that comes from another distribution or version than when the folder was begun."""
+    return list(dict.fromkeys(
+        f"{kind} {described['recipes'][model][kind]['name']!r} was of {origin} when {model} was begun in this run "
+        f"folder, and is of {now[kind]} here"
+        for model, now in described["origins"].items()
+        for kind, origin in before.get("origins", {}).get(model, {}).items()
+        if now[kind] != origin
+    ))  # fmt: skip
+
+
+def missing_parts(
+    out: Path | None, models: Sequence[str], files: Iterable[Path | str | None], found: Plugins
+) -> list[str]:
+    """What run folder `out` and these model files tell of parts that no plug-in offers any more.
+
+    Of the run folder only what it tells of these models, if there are any.
+    """
+    told = [(about.recipe, about.origins) for file in files if file and (about := model_file.read(expand(file)))]
+    if out and RunFolder(out).request.is_file():
+        run = read_json(RunFolder(out).request)
+        told += [
+            (recipe, run.get("origins", {}).get(model, {}))
+            for model, recipe in run["recipes"].items()
+            if not models or model in models
+        ]
+    return list(dict.fromkeys(line for each in told for line in model_file.missing(*each, found)))

@@ -86,9 +86,9 @@ class Tracking:
                 "seconds": round(time.monotonic() - self._started, 3),
             }
             self._tell(self._plan.jobs[-1], "zoo_run_ended", result=result)
-            since = time.monotonic()
+            since, limit = time.monotonic(), plugins.timeout()
             for tracker in self._trackers:
-                tracker.finish(since, plugins.timeout(), hurry=kind is not None)
+                tracker.finish(since, min(limit, INTERRUPTED) if kind else limit, hurry=kind is not None)
         finally:
             for tracker in self._trackers:
                 tracker.kill()
@@ -195,21 +195,21 @@ class _Tracker:
     def finish(self, since: float, limit: float, hurry: bool) -> None:
         """Wait until all is told, and end the process.
 
-        It is given up when there was no answer for `limit` seconds; in a `hurry` a few seconds after `since`.
+        It is given up when there was no answer for `limit` seconds, or in a `hurry` so many seconds after `since`.
         """
         with self._answered:
             while self._unanswered and not self._over:
-                deadline = since + min(limit, INTERRUPTED) if hurry else max(since, self._last_answer) + limit
+                deadline = limit + (since if hurry else max(since, self._last_answer))
                 if not self._answered.wait(deadline - time.monotonic()):
                     break
-            self._closing = not self._over
             self._told.put(None)
             if self._over:
                 return
-        late = bool(self._unanswered)
+            self._closing = True
+            late = bool(self._unanswered)
         if not late:
             try:
-                self._process.wait(min(limit, INTERRUPTED) if hurry else limit)
+                self._process.wait(limit)
             except subprocess.TimeoutExpired:
                 late = True
         if late:

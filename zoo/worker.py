@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import provenance
-from zoo.errors import LeakError, TrainingError, ZooError, shorten
+from zoo import model_file, provenance
+from zoo.errors import LeakError, TrainingError, WeightsError, ZooError, shorten
 from zoo.provenance import Provenance
 from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zoo.data.images import ImageStore
     from zoo.data.splits import Subset
     from zoo.interfaces import Recipe
+    from zoo.plugins import Plugins
     from zoo.training.callbacks import Notify
     from zoo.training.checkpoint import Checkpoint
     from zoo.training.model import Network
@@ -94,7 +95,8 @@ def run(job: Job, notify: Notify) -> None:
     from zoo.training.checkpoint import Checkpoint
 
     folder = job.folder
-    recipe = registry.build_recipe(job.model, job.recipe, plugins.discover(), job.source)
+    found = plugins.discover()
+    recipe = registry.build_recipe(job.model, job.recipe, found, job.source)
     store = images.open_store(Path(job.images))
     table = splits.read(RunFolder(Path(job.run)).splits)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
@@ -103,19 +105,25 @@ def run(job: Job, notify: Notify) -> None:
     seen = inherited.seeing([*training.hashes, *validation.hashes])
     machine = device.describe()
     # A state of weights that have seen other images is not this job's, wherever it came from.
-    checkpoint = Checkpoint(folder.checkpoint, origin={**machine, "seen": seen.digest})
+    checkpoint = Checkpoint(folder.checkpoint, origin={**machine, "seen": seen.digest, "parts": recipe.origins})
     keras.utils.set_random_seed(recipe.seed)
-    network = assemble(recipe, job, folder, checkpoint, notify)
+    try:
+        network = assemble(recipe, job, folder, checkpoint, notify)
+    except WeightsError as error:
+        raise WeightsError("; ".join([str(error), *_missing_parts(recipe, job.start_from, found)])) from error
     weights = f"{network.weights}, origin unknown" if seen.unknown else network.weights
     used = {"weights": weights, "warning": network.warning, "machine": machine}
     notify({"event": "job_started", **used})
     # Before the first best.keras.
     write_json(folder.provenance, {"weights": network.weights, "warning": network.warning, **seen.table()})
 
+    about = model_file.About.of(recipe, job.classes, job.image_size)
+
     def save_best(model: keras.Model) -> None:
         with replacing(folder.best) as draft:
             model.save(draft)
             provenance.embed(draft, seen)
+            model_file.write(draft, about)
 
     stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
     history = trainer.train(
@@ -134,6 +142,13 @@ def run(job: Job, notify: Notify) -> None:
     notify({"event": "job_ended", "metrics": scores})
 
 
+def _missing_parts(recipe: Recipe, start_from: str | None, found: Plugins) -> list[str]:
+    """What the file that training starts from tells of parts that are not here."""
+    file = start_from or (recipe.backbone.weights if recipe.backbone.from_file else None)
+    about = model_file.read(Path(file)) if file else None
+    return model_file.missing(about.recipe, about.origins, found, model_file.NETWORK) if about else []
+
+
 def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint, notify: Notify) -> Network:
     """The network to train. A job that goes on takes all weights from its checkpoint, and needs no others."""
     from zoo.training import model
@@ -145,7 +160,12 @@ def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint
         network = model.assemble(bare, recipe.head, shape, len(job.classes))
         return dataclasses.replace(network, weights=start["weights"], warning=start["warning"])
     if checkpoint.found():
-        notify({"event": "warning", "text": "begun on another device or version of Keras: starting over"})
+        notify(
+            {
+                "event": "warning",
+                "text": "begun on another device, or with another version of Keras or a plug-in: starting over",
+            }
+        )
         checkpoint.remove()
     if job.start_from:
         return model.start_from(model.assemble(bare, recipe.head, shape, len(job.classes)), Path(job.start_from))

@@ -1,14 +1,17 @@
-"""zoo plugins: what is installed, and what is wrong with it."""
+"""zoo plugins: what is installed, what is wrong with it, and a new one."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
+from pathlib import Path
 from typing import Any
 
 import click
 
-from zoo.commands.options import Command, Group, print_rows, warn
+from zoo.commands.options import Command, Group, load_registry, print_rows, warn
+from zoo.scaffold import KINDS, LICENSES
 
 
 @click.group(cls=Group)
@@ -57,3 +60,28 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         faults = len(diagnosis.findings)
         click.echo(f"plug-ins: {len(diagnosis.plugins)}, faults: {faults or 'none'}")
     ctx.exit(1 if diagnosis.findings else 0)
+
+
+@plugins.command(cls=Command)
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), default="backbone", show_default=True, help="What it adds.")
+@click.option(
+    "--license", "spdx", type=click.Choice(LICENSES), default="MIT", show_default=True,
+    help="Under which others may use it.",
+)  # fmt: skip
+@click.option("--author", metavar="TEXT", default="", help="Who wrote it, as 'Jane Doe <jane@example.org>'.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; default ./zoo-NAME.")
+def new(name: str, kind: str, spdx: str, author: str, out: Path | None) -> None:
+    """Write a package with a plug-in called NAME: it installs, passes its tests, and is there to be edited."""
+    from zoo import scaffold
+
+    folder = scaffold.create(name, kind, spdx, author, out, load_registry())
+    name = name.removeprefix("zoo-")
+    click.echo(f"{folder}: the package zoo-{name}; what it adds stands in {scaffold.module_of(name)}.py")
+    click.echo("what to do next:")
+    click.echo(f"  cd {shlex.quote(str(folder))}")
+    click.echo('  pip install -e ".[test]"        # from now on zoo finds it')
+    click.echo("  pytest                          # it passes as it is; edit, and test again")
+    click.echo(f"  zoo list {'trackers' if kind == 'tracker' else 'models'}")
+    what = f"scratch-cnn --tracker {name}" if kind == "tracker" else name
+    click.echo(f"  zoo run {what} --max-epochs 1")

@@ -8,6 +8,7 @@ import numpy as np
 from zoo.interfaces import Stage
 from zoo.testing import networks
 from zoo.testing.subject import Subject
+from zoo.training import batchnorm
 from zoo.training import model as training
 from zoo.training.checkpoint import values
 from zoo.training.model import Network
@@ -64,7 +65,7 @@ def _declared(network: Network, first: int, stage: Stage) -> list[keras.Variable
         if index >= first or network.is_head(layer):
             found += layer.weights
             if stage.batchnorm == "frozen" and not network.is_head(layer):
-                for inner in training.flatten(layer):
+                for inner in batchnorm.flatten(layer):
                     if isinstance(inner, keras.layers.BatchNormalization):
                         frozen |= {id(weight) for weight in inner.weights}
     return [weight for weight in found if id(weight) not in frozen]

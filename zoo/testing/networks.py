@@ -13,6 +13,7 @@ import numpy as np
 from zoo.data.splits import Subset
 from zoo.interfaces import Backbone, Head, Part, Stage
 from zoo.testing.subject import Subject
+from zoo.training import batchnorm
 from zoo.training import model as training
 from zoo.training.batches import targets
 from zoo.training.checkpoint import values
@@ -73,7 +74,7 @@ def network(subject: Subject, size: int | None = None, classes: int = 2) -> Netw
     Raises AssertionError if Keras runs under a backend that the part isn't for, PluginError if it cannot be built.
     """
     made, weights = _kept(_order(subject, size or subject.sizes[0], classes))
-    for layer in training.flatten(made.model):
+    for layer in batchnorm.flatten(made.model):
         layer.trainable = True
     made.model.set_weights(weights)
     return made
@@ -140,7 +141,7 @@ def fit_batchnorm(network: Network, images: np.ndarray) -> None:
     """What the trainer does with random weights."""
     names = tuple(map(str, range(len(images))))
     rows = np.arange(len(images))
-    training.fit_batchnorm(network.model, Subset(images, rows, rows % 2, names, names, "conformance"), SEED)
+    batchnorm.fit(network.model, Subset(images, rows, rows % 2, names, names, "conformance"), SEED)
 
 
 def step(network: Network, stage: Stage, images: np.ndarray, classes: int = 2) -> float:

@@ -14,16 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
 
-from zoo.data.splits import Subset
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
 from zoo.interfaces import Backbone, Head, Part, Stage, blame, title
+from zoo.training import batchnorm
 
-STATISTICS_PIXELS = 2**20
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
 
 
@@ -56,6 +55,13 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
         raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
     weights, warning = load_weights(backbone, base)
+    base = flat(base)
+    if lost := batchnorm.unknown_to_keras(base):
+        raise PluginError(
+            f"{title(backbone)} keeps what Keras doesn't know of, so that it would be lost when weights are put back: "
+            f"{', '.join(lost[:3])}{', …' * (len(lost) > 3)}; make these buffers variables of the layer, as in "
+            "docs/wrapping.md"
+        )
     try:
         outputs = head.build(base.outputs[0], classes)
         model = keras.Model(base.inputs[0], outputs, name="network")
@@ -76,6 +82,30 @@ def _check_backend(part: Part) -> None:
             f"{title(part)} works under Keras' backend {' or '.join(part.backends)} only, and this is {backend}: "
             f"set KERAS_BACKEND={part.backends[0]}"
         )
+
+
+def flat(model: keras.Model) -> keras.Model:
+    """The same network without models within it: their layers, shared, are its own, to be counted and named.
+
+    As it is where two layers would then have one name.
+    """
+
+    def call(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
+        return (layer.call if _is_functional(layer) else layer)(*inputs, **options)
+
+    while any(_is_functional(layer) for layer in model.layers):
+        layers = [inner for layer in model.layers for inner in (layer.layers if _is_functional(layer) else [layer])]
+        names = [layer.name for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
+        if len(set(names)) < len(names):
+            break
+        plain = keras.Model(model.inputs[0], model.outputs[0])  # whatever class of model it was
+        model = keras.models.clone_model(plain, plain.input, lambda layer: layer, call)
+    return model
+
+
+def _is_functional(layer: keras.Layer) -> bool:
+    """Whether a layer is a model that is a graph of layers."""
+    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "operations"))
 
 
 def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
@@ -150,9 +180,11 @@ def unfreeze(network: Network, stage: Stage) -> int:
     layers = network.model.layers
     first = min(_first_unfrozen(network, stage.unfreeze), _head_start(network))
     for index, layer in enumerate(layers):
-        for inner in flatten(layer):  # a layer of layers doesn't hand every change on to those
-            keeps = stage.batchnorm == "frozen" and isinstance(inner, keras.layers.BatchNormalization)
-            inner.trainable = index >= first and (network.is_head(layer) or not keeps)
+        keeps = stage.batchnorm == "frozen" and not network.is_head(layer)
+        for inner in batchnorm.flatten(layer):  # from the outside in: a layer hands a change on to those in it
+            frozen = keeps and isinstance(inner, keras.layers.BatchNormalization)
+            inner.trainable = index >= first and not frozen
+        batchnorm.freeze_torch(layer, frozen=index < first or keeps)
     return first
 
 
@@ -161,39 +193,9 @@ def count(weights: Sequence[keras.Variable]) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def flatten(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """The layer and every layer in it, if it is a model or made of layers."""
-    yield layer
-    # Of layers that are no models Keras has no public name for those within.
-    for inner in layer.layers if isinstance(layer, keras.Model) else getattr(layer, "_layers", ()):
-        yield from flatten(inner)
-
-
 def _head_start(network: Network) -> int:
     """Layers are in topological order, so that the head's come last."""
     return min(index for index, layer in enumerate(network.model.layers) if network.is_head(layer))
-
-
-def fit_batchnorm(model: keras.Model, training: Subset, seed: int) -> None:
-    """Set the statistics of every BatchNormalization to those of about a million pixels of training images.
-
-    For networks that start from random weights. Keras starts the statistics at mean 0 and variance 1, with
-    which a frozen random network passes on almost nothing of its input, and stages that freeze it learn
-    nothing (EfficientNetB0 on the demo: AUC 0.4). Data-dependent initialisation in the sense of Mishkin and
-    Matas, "All you need is a good init" (2016), through the layers that are there anyway.
-    """
-    layers = [layer for layer in flatten(model) if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in layers]
-    height, width = training.pixels.shape[1:3]
-    most = max(16, STATISTICS_PIXELS // (height * width))  # more at once takes gigabytes of memory
-    chosen = np.random.default_rng([seed, 0]).permutation(len(training))[:most]
-    for layer in layers:
-        layer.momentum = 0.0  # the statistics of one batch replace the old ones
-    try:
-        model(training.pixels[training.rows[np.sort(chosen)]], training=True)
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
 
 
 def _first_unfrozen(network: Network, amount: int | str) -> int:
@@ -280,7 +282,8 @@ def split(network: Network, first_unfrozen: int) -> tuple[keras.Model | None, ke
 
 def _inert(layer: keras.Layer) -> bool:
     """Whether a layer does the same in training as in inference, and has nothing to train."""
-    return not layer.variables and "training" not in inspect.signature(layer.call).parameters
+    told = any("training" in inspect.signature(inner.call).parameters for inner in batchnorm.flatten(layer))
+    return not layer.variables and not told
 
 
 def join(prefix: keras.Model | None, rest: keras.Model) -> keras.Model:

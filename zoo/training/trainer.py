@@ -13,12 +13,12 @@ import numpy as np
 from zoo.data.splits import Subset
 from zoo.errors import DataError, TrainingError
 from zoo.interfaces import Augmenter, Stage
-from zoo.training import features
+from zoo.training import batchnorm, features
 from zoo.training.batches import Batches, TrainingBatches, augmented
 from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation
 from zoo.training.checkpoint import Checkpoint, State, others, values
 from zoo.training.device import jit
-from zoo.training.model import Network, count, fit_batchnorm, join, split, splits_block, unfreeze
+from zoo.training.model import Network, count, join, split, splits_block, unfreeze
 from zoo.training.optimizer import optimizer
 
 # The columns of history.csv, one row an epoch.
@@ -115,7 +115,7 @@ def _begin(network: Network, training: Subset, seed: int, checkpoint: Checkpoint
     state = checkpoint.load()
     if state is None:
         if network.weights == "random":
-            fit_batchnorm(model, training, seed)
+            batchnorm.fit(model, training, seed)
         weights = values(model.weights)
         state = State(stage=0, epoch=0, weights=weights, others=values(others(model)), stage_best=weights, best=weights)
         checkpoint.begin_stage(state)

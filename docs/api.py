@@ -1,0 +1,81 @@
+"""docs/api.md: the reference of what plug-ins and notebooks may use, made from docstrings by griffe2md.
+
+    python docs/api.py --write      # or make docs
+
+Nothing is imported: the code is read as text, so that no library is loaded. Without --write it prints the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import griffe
+from griffe2md import render_object_docs
+
+TOP = Path(__file__).parents[1]
+PAGE = Path(__file__).with_suffix(".md")
+# What stands under each heading: a module, and the names in it, or None for all.
+SECTIONS: dict[str, tuple[str, list[str] | None]] = {
+    "Parts of a model": ("zoo", ["Backbone", "Head", "Schedule", "Stage", "Decay", "Cosine", "Augmenter"]),
+    "Hooks": ("zoo.hookspecs", None),
+    "Testing a part": ("zoo.testing", ["conformance", "checks"]),
+    "Training and data from Python": (
+        "zoo",
+        ["compare", "Comparison", "load_model", "read_data", "make_splits", "audit", "Audit"],
+    ),
+    "Errors": (
+        "zoo",
+        ["ZooError", "ConfigError", "DataError", "LeakError", "PluginError", "TrainingError", "WeightsError"],
+    ),
+    "Version": ("zoo", ["__version__"]),
+}
+HEAD = """# What zoo offers to plug-ins and notebooks
+
+Generated from docstrings by `make docs`; edit those instead. [plugins.md](plugins.md) says what is promised of it.
+"""
+CONFIG: Any = {
+    "heading_level": 3,
+    "show_root_heading": False,
+    "show_submodules": False,
+    "show_if_no_docstring": False,  # fields of dataclasses stand in the signature
+    "show_signature_annotations": True,
+    "signature_crossrefs": False,
+    "separate_signature": True,
+    "show_bases": False,
+    "summary": False,
+    "members_order": "source",
+    "line_length": 100,
+}
+
+
+def page() -> str:
+    """The whole page."""
+    loader = griffe.GriffeLoader(search_paths=[TOP])
+    loader.load("zoo")
+    loader.resolve_aliases()
+    parts = [HEAD]
+    for heading, (module, members) in SECTIONS.items():
+        full = module != "zoo.hookspecs"  # a hook goes by its bare name
+        paths = {"show_root_members_full_path": full, "show_object_full_path": full}
+        options = {**CONFIG, **paths, "members": members}
+        told = render_object_docs(loader.modules_collection[module], options)
+        if module == "zoo":  # its own sentence stands in the heading of the page
+            told = told.partition("\n\n")[2]
+        parts.append(f"## {heading}\n\n{told.strip()}\n")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write docs/api.md")
+    if parser.parse_args().write:
+        PAGE.write_text(page(), encoding="utf-8")
+    else:
+        print(page(), end="")
+
+
+if __name__ == "__main__":
+    main()

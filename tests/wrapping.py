@@ -1,0 +1,12 @@
+"""The plug-ins of docs/wrapping.md, by the name of their backbone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+TEXT = (Path(__file__).parents[1] / "docs/wrapping.md").read_text(encoding="utf-8")
+RECIPES = {
+    re.findall(r'^    name = "(.*)"$', code, re.MULTILINE)[0]: code
+    for code in re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+}

@@ -1,0 +1,203 @@
+"""What a model file says of itself, and how it is loaded.
+
+A .keras file is a zip archive, of which Keras reads the members that it knows; zoo adds members of its own. One holds
+the recipe and the distributions that brought its parts, so that whoever has nothing but the file learns what to
+install.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+import zoo
+from zoo import plugins, registry
+from zoo.errors import WeightsError, ZooError, one_line
+from zoo.files import expand
+from zoo.interfaces import PART_KINDS, Recipe
+from zoo.plugins import Plugins
+
+if TYPE_CHECKING:
+    import keras
+
+MEMBER = "zoo-model.json"
+# The parts whose code a network may need when it is loaded; the others only trained it.
+NETWORK = ("backbone", "head")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model file says of itself.
+
+    `recipe` is as run.json has it, but for the folder of a weights file; `origins` has the distribution and version
+    that brought each part, and `versions` those of zoo and keras, and the keras backend.
+    """
+
+    model: str
+    recipe: dict[str, Any]
+    origins: dict[str, str]
+    classes: list[str]
+    image_size: int
+    versions: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(self.recipe.get(kind), dict) and "name" in self.recipe[kind] for kind in PART_KINDS):
+            raise ValueError("recipe must give each part a table with a name")
+
+    @classmethod
+    def of(cls, recipe: Recipe, classes: Sequence[str], image_size: int) -> About:
+        """What to say of a network of this recipe."""
+        table = recipe.table()
+        if recipe.backbone.from_file:
+            table["backbone"]["weights"] = Path(recipe.backbone.weights).name
+        return cls(recipe.name, table, recipe.origins, list(classes), image_size, _versions())
+
+
+def add_member(file: Path, name: str, text: str) -> None:
+    """Put one more member into a .keras file."""
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, text)
+
+
+def member(file: Path, name: str) -> bytes | None:
+    """A member of a file; None if it has none of that name or is no archive. Raises BadZipFile for a damaged one."""
+    if not zipfile.is_zipfile(file):
+        return None
+    with zipfile.ZipFile(file) as archive:
+        return archive.read(name) if name in archive.namelist() else None
+
+
+def write(file: Path, about: About) -> None:
+    """Put it into a .keras file that has none yet."""
+    add_member(file, MEMBER, json.dumps(dataclasses.asdict(about)))
+
+
+def read(file: Path) -> About | None:
+    """What the file says of itself; None if it says nothing, or nothing that makes sense."""
+    try:
+        return pydantic.TypeAdapter(About).validate_json(member(file, MEMBER) or b"")
+    except (OSError, zipfile.BadZipFile, pydantic.ValidationError):
+        return None
+
+
+def load(path: str | Path) -> keras.Model:
+    """The network in a model file: one that zoo has trained, or any other that Keras has saved. It is not compiled.
+
+    A network of zoo takes images of its size as RGB 0..255, float or uint8 (n, size, size, 3), and gives
+    probabilities, see `Head.build`. This is `keras.saving.load_model` in safe mode, after the plug-ins that the
+    network came from have made their layers known to Keras: each part of its recipe is built once for that.
+
+    Raises WeightsError for a file that cannot be loaded; where a plug-in is missing it names the distribution.
+    """
+    import keras
+
+    file = expand(path)
+    classes = _custom_classes(file)
+    about, found, failed = read(file), plugins.discover(), ""
+    if about and _unknown(classes):
+        failed = _register_layers(about, found)
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except (Exception, SystemExit) as error:
+        lost = _unknown(classes)
+        reasons = [f"nobody here has its {', '.join(lost)}" if lost else one_line(error), failed]
+        if about:
+            reasons += missing(about.recipe, about.origins, found, NETWORK) or _changes(about, found)
+        raise WeightsError(f"{file} cannot be loaded: {'; '.join(filter(None, reasons))}") from error
+
+
+def _custom_classes(file: Path) -> list[str]:
+    """Under which names the classes of its layers are registered with Keras, its own left out.
+
+    Raises WeightsError for what is no model file.
+    """
+    try:
+        text = member(file, "config.json")
+        config = json.loads(text) if text is not None else None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{file} is damaged: {one_line(error)}") from error
+    if config is None:
+        raise WeightsError(f"{file}: {'no model file of Keras' if file.exists() else 'no such file'}")
+    return sorted(set(_registered_names(config)))
+
+
+def _registered_names(config: Any) -> Iterator[str]:
+    if isinstance(config, dict) and "class_name" in config:
+        module, name = str(config.get("module")), config.get("registered_name")
+        if isinstance(name, str) and module.partition(".")[0] != "keras":
+            yield name
+    for item in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        yield from _registered_names(item)
+
+
+def _unknown(classes: Iterable[str]) -> list[str]:
+    import keras
+
+    return [name for name in classes if keras.saving.get_registered_object(name) is None]
+
+
+def _register_layers(about: About, found: Plugins) -> str:
+    """Build the recipe's network, which registers the layers of its parts; why that cannot be done, or ''."""
+    from zoo.training import model
+
+    if missing(about.recipe, about.origins, found, NETWORK):
+        return ""
+    try:
+        backbone, head = (registry.build_part(kind, about.recipe[kind], found, "its recipe") for kind in NETWORK)
+        size = about.image_size
+        model.assemble(dataclasses.replace(backbone, weights="none"), head, (size, size, 3), len(about.classes))
+    except ZooError as error:
+        return str(error)
+    return ""
+
+
+def missing(
+    recipe: Mapping[str, Any], origins: Mapping[str, str], found: Plugins, kinds: Iterable[str] = tuple(PART_KINDS)
+) -> list[str]:
+    """A sentence for each part of a recipe that no plug-in offers any more: what brought it, and what to do."""
+    return [
+        f"{kind} {recipe[kind]['name']!r} was brought by {origins[kind]}, {_whereabouts(origins[kind])}"
+        for kind in kinds
+        if kind in origins and recipe[kind]["name"] not in found.names(kind)
+    ]
+
+
+def _whereabouts(origin: str) -> str:
+    distribution, _, _ = origin.rpartition(" ")
+    try:
+        here = version(distribution)
+    except (PackageNotFoundError, ValueError):
+        return f"which is not installed: pip install {distribution}"
+    return f"and {distribution} {here} is installed, but does not offer it here: see zoo plugins list"
+
+
+def _changes(about: About, found: Plugins) -> list[str]:
+    """What is different here from where the network was made."""
+    origins = {kind: found.get(kind, about.recipe[kind]["name"]).plugin.origin for kind in NETWORK}
+    changes = [
+        f"{kind} {about.recipe[kind]['name']!r} was of {about.origins[kind]} and is of {origins[kind]} here"
+        for kind in NETWORK
+        if about.origins.get(kind) not in (None, origins[kind])
+    ]
+    changes += [
+        f"it was made with {name} {about.versions.get(name)}, and here is {here}"
+        for name, here in _versions().items()
+        if about.versions.get(name) != here and name != "zoo"
+    ]
+    if about.versions.get("backend") != _versions()["backend"]:
+        changes.append(f"KERAS_BACKEND={about.versions.get('backend')} may load it")
+    return changes
+
+
+def _versions() -> dict[str, str]:
+    import keras
+
+    return {"zoo": zoo.__version__, "keras": keras.__version__, "backend": keras.backend.backend()}
