@@ -69,6 +69,8 @@ FAULTS: dict[type[Any], tuple[str, str, set[str]]] = {
     parts.NotIdle: ("draws_from_rng_alone", "though changes_images = False says", set()),
     parts.SharedState: ("works_in_threads", r"threading.Lock", set()),
 }  # fmt: skip
+# Those that take seconds, for another process that loads Keras.
+LONG = (networks.Unregistered, networks.Forgetful, networks.OneBackend)
 GOOD = [networks.Good, networks.GoodHead, parts.GoodSchedule, parts.GoodAugmenter]
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 
@@ -83,7 +85,13 @@ def in_another_process(name: str) -> bool:
     return name == "saves_and_reloads" or (name.startswith("works_with") and name != f"works_with_{BACKEND}")
 
 
-@pytest.mark.parametrize("part", FAULTS, ids=lambda part: f"{part.name}-{FAULTS[part][0]}")
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(part, id=f"{part.name}-{fault[0]}", marks=[pytest.mark.slow] * (part in LONG))
+        for part, fault in FAULTS.items()
+    ],
+)
 def test_a_fault_is_found_and_explained(part: type[Any]) -> None:
     name, said, _ = FAULTS[part]
     with pytest.raises(AssertionError) as raised:
@@ -115,13 +123,14 @@ def test_a_good_part_passes(part: type[Any]) -> None:
 
 
 def test_every_check_has_a_fault_that_it_finds() -> None:
-    found = {name for name, _, _ in FAULTS.values()} | {"is_offered", "imports_nothing_heavy"}
+    """Those of is_offered, imports_nothing_heavy and of trackers are in test_testing_plugins.py."""
+    found = {name for name, _, _ in FAULTS.values()} | {"imports_nothing_heavy"}
     assert found >= {name for part in GOOD for name in checks(part) if not name.startswith("works_with")}
     assert any(name.startswith("works_with") for name in found)
 
 
 def test_the_docs_name_every_check() -> None:
-    for part in GOOD:
+    for part in [*GOOD, networks]:  # any module will do for the checks of a tracker
         for check in zoo.testing.checks(part):
             assert re.search(rf"\b{check.function.__name__}\b", zoo.testing.__doc__ or "")
             assert check.function.__doc__

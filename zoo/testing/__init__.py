@@ -53,6 +53,12 @@ An augmenter
   others; with changes_images = False they stay as they are.
 - `works_in_threads`: two threads at once get the same as one after the other.
 
+A tracker, given as its module: `is_offered`, `has_docs` and `imports_nothing_heavy` of the module, and
+
+- `has_hooks`: one or more lifecycle hooks, decorated plain functions with arguments that the hook has.
+- `takes_a_run`: two sessions of a sample run, in which jobs are done, fail, are skipped or interrupted, go through
+  without an error.
+
 A part that works under some backends of Keras alone declares them: `backends = ("torch",)`. Its tests must then run
 under one of them: `KERAS_BACKEND=torch pytest`, or `os.environ["KERAS_BACKEND"] = "torch"` at the top of
 tests/conftest.py. zoo refuses it under another.
@@ -80,9 +86,9 @@ SIZES = (64, 96)
 def conformance(*parts: Part | type[Part] | ModuleType, image_sizes: tuple[int, int] = SIZES) -> Callable[..., None]:
     """A pytest test of these parts, one case a part and check. Give it a name that begins with `test_`.
 
-    A part is an instance of a backbone, head, schedule or augmenter, or the class, for its defaults, or a module with
-    lifecycle hooks. `image_sizes` are the two sizes in pixels that it is tried at; choose larger ones for a backbone
-    that takes no smaller images.
+    A part is an instance of a backbone, head, schedule or augmenter, or the class, for its defaults, or the module of a
+    tracker. `image_sizes` are the two sizes in pixels that it is tried at; choose larger ones for a backbone that takes
+    no smaller images.
     """
     import pytest
 
@@ -107,9 +113,11 @@ def checks(part: Part | type[Part] | ModuleType, image_sizes: tuple[int, int] = 
     Each has a `name`, is called without arguments, and raises AssertionError if the part doesn't pass, with a message
     that says what is wrong and what to do. Raises ConfigError for something that is no part.
     """
-    from zoo.testing import augmenter, backbone, every, head, keras_parts, schedule
+    from zoo.testing import augmenter, backbone, every, head, keras_parts, schedule, tracker
     from zoo.testing.subject import Check, Subject
 
+    if isinstance(part, ModuleType):
+        return [Check(Subject(part, image_sizes), function) for function in tracker.CHECKS]
     subject = Subject(_made(part), image_sizes)
     by_kind: dict[str, Any] = {
         "backbone": backbone.CHECKS, "head": head.CHECKS, "schedule": schedule.CHECKS, "augmenter": augmenter.CHECKS
@@ -133,6 +141,6 @@ def _made(part: Any) -> Any:
     if not isinstance(part, Part) or not dataclasses.is_dataclass(part):
         raise ConfigError(
             f"{part!r} is no part: give an instance or a class of zoo.Backbone, zoo.Head, zoo.Schedule or "
-            "zoo.Augmenter that is decorated with @dataclass(frozen=True)"
+            "zoo.Augmenter that is decorated with @dataclass(frozen=True), or the module of a tracker"
         )
     return part

@@ -99,6 +99,19 @@ def works(part: dict[str, Any], sizes: list[int]) -> None:
     networks.works(Subject(make(part), (sizes[0], sizes[1])))
 
 
+def track(part: dict[str, Any], folder: str, calls: list[tuple[str, dict[str, Any]]]) -> tuple[str, str, str] | None:
+    """Call the hooks of a tracker in a folder; the first that raises something, with what and its traceback."""
+    os.chdir(folder)
+    hooks = offers.hooks(importlib.import_module(part["module"])).hook
+    for name, arguments in calls:
+        try:
+            getattr(hooks, name)(**arguments)
+        except BaseException as error:  # sys.exit included, as in zoo.tracker
+            state = arguments.get("result", {}).get("state")
+            return name, f" ({state}): {one_line(error)}" if state else f": {one_line(error)}", traceback.format_exc()
+    return None
+
+
 def make(part: dict[str, Any]) -> Any:
     """The part that `Subject.described` describes."""
     module = importlib.import_module(part["module"])

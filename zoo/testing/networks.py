@@ -154,10 +154,15 @@ def step(network: Network, stage: Stage, images: np.ndarray, classes: int = 2) -
     model.compile(
         optimizer=optimizer(stage, 1),
         loss="binary_crossentropy" if classes == 2 else "categorical_crossentropy",
-        jit_compile=False,
-        run_eagerly=True,  # to compile a network takes much longer than a step
+        jit_compile=_compiles(),
+        run_eagerly=not _compiles(),
     )
     return float(np.asarray(model.train_on_batch(images, targets(np.arange(len(images)) % classes, classes))))
+
+
+def _compiles() -> bool:
+    """Whether to compile a network for a single step: JAX would compile each operation, the others take longer so."""
+    return bool(keras.backend.backend() == "jax")
 
 
 def works(subject: Subject) -> None:
@@ -166,7 +171,8 @@ def works(subject: Subject) -> None:
     images = noise(size)
     made = network(subject)
     where = f"under the backend {keras.backend.backend()}"
-    if not np.isfinite(run(made.model, images)).all():
+    outputs = made.model.predict_on_batch(images) if _compiles() else run(made.model, images)
+    if not np.isfinite(outputs).all():
         raise subject.wrong(f"its outputs are not finite {where}")
     everything = Stage("all", 1, 1, 1e-3, unfreeze="all", batchnorm="train")
     loss = step(made, everything, images)

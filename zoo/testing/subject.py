@@ -28,8 +28,8 @@ class Subject:
 
     @property
     def kind(self) -> str:
-        """ "backbone", "head", "schedule", "augmenter", or "module" for one with lifecycle hooks."""
-        return next((kind for kind, base in PART_KINDS.items() if isinstance(self.part, base)), "module")
+        """ "backbone", "head", "schedule", "augmenter" or, of a module, "tracker"."""
+        return next((kind for kind, base in PART_KINDS.items() if isinstance(self.part, base)), "tracker")
 
     @property
     def module(self) -> str:
@@ -66,7 +66,7 @@ class Subject:
         return AssertionError(f"{self}: {what}")
 
     def __str__(self) -> str:
-        return f"module {self.module}" if self.kind == "module" else title(self.part)
+        return f"tracker {self.module}" if isinstance(self.part, ModuleType) else title(self.part)
 
 
 @dataclass(frozen=True)
