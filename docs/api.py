@@ -17,20 +17,27 @@ from griffe2md import render_object_docs
 
 TOP = Path(__file__).parents[1]
 PAGE = Path(__file__).with_suffix(".md")
-# What stands under each heading: a module, and the names in it, or None for all.
-SECTIONS: dict[str, tuple[str, list[str] | None]] = {
-    "Parts of a model": ("zoo", ["Backbone", "Head", "Schedule", "Stage", "Decay", "Cosine", "Augmenter"]),
-    "Hooks": ("zoo.hookspecs", None),
-    "Testing a part": ("zoo.testing", ["conformance", "checks"]),
+# What stands under each heading: the module whose docstring begins it, the module that offers the names, and which
+# (None: all).
+SECTIONS: dict[str, tuple[str | None, str, list[str] | None]] = {
+    "Parts of a model": (
+        "zoo.interfaces",
+        "zoo",
+        ["Backbone", "Head", "Schedule", "Stage", "Decay", "Cosine", "Augmenter"],
+    ),
+    "Hooks": ("zoo.hookspecs", "zoo.hookspecs", None),
+    "Testing a part": ("zoo.testing", "zoo.testing", ["conformance", "checks"]),
     "Training and data from Python": (
+        "zoo.api",
         "zoo",
         ["compare", "Comparison", "load_model", "read_data", "make_splits", "audit", "Audit"],
     ),
     "Errors": (
+        "zoo.errors",
         "zoo",
         ["ZooError", "ConfigError", "DataError", "LeakError", "PluginError", "TrainingError", "WeightsError"],
     ),
-    "Version": ("zoo", ["__version__"]),
+    "Version": (None, "zoo", ["__version__"]),
 }
 HEAD = """# What zoo offers to plug-ins and notebooks
 
@@ -57,15 +64,14 @@ def page() -> str:
     loader.load("zoo")
     loader.resolve_aliases()
     parts = [HEAD]
-    for heading, (module, members) in SECTIONS.items():
+    modules = loader.modules_collection
+    for heading, (about, module, members) in SECTIONS.items():
         full = module != "zoo.hookspecs"  # a hook goes by its bare name
         paths = {"show_root_members_full_path": full, "show_object_full_path": full}
-        options = {**CONFIG, **paths, "members": members}
-        told = render_object_docs(loader.modules_collection[module], options)
-        if module == "zoo":  # its own sentence stands in the heading of the page
-            told = told.partition("\n\n")[2]
-        parts.append(f"## {heading}\n\n{told.strip()}\n")
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts))
+        own = modules[module].docstring.value
+        told = render_object_docs(modules[module], {**CONFIG, **paths, "members": members}).strip().removeprefix(own)
+        parts += [f"## {heading}\n", modules[about].docstring.value + "\n" if about else "", told]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).strip() + "\n"
 
 
 def main() -> None:

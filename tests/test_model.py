@@ -161,8 +161,29 @@ def test_a_model_within_the_model_is_taken_apart() -> None:
     network.model.set_weights(plain.model.get_weights())
     images = subset(4).pixels
     np.testing.assert_allclose(np.asarray(network.model(images)), np.asarray(plain.model(images)), rtol=1e-5)
-    networks.unfreeze(network, stage(unfreeze="block2"))
+    prefix, rest = networks.split(network, networks.unfreeze(network, stage(unfreeze="block2")))
     assert trainable(network) == ["block2_conv", "output"]
+    assert named(rest.layers)[1:] == ["block2_conv", "block2_relu", "after", "pool", "output"]
+    np.testing.assert_allclose(np.asarray(rest(prefix(images))), np.asarray(plain.model(images)), rtol=1e-5)
+
+
+@dataclass(frozen=True)
+class NestedOperations(zoo.Backbone):
+    name = "nested-operations"
+
+    def build(self, image_shape: tuple[int, int, int]) -> Any:
+        inputs = keras.Input(image_shape)
+        return keras.Model(inputs, Operations().build(image_shape)(inputs))
+
+
+def test_a_model_within_the_model_may_use_bare_operations() -> None:
+    network = networks.assemble(NestedOperations(weights="none"), Linear(), (32, 32, 3), 2)
+    prefix, rest = networks.split(network, networks.unfreeze(network, stage(unfreeze="block1")))
+    assert named(rest.layers)[1:] == ["block1_conv", "block2_conv", "pool", "output"]
+    images = subset(4).pixels
+    np.testing.assert_allclose(
+        np.asarray(rest(prefix(images))), np.asarray(network.model(images)), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_model_within_the_model_stays_where_names_would_clash() -> None:

@@ -1,8 +1,9 @@
 """The four parts of a recipe. A plug-in subclasses one of them as a frozen dataclass.
 
-The fields of the dataclass are the parameters that registry.toml may set, with their types; raise ValueError
-in `__post_init__` for values out of range. Import keras inside the methods, never at the top of a plug-in:
-listing models must not load it.
+The class variable `name` is what registry.toml calls it. The fields of the dataclass are the parameters that
+registry.toml may set, with their types; raise ValueError in `__post_init__` for values out of range. Import keras
+inside the methods, never at the top of a plug-in: listing models must not load it. A part that works under some
+backends of Keras only names them in the class variable `backends`, such as ("torch",).
 """
 
 from __future__ import annotations
@@ -146,6 +147,7 @@ class Cosine:
 class Stage:
     """One stretch of training, from the best weights of the stage before.
 
+    `name` is what tables call it. `epochs` is how many epochs it has at most, `learning_rate` the optimiser's.
     `patience` is the number of epochs without a lower validation loss after which the stage ends.
     `optimizer` is the name of one of Keras' optimisers, or a table with its name and parameters.
     `decay` lets the learning rate fall.

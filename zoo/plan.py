@@ -87,7 +87,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     copies, said = provenance.check_leaks(data.splits, weights_files(recipes.values(), start_from), request.allow_leak)
     notes += said
     if not data.is_demo:
-        notes += _not_audited(data.splits)
+        notes += audited.notes(data.splits)
     folder = RunFolder(request.out or default_out(request))
     folder.create()
     lock = folder.lock()
@@ -112,19 +112,6 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         for repeat in range(request.repeats)
     ]  # fmt: skip
     return Plan(folder, jobs, data.config, data.splits, notes, lock, trackers, resumed)
-
-
-def _not_audited(splits: pd.DataFrame) -> list[str]:
-    """Says which pictures may be near-duplicates of others for all that anybody knows."""
-    pictures = splits.drop_duplicates("image")
-    new = pictures["path"][pictures["image"].isin(audited.unseen(pictures["image"]))].tolist()
-    if len(new) == len(pictures):
-        return ["Nobody has looked for near-duplicates among these images yet: zoo data audit"]
-    if not new:
-        return []
-    many = f"{len(new)} image{'s' * (len(new) > 1)}"
-    which = ", ".join(new[:3]) + (", …" if len(new) > 3 else "")
-    return [f"New or changed since the last audit: {many} ({which}); zoo data audit looks again"]
 
 
 def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> list[str]:

@@ -51,3 +51,16 @@ def unseen(images: Iterable[str]) -> set[str]:
     files = cache.folder("audits").glob("[!.]*/images.txt")
     left = (wanted.difference(file.read_text(encoding="utf-8").split("\n")) for file in files)
     return min(left, key=len, default=wanted)
+
+
+def notes(splits: pd.DataFrame) -> list[str]:
+    """Says which pictures may be near-duplicates of others for all that anybody knows."""
+    pictures = splits.drop_duplicates("image")
+    new = pictures["path"][pictures["image"].isin(unseen(pictures["image"]))].tolist()
+    if len(new) == len(pictures):
+        return ["Nobody has looked for near-duplicates among these images yet: zoo data audit"]
+    if not new:
+        return []
+    many = f"{len(new)} image{'s' * (len(new) > 1)}"
+    which = ", ".join(new[:3]) + (", …" if len(new) > 3 else "")
+    return [f"New or changed since the last audit: {many} ({which}); zoo data audit looks again"]

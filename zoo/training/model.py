@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -22,6 +21,7 @@ from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
 from zoo.interfaces import Backbone, Head, Part, Stage, blame, title
 from zoo.training import batchnorm, precision
+from zoo.training.flat import flat
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
 
@@ -83,30 +83,6 @@ def _check_backend(part: Part) -> None:
             f"{title(part)} works under Keras' backend {' or '.join(part.backends)} only, and this is {backend}: "
             f"set KERAS_BACKEND={part.backends[0]}"
         )
-
-
-def flat(model: keras.Model) -> keras.Model:
-    """The same network without models within it: their layers, shared, are its own, to be counted and named.
-
-    As it is where two layers would then have one name.
-    """
-
-    def call(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
-        return (layer.call if _is_functional(layer) else layer)(*inputs, **options)
-
-    while any(_is_functional(layer) for layer in model.layers):
-        layers = [inner for layer in model.layers for inner in (layer.layers if _is_functional(layer) else [layer])]
-        names = [layer.name for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
-        if len(set(names)) < len(names):
-            break
-        plain = keras.Model(model.inputs[0], model.outputs[0])  # whatever class of model it was
-        model = keras.models.clone_model(plain, plain.input, lambda layer: layer, call)
-    return model
-
-
-def _is_functional(layer: keras.Layer) -> bool:
-    """Whether a layer is a model that is a graph of layers."""
-    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "operations"))
 
 
 def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
