@@ -156,12 +156,11 @@ def takes_weights_from_file(subject: Subject) -> None:
     from zoo.testing import networks
     from zoo.training import model as training
 
-    model = networks.features(networks.network(subject))
+    model, other = networks.built(subject), networks.built(subject, seed=1)
     if not model.weights:
         return
     images = networks.noise(subject.sizes[0])
     expected = networks.run(model, images)
-    other = networks.features(networks.another(subject, seed=1))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file, foreign = (str(Path(folder) / f"{name}.weights.h5") for name in ("mine", "foreign"))

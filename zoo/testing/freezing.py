@@ -59,16 +59,13 @@ def _same(old: np.ndarray, new: np.ndarray) -> bool:
 
 def _declared(network: Network, first: int, stage: Stage) -> list[keras.Variable]:
     """The weights that a stage may change: those from layer `first` on, without batch normalisation that is frozen."""
-    frozen: set[int] = set()
     found: list[keras.Variable] = []
     for index, layer in enumerate(network.model.layers):
         if index >= first or network.is_head(layer):
-            found += layer.weights
-            if stage.batchnorm == "frozen" and not network.is_head(layer):
-                for inner in batchnorm.flatten(layer):
-                    if isinstance(inner, keras.layers.BatchNormalization):
-                        frozen |= {id(weight) for weight in inner.weights}
-    return [weight for weight in found if id(weight) not in frozen]
+            keeps = stage.batchnorm == "frozen" and not network.is_head(layer)
+            frozen = {id(weight) for weight in batchnorm.weights(layer)} if keeps else set()
+            found += [weight for weight in layer.weights if id(weight) not in frozen]
+    return found
 
 
 def _names(model: keras.Model, wanted: set[int]) -> str:

@@ -80,6 +80,13 @@ def network(subject: Subject, size: int | None = None, classes: int = 2) -> Netw
     return made
 
 
+def built(subject: Subject, seed: int = SEED) -> keras.Model:
+    """What a backbone builds, anew."""
+    check_backend(subject)
+    keras.utils.set_random_seed(seed)
+    return subject.part.build((subject.sizes[0], subject.sizes[0], 3))
+
+
 def another(subject: Subject, seed: int = SEED) -> Network:
     """The part in a network built anew."""
     order = _order(subject, subject.sizes[0], 2)

@@ -56,6 +56,23 @@ def freeze_torch(layer: keras.Layer, frozen: bool) -> None:
             _kept.pop(module).remove()
 
 
+def weights(layer: keras.Layer) -> list[keras.Variable]:
+    """Those of the batch normalisation in a layer, of either kind, moving statistics included."""
+    found = [
+        weight
+        for inner in flatten(layer)
+        if isinstance(inner, keras.layers.BatchNormalization)
+        for weight in inner.weights
+    ]
+    tensors = [
+        tensor
+        for module in torch_modules(layer)
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    ]
+    places = {tensor.data_ptr() for tensor in tensors}
+    return found + [weight for weight in layer.weights if places and weight.value.data_ptr() in places]
+
+
 def _to_inference(module: Any, inputs: Any) -> None:
     module.eval()
 
