@@ -37,7 +37,7 @@ def mixer_block():
 
 @dataclass(frozen=True)
 class Patches(zoo.Backbone):
-    """Patches of an image, mixed by `depth` blocks of `width` channels. Random weights are all there are."""
+    """Patches of `patch` pixels a side, mixed by `depth` blocks of `width` channels and kernels of `kernel` patches."""
 
     name = "patches"
     weights: str = "none"
