@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from zoo.plugins import discover
 from zoo.report.comparison_progress import ComparisonProgress
 from zoo.worker import Job
 
+DOCS = (Path(__file__).parents[1] / "docs/tracking.md").read_text(encoding="utf-8")
 # Writes down all that it is told.
 RECORDER = """
 import json, os, zoo
@@ -79,7 +82,7 @@ FAULTS = {
     "exits": ("sys.exit(chr(0xdcff))", ["fails in zoo_run_started: SystemExit: \\udcff;"]),
     "ends": ("os._exit(3)", ["ended with status 3, and is told nothing more;"]),
     "crashes": ("os.abort()", ["was killed by SIGABRT, and is told nothing more;"]),
-    "hangs": ("import time; time.sleep(1000)", ["has not finished after 3 s, and is given up;"]),
+    "hangs": ("import time; time.sleep(1000)", ["has not finished after 5 s, and is given up;"]),
     "closes": ("os.closerange(0, 100)", ["ended with status "]),
     "babbles": ("print('babble'); os.write(1, b'babble'); sys.stdin.read(); return {}, object()", []),
 }
@@ -113,7 +116,7 @@ def test_no_tracker_harms_a_run(
     command = ["run", "tiny", "--data", folds, "--image-size", 32]
     without = zoo(*command, "--out", tmp_path / "without")
     asked = [word for name in (*FAULTS, "recorder") for word in ("--tracker", name)]
-    done = zoo(*command, "--out", tmp_path / "run", *asked, ZOO_PLUGIN_TIMEOUT="3")
+    done = zoo(*command, "--out", tmp_path / "run", *asked, ZOO_PLUGIN_TIMEOUT="5")
     assert (done.returncode, done.stderr) == (without.returncode, without.stderr) == (0, "")
     assert not (tmp_path / "without/trackers").exists()
 
@@ -241,6 +244,29 @@ def trackers_of(run: Path) -> list[str]:
         if "zoo.tracker" in arguments and log.is_relative_to(run):
             found.append(log.name)
     return found
+
+
+def test_the_tracker_in_the_docs(site: Install, folds: Path, tmp_path: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
+    site(code, "zoo-epochs", "epochs")
+    with planned(folds, tmp_path / "run", "epochs") as going:
+        assert follow(going, 2) == []
+    lines = (tmp_path / "run/epochs.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"job": "tiny, fold 0", "loss": 2.0, "at": 1}, {"job": "tiny, fold 0", "loss": 1.0, "at": 2}
+    ]  # fmt: skip
+    assert (tmp_path / "run/trackers/epochs.log").read_text() == "done []\n"
+
+
+@pytest.mark.slow
+def test_the_commands_in_the_docs(zoo: Zoo) -> None:
+    """Those of zoo, in order; tests/test_tracking_servers.py starts the servers."""
+    commands = re.findall(r"^zoo (.*)", DOCS, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        done = zoo(*shlex.split(command), ZOO_PLUGIN_TIMEOUT="120")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "warning: tracker" not in done.stdout
 
 
 def test_a_slow_tracker_is_waited_for_as_long_as_it_gets_on(
