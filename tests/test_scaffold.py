@@ -142,7 +142,7 @@ REFUSED = {
     "installed part": (["two-stage"], "the schedule 'two-stage' is offered by plug-in tiny (zoo-tiny 1.0): choose"),
     "installed model": (["tiny-nan"], "the model 'tiny-nan' is offered by plug-in tiny (zoo-tiny 1.0)"),
     "installed package": (["zoo-tiny"], "the backbone 'tiny' is offered by plug-in tiny (zoo-tiny 1.0)"),
-    "author": (["retina-net", "--author", "Jane\nDoe"], "must be one line"),
+    "author": (["retina-net", "--author", "Your\nName"], "must be one line"),
     "folder in use": (["retina-net", "--out", "used"], "used exists and isn't empty: name another folder with --out"),
     "file": (["retina-net", "--out", "used/file"], "used/file exists and isn't empty"),
     "below a file": (["retina-net", "--out", "used/file/made"], "used/file/made cannot be written: Not a directory"),

@@ -41,7 +41,7 @@ def create(name: str, kind: str, spdx: str, author: str, out: Path | None, regis
     for owner in _owners(name, registry):
         raise ConfigError(f"{owner}: choose another name")
     if not author.isprintable():
-        raise ConfigError(f"author {author!r} must be one line of text, such as 'Jane Doe <jane@example.org>'")
+        raise ConfigError(f"author {author!r} must be one line of text, such as 'Your Name <you@example.org>'")
     folder = out or Path(f"zoo-{name}")
     files = _render(name, kind, spdx, author)
     try:

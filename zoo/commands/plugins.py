@@ -69,7 +69,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     "--license", "spdx", type=click.Choice(LICENSES), default="MIT", show_default=True,
     help="Under which others may use it.",
 )  # fmt: skip
-@click.option("--author", metavar="TEXT", default="", help="Who wrote it, as 'Jane Doe <jane@example.org>'.")
+@click.option("--author", metavar="TEXT", default="", help="Who wrote it, as 'Your Name <you@example.org>'.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; default ./zoo-NAME.")
 def new(name: str, kind: str, spdx: str, author: str, out: Path | None) -> None:
     """Write a package with a plug-in called NAME: it installs, passes its tests, and is there to be edited."""
