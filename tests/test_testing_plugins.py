@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -146,6 +147,9 @@ def test_one_line_in_a_test_file(install: Install, tmp_path: Path) -> None:
 def test_what_is_no_part_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"is no part: give an instance or a class of zoo.Backbone"):
         zoo.testing.checks(object())  # type: ignore[arg-type]
+    nameless = dataclass(frozen=True)(type("Nameless", (Good,), {"name": None}))
+    with pytest.raises(ConfigError, match="Nameless has no name: give it a class variable `name`"):
+        zoo.testing.checks(nameless)
     with pytest.raises(ConfigError, match=r"Stages cannot be made without parameters .*conformance\(Stages\(…\)\)"):
         zoo.testing.checks(importlib.import_module("zoo_schedules").Stages)
 

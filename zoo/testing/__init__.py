@@ -28,7 +28,7 @@ A backbone (tried with a plain head, at two image sizes, for 2 and for 5 classes
 - `prefix_equals_whole`: frozen layers and then the rest give what the whole gives, and an image's features do not
   depend on the others of its batch.
 - `is_deterministic`: the same seed gives the same weights, inference twice the same outputs.
-- `takes_weights_from_file`: its own weights file gives the same outputs, one of another network is refused.
+- `takes_weights_from_file`: a weights file fills every weight, one of another network is refused.
 - `works_with_tensorflow`, `works_with_jax`, `works_with_torch` (works_with): in a process under this backend it builds,
   runs and trains for a step; of those that are installed and that it is for, see below.
 
@@ -66,7 +66,6 @@ tests/conftest.py. zoo refuses it under another.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable
 from types import ModuleType
@@ -135,12 +134,14 @@ def _made(part: Any) -> Any:
             part = part()
         except (Exception, SystemExit) as error:
             raise ConfigError(
-                f"{part.__name__} cannot be made without parameters ({one_line(error)}): give an instance, such as "
-                f"zoo.testing.conformance({part.__name__}(…))"
+                f"{part.__name__} cannot be made without parameters ({one_line(error)}): mend that, or give an "
+                f"instance, zoo.testing.conformance({part.__name__}(…))"
             ) from error
-    if not isinstance(part, Part) or not dataclasses.is_dataclass(part):
+    if not isinstance(part, Part):
         raise ConfigError(
             f"{part!r} is no part: give an instance or a class of zoo.Backbone, zoo.Head, zoo.Schedule or "
-            "zoo.Augmenter that is decorated with @dataclass(frozen=True), or the module of a tracker"
+            "zoo.Augmenter, or the module of a tracker"
         )
+    if not isinstance(getattr(part, "name", None), str):
+        raise ConfigError(f"{type(part).__name__} has no name: give it a class variable `name`")
     return part

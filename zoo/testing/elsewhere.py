@@ -39,7 +39,8 @@ def call(subject: Subject, task: str, backend: str | None = None, **arguments: A
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": os.pathsep.join(_path())}
     if backend:
         environment["KERAS_BACKEND"] = backend
-    order = json.dumps({"task": task, "part": subject.described(), "arguments": arguments})
+    part = {"module": subject.module} if task == "imports" else subject.described()
+    order = json.dumps({"task": task, "part": part, "arguments": arguments})
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "zoo.testing.elsewhere"],
