@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
-from zoo import jobs, plan
+from zoo import jobs, plan, silence
 from zoo.request import Request
 
 
@@ -42,3 +42,23 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs.share_cores(2) == [(0, 1), (2, 3, 6)]
     assert jobs.share_cores(5) == [(0,), (1,), (2,), (3,), (6,)]
     assert jobs.share_cores(7) == [(0,), (1,), (2,), (3,), (6,), (0,), (1,)]
+
+
+def test_a_job_that_hangs_is_spoken_of(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not ended, since it may only be slow: here it is."""
+    worker = tmp_path / "python"
+    worker.write_text(
+        "#!/bin/sh\nread job\n"
+        """echo '{"event": "step_ended", "stage": "all", "epoch": 2, "step": 3, "loss": 1}'; sleep 2\n"""
+    )
+    worker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(worker))
+    monkeypatch.setattr(silence, "LIMIT", 0.3)
+    monkeypatch.setattr(jobs, "PATIENCE", 0.1)
+    heard: list[tuple[int, dict[str, Any]]] = []
+    jobs.execute(planned, lambda job, event: heard.append((job.fold, event)))
+    for fold in (0, 1):
+        said = [event["text"] for number, event in heard if number == fold and event["event"] == "warning"]
+        assert 1 < len(said) < 10
+        assert all("last: step ended (stage all, epoch 2, step 3)" in text for text in said)
+        assert all("augmenter 'none' (from zoo " in text for text in said)

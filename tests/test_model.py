@@ -138,6 +138,24 @@ def test_backbones_may_use_bare_operations(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
+class InARow(zoo.Backbone):
+    name = "in-a-row"
+
+    def build(self, image_shape: tuple[int, int, int]) -> Any:
+        layers = [keras.layers.Conv2D(4, 3, name=f"block{number}_conv") for number in (1, 2)]
+        return keras.Sequential([keras.Input(image_shape), *layers])
+
+
+def test_a_sequential_model_is_frozen_like_any_other() -> None:
+    network = networks.assemble(InARow(weights="none"), Linear(), (32, 32, 3), 2)
+    assert network.head_layers == {"pool", "output"}
+    networks.unfreeze(network, stage())
+    assert trainable(network) == ["output"]
+    networks.unfreeze(network, stage(unfreeze="block2"))
+    assert trainable(network) == ["block2_conv", "output"]
+
+
+@dataclass(frozen=True)
 class Nested(zoo.Backbone):
     """A whole model as one layer, as a wrapped network would be; `clash` has two of its layers of one name."""
 

@@ -18,12 +18,14 @@ from typing import Any
 from zoo import comparison, gpu
 from zoo.errors import ended
 from zoo.plan import Plan
+from zoo.silence import Silence
 from zoo.store import read_json
 from zoo.tracking import Tracking
 from zoo.worker import Job
 
 # Receives the events of a job as the worker sends them, always in the thread that called `execute`.
 Listen = Callable[[Job, dict[str, Any]], None]
+PATIENCE = 1.0  # seconds to wait for news before looking whether any job has been silent for too long
 # Libraries that reserve a whole GPU at once would leave nothing to the job beside.
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"
@@ -41,6 +43,7 @@ def execute(plan: Plan, listen: Listen, workers: int = 1) -> list[Job]:
     crew = _Crew(waiting)
     left = 0
     failed = []
+    silence = Silence(plan)
     with Tracking(plan, crew.events) as tracking:
         for job in plan.jobs:
             if job.folder.done:
@@ -54,7 +57,13 @@ def execute(plan: Plan, listen: Listen, workers: int = 1) -> list[Job]:
         crew.start(share_cores(min(workers, left)))
         try:
             while left:
-                job, event = crew.events.get()
+                for quiet, text in silence.overdue():
+                    listen(quiet, {"event": "warning", "text": text})
+                try:
+                    job, event = crew.events.get(timeout=PATIENCE)
+                except Empty:
+                    continue
+                silence.on_event(job, event)
                 if event["event"] == "process_ended":
                     left -= 1
                     if event["failed"]:

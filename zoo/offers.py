@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from reprlib import repr as short
 from types import ModuleType
@@ -12,7 +13,7 @@ from typing import Any
 import pluggy
 
 from zoo import hookspecs
-from zoo.errors import PluginError, unknown
+from zoo.errors import PluginError, one_line, unknown
 from zoo.hookspecs import API_VERSION
 from zoo.interfaces import BACKENDS, MODEL_NAME, PART_KINDS, Part
 
@@ -100,9 +101,9 @@ def _named(kind: str, returned: Any) -> list[tuple[str, Any]]:
         if not isinstance(returned, Mapping) or not all(isinstance(table, Mapping) for table in returned.values()):
             raise PluginError(f"{hook} must return a mapping of names to tables, not {short(returned)}")
         for name in returned:
-            if not (isinstance(name, str) and MODEL_NAME.fullmatch(name)):
+            if not (type(name) is str and MODEL_NAME.fullmatch(name)):
                 raise PluginError(f"{hook} names a model {short(name)}; {NAMES}")
-        return list(returned.items())
+        return [(name, _plain(f"{hook}: {name}", dict(table))) for name, table in returned.items()]
     if not isinstance(returned, list | tuple):
         raise PluginError(f"{hook} must return a list of classes, not {short(returned)}")
     for part in returned:
@@ -114,11 +115,19 @@ def _named(kind: str, returned: Any) -> list[tuple[str, Any]]:
     return list(zip(names, returned, strict=True))
 
 
+def _plain(where: str, table: Any) -> Any:
+    """A table as registry.toml could hold it, and nothing of the plug-in's own."""
+    try:
+        return json.loads(json.dumps(table, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PluginError(f"{where}: not what registry.toml could hold: {one_line(error)}") from error
+
+
 def _check_part(hook: str, part: Any, base: type[Part]) -> None:
     if not (inspect.isclass(part) and issubclass(part, base)):
         raise PluginError(f"{hook} returned {short(part)}, which is no subclass of zoo.{base.__name__}")
     name = getattr(part, "name", None)
-    if not isinstance(name, str):
+    if type(name) is not str:  # one of its own class could fail wherever names are compared
         raise PluginError(f"{hook} returned {part.__name__}, which has no name: give it a class variable `name`")
     if not MODEL_NAME.fullmatch(name):
         raise PluginError(f"{hook} returned {part.__name__} with the name {short(name)}; {NAMES}")
@@ -137,6 +146,10 @@ def _check_part(hook: str, part: Any, base: type[Part]) -> None:
     required = [f.name for f in dataclasses.fields(part) if _has_no_default(f)]  # type: ignore[arg-type]
     if required:
         raise PluginError(f"{hook} returned {part.__name__}, whose {', '.join(required)} has no default")
+    if not isinstance(getattr(part, "weights", ""), str):
+        raise PluginError(f"{hook} returned {part.__name__}, whose weights are no text: auto, imagenet, none or a file")
+    if not isinstance(part.__doc__, str | None):
+        raise PluginError(f"{hook} returned {part.__name__}, whose docstring is no text")
 
 
 def _check_method(part: type[Part], method: str, base: type[Part]) -> None:

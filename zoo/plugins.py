@@ -207,7 +207,12 @@ def _installed() -> tuple[list[EntryPoint], list[Plugin]]:
     except Exception:  # from the metadata of one distribution, which would cost all others theirs
         points: list[EntryPoint] = []
         unreadable = []
+        seen: set[str] = set()
         for dist in distributions():
+            name = _described(dist, "?", "").distribution
+            if name in seen:  # a second one of that name on the path is not imported either
+                continue
+            seen |= {name} - {"unknown"}
             try:
                 points += dist.entry_points.select(group=GROUP)
             except Exception as error:

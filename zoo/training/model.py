@@ -22,6 +22,7 @@ from zoo.files import hash_file
 from zoo.interfaces import Backbone, Head, Part, Stage, blame, title
 from zoo.training import batchnorm, precision
 from zoo.training.flat import flat
+from zoo.training.manners import check_finite, keras_unchanged
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
 
@@ -48,26 +49,31 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     """
     for part in (backbone, head):
         _check_backend(part)
-    try:
-        base = backbone.build(image_shape)
-    except (Exception, SystemExit) as error:
-        raise blame(backbone, f"cannot be built for images {image_shape}", error) from error
+    with keras_unchanged(backbone):
+        try:
+            base = backbone.build(image_shape)
+        except (Exception, SystemExit) as error:
+            raise blame(backbone, f"cannot be built for images {image_shape}", error) from error
     if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
         raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
     weights, warning = load_weights(backbone, base)
-    base = flat(base)
+    check_finite(backbone, base)
+    try:
+        base = flat(base)
+    except Exception as error:
+        raise blame(backbone, "builds a network that cannot be made anew from its configuration", error) from error
     if lost := batchnorm.unknown_to_keras(base):
         raise PluginError(
             f"{title(backbone)} keeps what Keras doesn't know of, so that it would be lost when weights are put back: "
             f"{', '.join(lost[:3])}{', …' * (len(lost) > 3)}; make these buffers variables of the layer, as in "
             "docs/wrapping.md"
         )
-    try:
-        with precision.full():  # the loss needs probabilities of more than three digits
+    with precision.full(), keras_unchanged(head):  # the loss needs probabilities of more than three digits
+        try:
             outputs = head.build(base.outputs[0], classes)
-        model = keras.Model(base.inputs[0], outputs, name="network")
-    except (Exception, SystemExit) as error:
-        raise blame(head, f"cannot be built on {title(backbone)}", error) from error
+            model = keras.Model(base.inputs[0], outputs, name="network")
+        except (Exception, SystemExit) as error:
+            raise blame(head, f"cannot be built on {title(backbone)}", error) from error
     expected = (None, 1 if classes == 2 else classes)
     if model.output_shape != expected:
         raise PluginError(f"{title(head)} gives outputs {model.output_shape}; {expected} is needed")

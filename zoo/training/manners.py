@@ -1,0 +1,56 @@
+"""What the code of a part may not do while it builds: change Keras for everything else, or build what cannot train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.errors import PluginError
+from zoo.interfaces import Part, title
+
+CLASSES = (keras.Model, keras.Layer, keras.Optimizer, keras.Variable)
+SETTINGS = ("dtype_policy", "floatx", "epsilon", "image_data_format")
+
+
+@contextmanager
+def keras_unchanged(part: Part) -> Iterator[None]:
+    """Raise PluginError if the code within has changed settings or classes of Keras, and put them back."""
+    settings = {name: getattr(keras.config, name)() for name in SETTINGS}
+    attributes = [(each, dict(vars(each))) for each in CLASSES]
+    try:
+        yield
+    finally:
+        changed = []
+        for name, value in settings.items():
+            if getattr(keras.config, name)() != value:
+                getattr(keras.config, f"set_{name}")(value)
+                changed.append(f"keras.config.{name}")
+        for each, before in attributes:
+            changed += [f"keras.{each.__name__}.{name}" for name in _put_back(each, before)]
+    if changed:
+        raise PluginError(
+            f"{title(part)} changes {', '.join(changed)}; give layers what they need as arguments instead"
+        )
+
+
+def _put_back(each: type, before: dict[str, Any]) -> list[str]:
+    """The attributes of a class that were replaced, or hide one that it inherits; they are as before then."""
+    replaced = [name for name, value in before.items() if vars(each).get(name, before) is not value]
+    hiding = [name for name in set(vars(each)) - set(before) if any(name in vars(base) for base in each.__mro__[1:])]
+    for name in replaced:
+        setattr(each, name, before[name])
+    for name in hiding:
+        delattr(each, name)
+    return [*replaced, *hiding]
+
+
+def check_finite(part: Part, model: keras.Model) -> None:
+    """Raise PluginError for weights that are no numbers."""
+    for weight in model.weights:
+        values: Any = keras.ops.convert_to_numpy(weight)
+        if not np.isfinite(values.astype("float32")).all():
+            raise PluginError(f"{title(part)} begins with weights that are no numbers: {weight.path}")
