@@ -6,6 +6,7 @@ of the best epoch follow at the last. Needs zoo[tensorboard].
 
 import atexit
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ def _writer(job: dict[str, Any], role: str, step: int) -> Any:
     """The writer of a role; what an earlier attempt wrote from that step on is hidden."""
     folder = Path(job["folder"]) / "tensorboard" / role
     if folder not in _writers:
-        writer = _writers[folder] = _library().SummaryWriter(str(folder), purge_step=step, flush_secs=FLUSH)
+        suffix = f".{time.time_ns()}"  # two sessions may begin within one second, of which their names are made
+        writer = _writers[folder] = _library().SummaryWriter(
+            str(folder), purge_step=step, flush_secs=FLUSH, filename_suffix=suffix
+        )
         atexit.register(writer.close)  # writes what waits, should the job never end
     return _writers[folder]
 

@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import TINY_PLUGIN, Install, Zoo
 from tests.parts import Linear, Residual, subset
 from zoo.data import images
+from zoo.training import batchnorm, precision
 from zoo.training import model as networks
-from zoo.training import precision
 
 
 @pytest.fixture(params=["mixed_bfloat16", "mixed_float16"])
@@ -56,7 +56,7 @@ def test_nested_models_are_copied_as_well() -> None:
     finally:
         keras.config.set_dtype_policy("float32")
     copied = precision.in_full(model)
-    assert {layer.compute_dtype for outer in copied.layers for layer in networks.flatten(outer)} == {"float32"}
+    assert {layer.compute_dtype for outer in copied.layers for layer in batchnorm.flatten(outer)} == {"float32"}
     assert precision.in_full(copied) is copied
 
 

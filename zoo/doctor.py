@@ -39,7 +39,7 @@ def examine(found: Plugins) -> list[Finding]:
         Finding(str(plugin), *fault) for plugin in found.found for fault in [*_left_out(plugin), *_manners(plugin)]
     ]
     for kind, name, offers in found.clashes:
-        claimants = [str(offer.plugin) for offer in offers]
+        claimants = sorted(str(offer.plugin) for offer in offers)
         switches = " or ".join(dict.fromkeys(f"--no-plugin {_switch(offer.plugin, found)}" for offer in offers))
         findings.append(
             Finding(

@@ -120,7 +120,7 @@ class Plugins:
 
 
 def _clash(kind: str, name: str, offers: list[Offer]) -> str:
-    claimants = " and ".join(str(offer.plugin) for offer in offers)
+    claimants = " and ".join(sorted(str(offer.plugin) for offer in offers))
     return f"{kind} {name!r} is claimed by plug-ins {claimants}: uninstall one of them, or leave it out by --no-plugin"
 
 
