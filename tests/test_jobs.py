@@ -62,3 +62,41 @@ def test_a_job_that_hangs_is_spoken_of(planned: plan.Plan, tmp_path: Path, monke
         assert 1 < len(said) < 10
         assert all("last: step ended (stage all, epoch 2, step 3)" in text for text in said)
         assert all("augmenter 'none' (from zoo " in text for text in said)
+
+
+WORKER = """#!/bin/sh
+echo "started $$" >> {log}
+{then}
+read job || exit 0
+echo '{{"event": "epoch_ended"}}'
+while [ "$(wc -l < {log})" -lt 2 ]; do sleep 0.1; done
+sleep 0.5
+echo "ended $$" >> {log}
+"""
+
+
+def lives(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str = "") -> list[str]:
+    """What each worker did, in order of time; "" for the first, "'" for the next and so on."""
+    worker, log = tmp_path / "python", tmp_path / "lives"
+    worker.write_text(WORKER.format(log=log, then=then))
+    worker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(worker))
+    assert jobs.execute(planned, lambda job, event: None) == []
+    done = [line.split() for line in log.read_text().splitlines()]
+    order = list(dict.fromkeys(number for _, number in done))
+    return [f"{verb} {order.index(number) + 1}" for verb, number in done]
+
+
+def test_the_next_worker_starts_while_one_trains(
+    planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lives(planned, tmp_path, monkeypatch) == ["started 1", "started 2", "ended 1", "ended 2"]
+
+
+def test_a_worker_that_dies_waiting_costs_no_job(
+    planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one does, and so the first must outlive it by a moment."""
+    then = f'[ "$(grep -c started {tmp_path / "lives"})" != 2 ] || exit 9'
+    seen = lives(planned, tmp_path, monkeypatch, then)
+    assert seen == ["started 1", "started 2", "ended 1", "started 3", "ended 3"]

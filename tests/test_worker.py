@@ -24,7 +24,7 @@ def job(**changes: Any) -> Job:
 
 
 def test_a_job_survives_the_way_to_its_process() -> None:
-    sent = job(max_epochs=3, cores=(0, 1))
+    sent = job(max_epochs=3)
     assert Job.from_json(sent.to_json()) == sent
 
 
@@ -55,16 +55,21 @@ def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any) -> N
     """The job fails at once, since its run folder is empty; what it says of that is one event."""
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.worker"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as worker:  # fmt: skip
-        assert worker.stdin and worker.stdout and worker.stderr
+        assert worker.stdin and worker.stdout
         worker.stdin.write(job(run=str(tmp_path)).to_json() + "\n")
         worker.stdin.flush()
-        said, log = worker.stdout.read(), worker.stderr.read()
+        said = worker.stdout.read()
     assert worker.returncode == 1
     assert said.count("\n") == 1
     assert '"event": "job_failed"' in said
-    assert "Traceback" in log
+    assert "Traceback" in job(run=str(tmp_path)).folder.log.read_text()
+
+
+def test_without_a_job_there_is_nothing_to_do() -> None:
+    done = subprocess.run([sys.executable, "-P", "-m", "zoo.worker", ""], input="", capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_it_ends_at_once_when_its_parent_is_gone(tmp_path: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -112,32 +111,40 @@ class _Crew:
         """End the processes that still run, and wait until their jobs are marked as failed."""
         with self._lock:
             self._stopping = True
-            for process in self._processes:
+            for process in list(self._processes):
                 process.kill()
         for thread in self._threads:
             thread.join()
 
     def _attend(self, cores: tuple[int, ...]) -> None:
+        ready: list[subprocess.Popen[str]] = []  # at most one worker that waits for its job
         while not self._stopping:
             try:
-                job = dataclasses.replace(self.waiting.get_nowait(), cores=cores)
+                job = self.waiting.get_nowait()
             except Empty:
-                return
+                break
             self._gate.enter(job.model)
             failed = True
             try:
-                failed = not self._run(job)
+                failed = not self._run(job, cores, ready)
             except Exception as error:  # a full disk, say: the parent's own trouble with one job
                 self._fail(job, f"{type(error).__name__}: {error}")
             self._gate.leave(job.model)
             self.events.put((job, {"event": "process_ended", "failed": failed}))
+        for process in ready:  # another thread took the last job
+            process.kill()
+            process.communicate()
+            self._processes.discard(process)
 
-    def _run(self, job: Job) -> bool:
-        """Run one job in a fresh interpreter and pass its events on; whether it is done."""
+    def _run(self, job: Job, cores: tuple[int, ...], ready: list[subprocess.Popen[str]]) -> bool:
+        """Run one job in an interpreter of its own and pass its events on; whether it is done.
+
+        While it trains, the interpreter for the next job is started, which takes seconds.
+        """
         job.folder.path.mkdir(parents=True, exist_ok=True)
         self.events.put((job, {"event": "job_launched"}))
         told = False
-        with job.folder.log.open("ab") as log, self._process(log) as process:
+        with job.folder.log.open("ab") as log, self._ready(ready) or self._process(cores, log) as process:
             assert process.stdin and process.stdout
             with contextlib.suppress(BrokenPipeError):  # a worker that died at once says so by its exit status
                 process.stdin.write(job.to_json() + "\n")
@@ -148,6 +155,8 @@ class _Crew:
                     told = told or event["event"] == "job_failed"
                     if event["event"] == "epoch_ended":
                         self._gate.watch()
+                        if not ready and not self.waiting.empty():
+                            ready.append(self._process(cores, subprocess.DEVNULL))
                     self.events.put((job, event))
             except BaseException:
                 process.kill()
@@ -163,10 +172,19 @@ class _Crew:
             self._fail(job, f"the worker process {ended(code)}{memory}")
         return code == 0
 
-    def _process(self, log: Any) -> subprocess.Popen[str]:
+    def _ready(self, ready: list[subprocess.Popen[str]]) -> subprocess.Popen[str] | None:
+        """The worker that waits, if it is still there."""
+        process = ready.pop() if ready else None
+        if process and process.poll() is not None:
+            process.communicate()
+            self._processes.discard(process)
+            return None
+        return process
+
+    def _process(self, cores: tuple[int, ...], log: Any) -> subprocess.Popen[str]:
         with self._lock:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "zoo.worker"],
+                [sys.executable, "-P", "-m", "zoo.worker", ",".join(map(str, cores))],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env={**ENVIRONMENT, **os.environ},
                 start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
             )  # fmt: skip

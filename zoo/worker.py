@@ -1,13 +1,15 @@
 """One job, in a process of its own: train one recipe on one fold, score it, and write its folder.
 
-`python -m zoo.worker` reads a job as a line of JSON from standard input and writes events, one JSON object a line,
-to standard output; whatever else is printed goes to standard error, which the parent sends to the job's log. It ends
-when standard input does: then the parent has been killed.
+`python -m zoo.worker [CORES]` loads what every job needs, reads a job as a line of JSON from standard input and writes
+events, one JSON object a line, to standard output; whatever else is printed goes to the job's log. It ends when
+standard input does: then the parent has been killed, or had no job left. CORES are the CPU cores to use, as in 0,1.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import sys
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 class Job:
     """What a worker needs to know, as plain data.
 
-    `images` is the folder of the decoded images. `cores` are the CPU cores to work on, empty for all.
+    `images` is the folder of the decoded images.
     `feature_cache`: see `zoo.training.features`. `start_from` is a model file that training starts from, or None;
     `allow_leak`: score, and mark the numbers, even if the weights have seen test images. `precision` is one of
     PRECISIONS.
@@ -61,7 +63,6 @@ class Job:
     start_from: str | None = None
     allow_leak: bool = False
     precision: str = "float32"
-    cores: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
@@ -78,8 +79,7 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        fields = json.loads(text)
-        return cls(**fields | {"cores": tuple(fields["cores"])})
+        return cls(**json.loads(text))
 
 
 def run(job: Job, notify: Notify) -> None:
@@ -248,10 +248,10 @@ def refuse_leak(seen: Provenance, test: Subset, copies: pd.DataFrame, allowed: b
     return leaks
 
 
-def main() -> int:
-    """Run the job on standard input. 0 when done, 1 when it failed."""
+def main(cores: str = "") -> int:
+    """Run the job on standard input, if one comes. 0 when done, 1 when it failed."""
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of libraries and plug-ins go to the log
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of libraries and plug-ins are no events
 
     def notify(event: dict[str, Any]) -> None:
         try:
@@ -259,12 +259,19 @@ def main() -> int:
         except BrokenPipeError:
             os._exit(1)  # nobody listens any more: the parent was killed
 
-    job = Job.from_json(sys.stdin.readline())
+    if cores:  # before Keras is loaded: its backends count the cores they may use
+        os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
+    with contextlib.suppress(Exception):  # the job will fail in the same way, and say so
+        importlib.import_module("zoo.training.trainer")
+    if not (line := sys.stdin.readline()):
+        return 0
+    job = Job.from_json(line)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if job.cores:
-        os.sched_setaffinity(0, job.cores)  # before Keras is loaded: its backends count the cores they may use
     folder = job.folder
     folder.set_status("running")
+    with folder.log.open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
     try:
         run(job, notify)
         return 0
@@ -285,4 +292,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))
