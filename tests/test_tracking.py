@@ -182,7 +182,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install) -> I
 def replace_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
     """Workers, and no other processes, run this instead."""
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\ncase "$*" in *zoo.worker) {code};; esac\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\ncase "$*" in *zoo.worker*) {code};; esac\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
 
