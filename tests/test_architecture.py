@@ -14,9 +14,8 @@ TOP = Path(__file__).parents[1]
 ROOMS = [
     "errors", "files", "interfaces", "hookspecs", "__init__", "isolation", "offers", "plugins", "registry", "doctor",
     "scaffold", "data", "training", "evaluation", "store", "model_file", "provenance", "worker", "resume", "request",
-    "plan", "comparison", "auditing", "gpu", "silence", "tracker", "tracking", "jobs", "api", "testing", "report",
-    "commands",
-    "cli",
+    "plan", "comparison", "auditing", "gpu", "reserve", "silence", "tracker", "tracking", "jobs", "api", "testing",
+    "report", "commands", "cli",
 ]  # fmt: skip
 MODULES = sorted((TOP / "zoo").rglob("*.py"))
 PLUGINS = sorted((TOP / "plugins").iterdir())

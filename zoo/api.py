@@ -15,6 +15,7 @@ from zoo.data import dataset, loading
 from zoo.evaluation.metrics import check_metric
 from zoo.registry import Registry, load, split_config
 from zoo.request import Request
+from zoo.reserve import Reserve
 
 
 def compare(
@@ -46,8 +47,8 @@ def compare(
         splits=Path(splits) if isinstance(splits, str) else splits,
         folds=None if folds == "all" else tuple(folds), out=None if out is None else Path(out), **options,
     )  # fmt: skip
-    with plan.make_plan(request) as planned:
-        jobs.execute(planned, listen or (lambda job, event: None), workers)
+    with Reserve(ahead=workers == 1) as reserve, plan.make_plan(request) as planned:
+        jobs.execute(planned, listen or (lambda job, event: None), workers, reserve)
         done = comparison.compare(planned.run, metric=metric, rope=rope)
         done.write(planned.run.path)
         comparison.write_best(done)

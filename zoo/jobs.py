@@ -7,16 +7,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from itertools import pairwise
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import IO, Any
 
 from zoo import comparison, gpu
 from zoo.errors import ended
 from zoo.plan import Plan
+from zoo.reserve import Reserve, start
 from zoo.silence import Silence
 from zoo.store import read_json
 from zoo.tracking import Tracking
@@ -25,21 +25,18 @@ from zoo.worker import Job
 # Receives the events of a job as the worker sends them, always in the thread that called `execute`.
 Listen = Callable[[Job, dict[str, Any]], None]
 PATIENCE = 1.0  # seconds to wait for news before looking whether any job has been silent for too long
-# Libraries that reserve a whole GPU at once would leave nothing to the job beside.
-ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"
-}  # fmt: skip
 
 
-def execute(plan: Plan, listen: Listen, workers: int = 1) -> list[Job]:
+def execute(plan: Plan, listen: Listen, workers: int = 1, reserve: Reserve | None = None) -> list[Job]:
     """Run every job that isn't done yet, `workers` at a time with the CPU cores divided among them; those that failed.
 
-    On a GPU a job waits until there is memory for it, whatever `workers` says.
+    `reserve` may hold workers that have been started already. On a GPU a job waits until there is memory for it,
+    whatever `workers` says.
     results.csv and run.json are brought up to date after each job. On KeyboardInterrupt the running jobs are
     ended and marked as failed before the exception goes on. The trackers of the plan are told of everything.
     """
     waiting: SimpleQueue[Job] = SimpleQueue()
-    crew = _Crew(waiting)
+    crew = _Crew(waiting, reserve or Reserve())
     left = 0
     failed = []
     silence = Silence(plan)
@@ -92,8 +89,9 @@ def share_cores(workers: int) -> list[tuple[int, ...]]:
 class _Crew:
     """Threads that each take a job after the other and attend to its process."""
 
-    def __init__(self, waiting: SimpleQueue[Job]) -> None:
+    def __init__(self, waiting: SimpleQueue[Job], reserve: Reserve) -> None:
         self.waiting = waiting
+        self._reserve = reserve
         self.events: SimpleQueue[tuple[Job, dict[str, Any]]] = SimpleQueue()
         self._processes: set[subprocess.Popen[str]] = set()
         self._threads: list[threading.Thread] = []
@@ -115,36 +113,32 @@ class _Crew:
                 process.kill()
         for thread in self._threads:
             thread.join()
+        self._reserve.close()
 
     def _attend(self, cores: tuple[int, ...]) -> None:
-        ready: list[subprocess.Popen[str]] = []  # at most one worker that waits for its job
         while not self._stopping:
             try:
                 job = self.waiting.get_nowait()
             except Empty:
-                break
+                return
             self._gate.enter(job.model)
             failed = True
             try:
-                failed = not self._run(job, cores, ready)
+                failed = not self._run(job, cores)
             except Exception as error:  # a full disk, say: the parent's own trouble with one job
                 self._fail(job, f"{type(error).__name__}: {error}")
             self._gate.leave(job.model)
             self.events.put((job, {"event": "process_ended", "failed": failed}))
-        for process in ready:  # another thread took the last job
-            process.kill()
-            process.communicate()
-            self._processes.discard(process)
 
-    def _run(self, job: Job, cores: tuple[int, ...], ready: list[subprocess.Popen[str]]) -> bool:
+    def _run(self, job: Job, cores: tuple[int, ...]) -> bool:
         """Run one job in an interpreter of its own and pass its events on; whether it is done.
 
-        While it trains, the interpreter for the next job is started, which takes seconds.
+        While it trains, the interpreter for the next job is started.
         """
         job.folder.path.mkdir(parents=True, exist_ok=True)
         self.events.put((job, {"event": "job_launched"}))
         told = False
-        with job.folder.log.open("ab") as log, self._ready(ready) or self._process(cores, log) as process:
+        with job.folder.log.open("ab") as log, self._process(cores, log) as process:
             assert process.stdin and process.stdout
             with contextlib.suppress(BrokenPipeError):  # a worker that died at once says so by its exit status
                 process.stdin.write(job.to_json() + "\n")
@@ -155,8 +149,8 @@ class _Crew:
                     told = told or event["event"] == "job_failed"
                     if event["event"] == "epoch_ended":
                         self._gate.watch()
-                        if not ready and not self.waiting.empty():
-                            ready.append(self._process(cores, subprocess.DEVNULL))
+                        if not self.waiting.empty():
+                            self._reserve.prepare(cores)
                     self.events.put((job, event))
             except BaseException:
                 process.kill()
@@ -172,22 +166,9 @@ class _Crew:
             self._fail(job, f"the worker process {ended(code)}{memory}")
         return code == 0
 
-    def _ready(self, ready: list[subprocess.Popen[str]]) -> subprocess.Popen[str] | None:
-        """The worker that waits, if it is still there."""
-        process = ready.pop() if ready else None
-        if process and process.poll() is not None:
-            process.communicate()
-            self._processes.discard(process)
-            return None
-        return process
-
-    def _process(self, cores: tuple[int, ...], log: Any) -> subprocess.Popen[str]:
+    def _process(self, cores: tuple[int, ...], log: IO[bytes]) -> subprocess.Popen[str]:
         with self._lock:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "zoo.worker", ",".join(map(str, cores))],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env={**ENVIRONMENT, **os.environ},
-                start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
-            )  # fmt: skip
+            process = self._reserve.take(cores) or start(cores, log)
             self._processes.add(process)
             if self._stopping:
                 process.kill()

@@ -38,10 +38,11 @@ def run(model: str, **options: Any) -> None:
     from zoo.report.progress import JobProgress
     from zoo.report.run_pictures import draw
     from zoo.request import Request
+    from zoo.reserve import Reserve
 
     screen = console()
     request = Request(models=(model,), registry=given("registry"), **options)
-    with _planned(screen, request) as planned:
+    with Reserve(ahead=True) as reserve, _planned(screen, request) as planned:
         data = planned.data
         with JobProgress(screen, list(data.classes), data.roles, several=len(planned.jobs) > 1) as shown:
 
@@ -50,7 +51,7 @@ def run(model: str, **options: Any) -> None:
                 if event["event"] in ("job_ended", "job_skipped"):
                     draw(job.folder, job.title, data.classes, data.roles)
 
-            failed = jobs.execute(planned, listen)
+            failed = jobs.execute(planned, listen, reserve=reserve)
         done = comparison.compare(planned.run)
         done.write(planned.run.path)
         comparison.write_best(done)
@@ -77,11 +78,12 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **o
     from zoo.report.comparison_progress import ComparisonProgress
     from zoo.report.run_pictures import draw
     from zoo.request import Request
+    from zoo.reserve import Reserve
 
     check_metric(metric)
     screen = console()
     request = Request(models=models, registry=given("registry"), **options)
-    with _planned(screen, request) as planned:
+    with Reserve(ahead=workers == 1) as reserve, _planned(screen, request) as planned:
         data = planned.data
         counts = [len({getattr(job, field) for job in planned.jobs}) for field in KINDS]
         kinds = [f"{count} {kind}{'s' * (count > 1)}" for count, kind in zip(counts, KINDS, strict=True) if count > 1]
@@ -93,7 +95,7 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **o
                 if event["event"] == "job_ended":
                     draw(job.folder, job.title, data.classes, data.roles)
 
-            failed = jobs.execute(planned, listen, workers)
+            failed = jobs.execute(planned, listen, workers, reserve)
         done = comparison.compare(planned.run, metric=metric, rope=rope)
         comparison.write_best(done)
         publish(screen, done, planned.run.path)

@@ -1,0 +1,71 @@
+"""Start worker processes, some before there is a job for them: loading Keras takes seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import IO
+
+# Libraries that reserve a whole GPU at once would leave nothing to the job beside.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"
+}  # fmt: skip
+
+
+def start(cores: tuple[int, ...], log: IO[bytes] | int) -> subprocess.Popen[str]:
+    """A worker, see `zoo.worker`, on these CPU cores, () for all; `log` is for what it prints until it has a job."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "zoo.worker", ",".join(map(str, cores))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env={**ENVIRONMENT, **os.environ},
+        start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
+    )  # fmt: skip
+
+
+class Reserve:
+    """Workers that wait for a job, at most one for each share of the CPU cores. Leaving its context ends them.
+
+    With `ahead` one for all cores is started at once, to load Keras while images are read.
+    """
+
+    def __init__(self, ahead: bool = False) -> None:
+        self._waiting: dict[tuple[int, ...], subprocess.Popen[str]] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        if ahead:
+            self.prepare()
+
+    def prepare(self, cores: tuple[int, ...] = ()) -> None:
+        """Start a worker for these cores unless one waits. What goes wrong with it shows when a job needs one."""
+        with self._lock, contextlib.suppress(OSError):
+            if not self._closed and cores not in self._waiting:
+                self._waiting[cores] = start(cores, subprocess.DEVNULL)
+
+    def take(self, cores: tuple[int, ...]) -> subprocess.Popen[str] | None:
+        """The worker that waits, if there is one and it still lives."""
+        with self._lock:
+            process = self._waiting.pop(cores, None)
+        if process and process.poll() is not None:
+            process.communicate()
+            return None
+        return process
+
+    def close(self) -> None:
+        """End those that wait, for good."""
+        with self._lock:
+            self._closed = True
+            for process in self._waiting.values():
+                process.kill()
+                process.communicate()
+            self._waiting.clear()
+
+    def __enter__(self) -> Reserve:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
