@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import zoo as package
-from tests.conftest import TINY_PLUGIN, Install, Main
+from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from tests.parts import Linear
 from zoo import plugins
 from zoo.training import batches
@@ -179,3 +179,71 @@ def test_models_are_listed_beside_it(install: Install, main: Main, tmp_path: Pat
     assert "Traceback" not in warnings
     for kind in ("backbones", "heads", "schedules", "augmenters"):
         assert main("list", kind)[0] == 0
+
+
+LOUD = """
+from dataclasses import dataclass
+import os, sys
+import keras
+import zoo
+
+if "zoo.worker" in " ".join(sys.orig_argv):
+    keras.config.set_floatx("float16")
+
+
+@dataclass(frozen=True)
+class Leaves(zoo.Augmenter):
+    name = "leaves"
+
+    def augment(self, images, rng):
+        os._exit(0)
+
+
+@dataclass(frozen=True)
+class Logits(zoo.Head):
+    name = "logits"
+
+    def build(self, features, classes):
+        x = keras.layers.GlobalAveragePooling2D(name="logits_pool")(features)
+        return keras.layers.Dense(1, name="logits_output")(x)
+
+
+@zoo.hookimpl
+def zoo_augmenters():
+    return [Leaves]
+
+
+@zoo.hookimpl
+def zoo_heads():
+    return [Logits]
+
+
+@zoo.hookimpl
+def zoo_models():
+    return {
+        "leaves": {"backbone": "tiny", "augmenter": "leaves", "schedule": "two-stage"},
+        "logits": {"backbone": "tiny", "head": "logits", "schedule": "two-stage"},
+    }
+"""
+
+
+def test_a_job_is_done_only_if_its_worker_says_so_and_no_other_plugin_has_a_say(
+    install: Install, zoo: Zoo, folds: Path, tmp_path: Path
+) -> None:
+    """One part ends the process as if all were well, one gives no probabilities; and their plug-in changes Keras."""
+    install(TINY_PLUGIN)
+    command = ["--data", folds, "--folds", 0, "--image-size", 32, "--max-epochs", 1, "--out"]
+    alone = zoo("run", "tiny", *command, tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    install(LOUD, "zoo-loud", "loud")
+    done = zoo("compare", "leaves", "logits", "tiny", *command, tmp_path / "beside")
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert "leaves, fold 0 failed: the worker process ended before the job was done; with backbone 'tiny'" in said
+    assert "augmenter 'leaves' (from zoo-loud 1.0)" in said
+    assert "logits, fold 0 failed: head 'logits' (from zoo-loud 1.0) gives outputs from -" in said
+    assert "no probabilities: end it with a sigmoid" in said
+    states = [json.loads((tmp_path / f"beside/{name}/fold-0/status.json").read_text()) for name in ("leaves", "logits")]
+    assert [state["state"] for state in states] == ["failed", "failed"]
+    predictions = [(tmp_path / f"{run}/tiny/fold-0/predictions.csv").read_text() for run in ("alone", "beside")]
+    assert predictions[0] == predictions[1]

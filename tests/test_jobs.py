@@ -19,7 +19,14 @@ def planned(install: Install, folds: Path, tmp_path: Path) -> plan.Plan:
     return plan.make_plan(Request(models=("tiny",), data=str(folds), folds=(0, 1), out=tmp_path / "run", image_size=32))
 
 
-@pytest.mark.parametrize(("code", "says"), [("exit 3", "ended with status 3"), ("kill -9 $$", "killed by SIGKILL")])
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("exit 3", "ended with status 3"),
+        ("exit 0", "ended before the job was done"),
+        ("kill -9 $$", "killed by SIGKILL (out of memory?)"),
+    ],
+)
 def test_a_worker_that_dies_without_a_word(
     planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str
 ) -> None:
@@ -31,7 +38,10 @@ def test_a_worker_that_dies_without_a_word(
     failed = jobs.execute(planned, lambda job, event: heard.append(event))
     assert [job.fold for job in failed] == [0, 1]
     assert [event["event"] for event in heard] == ["job_launched", "job_failed"] * 2
-    assert says in heard[1]["error"]
+    assert (
+        f"{says}; with backbone 'tiny' (from zoo-tiny 1.0), schedule 'two-stage' (from zoo-tiny 1.0)"
+        in heard[1]["error"]
+    )
     assert planned.run.job("tiny", 0).status()["state"] == "failed"
     assert planned.run.results.read_text().startswith("model,fold,weights,loss_validation")
 
@@ -81,7 +91,7 @@ def lives(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
     worker.write_text(WORKER.format(log=log, then=then))
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
-    assert jobs.execute(planned, lambda job, event: None) == []
+    jobs.execute(planned, lambda job, event: None)
     done = [line.split() for line in log.read_text().splitlines()]
     order = list(dict.fromkeys(number for _, number in done))
     return [f"{verb} {order.index(number) + 1}" for verb, number in done]

@@ -21,9 +21,9 @@ from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from tests.tracked import finish, follow, planned
 from zoo import jobs
 from zoo.errors import ConfigError, PluginError
+from zoo.job import Job
 from zoo.plugins import discover
 from zoo.report.comparison_progress import ComparisonProgress
-from zoo.worker import Job
 
 DOCS = (Path(__file__).parents[1] / "docs/tracking.md").read_text(encoding="utf-8")
 # Writes down all that it is told.
@@ -204,7 +204,9 @@ def test_jobs_that_fail_or_were_done_before(
     skipped, ended = (arguments["result"] for _, arguments in told[1:3])
     assert skipped == {"state": "skipped", "metrics": metrics, "weights": "random", "error": None}
     assert ended == {
-        "state": "failed", "metrics": None, "weights": None, "error": "the worker process ended with status 3"
+        "state": "failed", "metrics": None, "weights": None,
+        "error": "the worker process ended with status 3; with backbone 'tiny' (from zoo-tiny 1.0), "
+        "schedule 'two-stage' (from zoo-tiny 1.0)",
     }  # fmt: skip
     result = told[-1][1]["result"]
     assert (result["state"], result["done"], result["failed"]) == ("failed", ["tiny, fold 0"], ["tiny, fold 1"])

@@ -9,10 +9,10 @@ from queue import SimpleQueue
 from typing import Any
 
 from zoo import plan
+from zoo.job import Job
 from zoo.request import Request
 from zoo.store import write_json
 from zoo.tracking import Tracking
-from zoo.worker import Job
 
 METRICS = ("loss", "accuracy", "f1", "precision", "recall", "specificity")
 

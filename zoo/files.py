@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,23 @@ def hash_file(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_code(module: str) -> str:
+    """sha256 of the source of a module that is loaded and of what belongs to it; '' where there is none to be read.
+
+    That is its whole package, or the files beside it whose names begin like its own.
+    """
+    top = sys.modules.get(module.partition(".")[0])
+    path = Path(getattr(top, "__file__", None) or "")
+    files = path.parent.rglob("*.py") if path.name == "__init__.py" else path.parent.glob(f"{path.stem}*.py")
+    digest = hashlib.sha256()
+    try:
+        for file in sorted(files) if path.name else ():
+            digest.update(str(file.relative_to(path.parent)).encode() + b"\0" + file.read_bytes())
+    except OSError:
+        return ""
+    return digest.hexdigest() if path.name else ""
 
 
 def write_text(path: Path, text: str) -> None:

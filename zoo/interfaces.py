@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from zoo.errors import PluginError, WeightsError, one_line
+from zoo.files import hash_code
 
 if TYPE_CHECKING:
     import keras
@@ -249,6 +250,11 @@ class Recipe:
     def origins(self) -> dict[str, str]:
         """The distribution and version that brought each part."""
         return {kind: getattr(self, kind).__zoo_origin__ for kind in PART_KINDS}
+
+    @property
+    def code(self) -> dict[str, str]:
+        """sha256 of the source that each part is of."""
+        return {kind: hash_code(type(getattr(self, kind)).__module__) for kind in PART_KINDS}
 
 
 PART_KINDS: dict[str, type[Part]] = {

@@ -15,12 +15,12 @@ from typing import IO, Any
 
 from zoo import comparison, gpu
 from zoo.errors import ended
+from zoo.job import Job
 from zoo.plan import Plan
 from zoo.reserve import Reserve, start
 from zoo.silence import Silence
 from zoo.store import read_json
 from zoo.tracking import Tracking
-from zoo.worker import Job
 
 # Receives the events of a job as the worker sends them, always in the thread that called `execute`.
 Listen = Callable[[Job, dict[str, Any]], None]
@@ -161,10 +161,11 @@ class _Crew:
         self._processes.discard(process)
         if self._stopping and code:
             job.folder.set_status("failed", error="interrupted", refused=False)
-        elif code and not told:
+        elif not told and (code or not job.folder.done):
             memory = " (out of memory?)" if code == -signal.SIGKILL else ""
-            self._fail(job, f"the worker process {ended(code)}{memory}")
-        return code == 0
+            how = ended(code) if code else "ended before the job was done"
+            self._fail(job, f"the worker process {how}{memory}{job.suspects('')}")
+        return job.folder.done
 
     def _process(self, cores: tuple[int, ...], log: IO[bytes]) -> subprocess.Popen[str]:
         with self._lock:

@@ -16,10 +16,10 @@ from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand
 from zoo.interfaces import PRECISIONS, Recipe
+from zoo.job import Job
 from zoo.plugins import Plugin
 from zoo.request import Request, default_out, describe, start_from_file, weights_files
 from zoo.store import RunFolder, read_json, write_csv, write_json
-from zoo.worker import Job
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
             source=recipe.source, classes=list(data.config.classes), image_size=data.config.image_size,
             max_epochs=max_epochs, images=str(data.store.folder.absolute()), run=str(folder.path.absolute()),
             feature_cache=request.feature_cache, start_from=str(start_from) if start_from else None,
-            allow_leak=request.allow_leak, precision=request.precision,
+            allow_leak=request.allow_leak, precision=request.precision, origins=recipe.origins,
         )
         for name, recipe in recipes.items()
         for fold in folds
@@ -125,7 +125,8 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
         notes = resume.other_origins(before, described)
         before["recipes"] = {**before["recipes"], **described["recipes"]}
         before["weights_files"] = {**before.get("weights_files", {}), **described["weights_files"]}
-        before["origins"] = {**described["origins"], **before.get("origins", {})}
+        for known in ("origins", "code"):
+            before[known] = {**described[known], **before.get(known, {})}
         before["repeats"] = max(before.get("repeats", 1), described["repeats"])
         write_json(folder.request, before)
     else:

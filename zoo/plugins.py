@@ -158,6 +158,12 @@ def chosen() -> list[EntryPoint]:
     return _switched_on(_installed()[0])
 
 
+def of(distributions: Iterable[str]) -> list[EntryPoint]:
+    """Those of the chosen plug-ins that these distributions bring."""
+    wanted = set(distributions)
+    return [point for point in chosen() if describe(point).distribution in wanted]
+
+
 def _switched_on(installed: list[EntryPoint]) -> list[EntryPoint]:
     points = sorted(installed, key=lambda point: point.name)
     wanted = [name.strip() for name in os.environ.get("ZOO_PLUGINS", "").split(",") if name.strip()]

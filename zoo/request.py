@@ -91,6 +91,7 @@ def describe(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
         "origins": {name: recipe.origins for name, recipe in recipes.items()},
+        "code": {name: recipe.code for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
         "repeats": request.repeats,
         "start_from": start_from and hash_file(start_from),

@@ -59,14 +59,20 @@ def _first_change(where: str, before: Any, now: Any) -> str | None:
 
 
 def other_origins(before: dict[str, Any], described: dict[str, Any]) -> list[str]:
-    """A note for each part that comes from another distribution or version than when the folder was begun."""
-    return list(dict.fromkeys(
-        f"{kind} {described['recipes'][model][kind]['name']!r} was of {origin} when {model} was begun in this run "
-        f"folder, and is of {now[kind]} here"
-        for model, now in described["origins"].items()
-        for kind, origin in before.get("origins", {}).get(model, {}).items()
-        if now[kind] != origin
-    ))  # fmt: skip
+    """A note for each part that comes from another distribution, version or code than when the folder was begun."""
+    notes = {}
+    for model, now in described["origins"].items():
+        code, begun = described["code"][model], f"when {model} was begun in this run folder"
+        for kind, origin in before.get("origins", {}).get(model, {}).items():
+            part = f"{kind} {described['recipes'][model][kind]['name']!r}"
+            if now[kind] != origin:
+                notes[kind, model] = f"{part} was of {origin} {begun}, and is of {now[kind]} here"
+            elif before.get("code", {}).get(model, {}).get(kind, code[kind]) != code[kind]:
+                notes[kind, model] = (
+                    f"{part} is of {origin}, whose code was another {begun}: what is unfinished starts over; what is "
+                    f"done stays as it is, or add --redo {model}:FOLD"
+                )
+    return list(dict.fromkeys(notes.values()))
 
 
 def missing_parts(

@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from zoo.job import Job
 from zoo.plan import Plan
-from zoo.store import read_json
-from zoo.worker import Job
 
 LIMIT = 600.0  # seconds without news of a job
 # Which parts are at work after an event; after any other it is the network as a whole.
@@ -42,9 +41,8 @@ class Silence:
     def _sentence(self, job: Job, event: dict[str, Any], seconds: float) -> str:
         where = ", ".join(f"{key} {event[key]}" for key in ("stage", "epoch", "step") if key in event)
         last = event["event"].replace("_", " ") + (f" ({where})" if where else "")
-        origins = read_json(self._plan.run.request).get("origins", {}).get(job.model, {})
         parts = " and ".join(
-            f"{kind} {job.recipe[kind]['name']!r} (from {origins.get(kind, 'unknown')})"
+            f"{kind} {job.recipe[kind]['name']!r} (from {job.origins[kind]})"
             for kind in AT_WORK.get(event["event"], ())
         )
         hangs = f"{parts} may hang" if parts else "it may hang"

@@ -24,10 +24,10 @@ import pandas as pd
 
 from zoo import comparison, plugins
 from zoo.errors import ended
+from zoo.job import Job
 from zoo.plan import Plan
 from zoo.plugins import Plugin
 from zoo.store import RunFolder, read_json
-from zoo.worker import Job
 
 INTERRUPTED = 5.0  # seconds that trackers get after Ctrl-C
 

@@ -16,12 +16,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import model_file, provenance
-from zoo.errors import LeakError, TrainingError, WeightsError, ZooError, shorten
+from zoo.errors import LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
+from zoo.job import Job
 from zoo.provenance import Provenance
 from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json
 
@@ -33,53 +33,9 @@ if TYPE_CHECKING:
     from zoo.data.images import ImageStore
     from zoo.data.splits import Subset
     from zoo.interfaces import Recipe
-    from zoo.plugins import Plugins
     from zoo.training.callbacks import Notify
     from zoo.training.checkpoint import Checkpoint
     from zoo.training.model import Network
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to know, as plain data.
-
-    `images` is the folder of the decoded images.
-    `feature_cache`: see `zoo.training.features`. `start_from` is a model file that training starts from, or None;
-    `allow_leak`: score, and mark the numbers, even if the weights have seen test images. `precision` is one of
-    PRECISIONS.
-    """
-
-    model: str
-    fold: int
-    repeat: int
-    recipe: dict[str, Any]
-    source: str
-    classes: list[str]
-    image_size: int
-    max_epochs: int | None
-    images: str
-    run: str
-    feature_cache: bool = True
-    start_from: str | None = None
-    allow_leak: bool = False
-    precision: str = "float32"
-
-    @property
-    def title(self) -> str:
-        """How people are told of the job."""
-        return RunFolder.title(self.model, self.fold, self.repeat)
-
-    @property
-    def folder(self) -> JobFolder:
-        """Where its files are."""
-        return RunFolder(Path(self.run)).job(self.model, self.fold, self.repeat)
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        return cls(**json.loads(text))
 
 
 def run(job: Job, notify: Notify) -> None:
@@ -93,11 +49,11 @@ def run(job: Job, notify: Notify) -> None:
     from zoo import plugins, registry
     from zoo.data import images, splits
     from zoo.files import replacing
-    from zoo.training import device, precision, trainer
+    from zoo.training import device, manners, model, precision, trainer
     from zoo.training.checkpoint import Checkpoint
 
     folder = job.folder
-    found = plugins.discover()
+    found = plugins.discover(plugins.of(origin.rpartition(" ")[0] for origin in job.origins.values()))
     recipe = registry.build_recipe(job.model, job.recipe, found, job.source)
     store = images.open_store(Path(job.images))
     table = splits.read(RunFolder(Path(job.run)).splits)
@@ -110,12 +66,20 @@ def run(job: Job, notify: Notify) -> None:
     if job.precision != precision.FULL and machine["device"] == "cpu":
         notify({"event": "warning", "text": f"{job.precision} makes a CPU slower; it is for GPUs"})
     # A state of weights that have seen other images is not this job's, wherever it came from.
-    checkpoint = Checkpoint(folder.checkpoint, origin={**machine, "seen": seen.digest, "parts": recipe.origins})
+    checkpoint = Checkpoint(
+        folder.checkpoint, origin={**machine, "seen": seen.digest, "parts": recipe.origins, "code": recipe.code}
+    )
     keras.utils.set_random_seed(recipe.seed)
     try:
         network = assemble(recipe, job, folder, checkpoint, notify)
     except WeightsError as error:
-        raise WeightsError("; ".join([str(error), *_missing_parts(recipe, job.start_from, found)])) from error
+        raise WeightsError("; ".join([str(error), *_missing_parts(recipe, job.start_from)])) from error
+    if (head := model.head_alone(network)) is not None:
+        manners.check_probabilities(recipe.head, head)
+    if any(isinstance(layer, keras.layers.Lambda) for layer in network.model.layers):
+        notify(
+            {"event": "warning", "text": "has a Lambda layer: Keras reads its model files with safe_mode=False only"}
+        )
     weights = f"{network.weights}, origin unknown" if seen.unknown else network.weights
     used = {"weights": weights, "warning": network.warning, "machine": machine}
     notify({"event": "job_started", **used})
@@ -149,11 +113,15 @@ def run(job: Job, notify: Notify) -> None:
     notify({"event": "job_ended", "metrics": scores})
 
 
-def _missing_parts(recipe: Recipe, start_from: str | None, found: Plugins) -> list[str]:
+def _missing_parts(recipe: Recipe, start_from: str | None) -> list[str]:
     """What the file that training starts from tells of parts that are not here."""
+    from zoo import plugins
+
     file = start_from or (recipe.backbone.weights if recipe.backbone.from_file else None)
     about = model_file.read(Path(file)) if file else None
-    return model_file.missing(about.recipe, about.origins, found, model_file.NETWORK) if about else []
+    if not about:
+        return []
+    return model_file.missing(about.recipe, about.origins, plugins.discover(), model_file.NETWORK)
 
 
 def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint, notify: Notify) -> Network:
@@ -170,7 +138,8 @@ def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint
         notify(
             {
                 "event": "warning",
-                "text": "begun on another device, or with another version of Keras or a plug-in: starting over",
+                "text": "begun on another device, with another version of Keras, or with other code of a plug-in: "
+                "starting over",
             }
         )
         checkpoint.remove()
@@ -276,9 +245,10 @@ def main(cores: str = "") -> int:
         run(job, notify)
         return 0
     except BaseException as error:  # a part may call sys.exit, and the job isn't done then; Ctrl-C goes to the parent
-        text = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {' '.join(str(error).split())}"
         # Wrong from the start, rather than gone wrong in training: nothing was trained.
         refused = isinstance(error, ZooError) and not isinstance(error, TrainingError)
+        text = str(error) if isinstance(error, ZooError) else one_line(error)
+        text += "" if refused else job.suspects(text)
         folder.set_status("failed", error=text, refused=refused, traceback=traceback.format_exc())
         traceback.print_exc()
         notify({"event": "job_failed", "error": text, "refused": refused})

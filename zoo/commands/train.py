@@ -20,9 +20,9 @@ from zoo.commands.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from zoo.job import Job
     from zoo.plan import Plan
     from zoo.request import Request
-    from zoo.worker import Job
 
 KINDS = ("model", "fold", "repeat")
 

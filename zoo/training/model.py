@@ -263,6 +263,13 @@ def split(network: Network, first_unfrozen: int) -> tuple[keras.Model | None, ke
     return None, keras.Model(model.inputs[0], model.outputs[0])
 
 
+def head_alone(network: Network) -> keras.Model | None:
+    """The network from the features on that its head gets; None if they are no single tensor."""
+    first = next(index for index, layer in enumerate(network.model.layers) if network.is_head(layer))
+    backbone, rest = split(network, first)
+    return None if backbone is None else rest
+
+
 def _inert(layer: keras.Layer) -> bool:
     """Whether a layer does the same in training as in inference, and has nothing to train."""
     told = any("training" in inspect.signature(inner.call).parameters for inner in batchnorm.flatten(layer))

@@ -1,0 +1,64 @@
+"""One model on one fold, as plain data: what a worker process is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.store import JobFolder, RunFolder
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know, as plain data.
+
+    `images` is the folder of the decoded images.
+    `feature_cache`: see `zoo.training.features`. `start_from` is a model file that training starts from, or None;
+    `allow_leak`: score, and mark the numbers, even if the weights have seen test images. `precision` is one of
+    PRECISIONS. `origins` are the distributions, with versions, that brought the parts: no other plug-in is loaded.
+    """
+
+    model: str
+    fold: int
+    repeat: int
+    recipe: dict[str, Any]
+    source: str
+    classes: list[str]
+    image_size: int
+    max_epochs: int | None
+    images: str
+    run: str
+    feature_cache: bool = True
+    start_from: str | None = None
+    allow_leak: bool = False
+    precision: str = "float32"
+    origins: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """How people are told of the job."""
+        return RunFolder.title(self.model, self.fold, self.repeat)
+
+    @property
+    def folder(self) -> JobFolder:
+        """Where its files are."""
+        return RunFolder(Path(self.run)).job(self.model, self.fold, self.repeat)
+
+    def suspects(self, error: str) -> str:
+        """What to add to an error that doesn't name the parts it may come from: those that zoo has not brought."""
+        parts = [
+            f"{kind} {self.recipe[kind]['name']!r} (from {origin})"
+            for kind, origin in self.origins.items()
+            if origin.rpartition(" ")[0] != "zoo" and origin not in error
+        ]
+        return f"; with {', '.join(parts)}" if parts else ""
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        return cls(**json.loads(text))
