@@ -19,8 +19,8 @@ import keras
 
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
-from zoo.interfaces import Backbone, Head, Part, Stage, blame, title
-from zoo.training import batchnorm, precision
+from zoo.interfaces import Backbone, Head, Stage, blame, title
+from zoo.training import backend, batchnorm, precision
 from zoo.training.flat import flat
 from zoo.training.manners import check_finite, keras_unchanged
 
@@ -48,7 +48,7 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     WeightsError for weights that cannot be had or don't fit.
     """
     for part in (backbone, head):
-        _check_backend(part)
+        backend.check(part, keras.config.backend())
     with keras_unchanged(backbone):
         try:
             base = backbone.build(image_shape)
@@ -80,15 +80,6 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     of_backbone = {layer.name for layer in base.layers}
     head_layers = frozenset(layer.name for layer in model.layers if layer.name not in of_backbone)
     return Network(model, head_layers, weights, warning)
-
-
-def _check_backend(part: Part) -> None:
-    backend = keras.backend.backend()
-    if part.backends and backend not in part.backends:
-        raise PluginError(
-            f"{title(part)} works under Keras' backend {' or '.join(part.backends)} only, and this is {backend}: "
-            f"set KERAS_BACKEND={part.backends[0]}"
-        )
 
 
 def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
