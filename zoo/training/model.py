@@ -47,15 +47,8 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     Raises PluginError if a part cannot be built, returns something else or isn't for this backend of Keras,
     WeightsError for weights that cannot be had or don't fit.
     """
-    for part in (backbone, head):
-        backend.check(part, keras.config.backend())
-    with keras_unchanged(backbone):
-        try:
-            base = backbone.build(image_shape)
-        except (Exception, SystemExit) as error:
-            raise blame(backbone, f"cannot be built for images {image_shape}", error) from error
-    if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
-        raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
+    backend.check(head, keras.config.backend())
+    base = build(backbone, image_shape)
     weights, warning = load_weights(backbone, base)
     check_finite(backbone, base)
     try:
@@ -80,6 +73,19 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     of_backbone = {layer.name for layer in base.layers}
     head_layers = frozenset(layer.name for layer in model.layers if layer.name not in of_backbone)
     return Network(model, head_layers, weights, warning)
+
+
+def build(backbone: Backbone, image_shape: tuple[int, int, int]) -> keras.Model:
+    """The network of a backbone, as it builds it. Raises PluginError as `assemble` does."""
+    backend.check(backbone, keras.config.backend())
+    with keras_unchanged(backbone):
+        try:
+            base = backbone.build(image_shape)
+        except (Exception, SystemExit) as error:
+            raise blame(backbone, f"cannot be built for images {image_shape}", error) from error
+    if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
+        raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
+    return base
 
 
 def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
