@@ -136,6 +136,16 @@ def test_a_good_part_passes(part: type[Any]) -> None:
             check()
 
 
+def test_classes_of_one_name_are_kept_apart() -> None:
+    """As a test file makes them that defines one in several functions."""
+    from zoo.testing.networks import network
+    from zoo.testing.subject import Subject
+
+    made = [type("Good", (networks.Good,), {"between": lambda self, x: x}) for _ in range(2)]
+    one, other = (network(Subject(cls(), (64, 96))) for cls in made)
+    assert one is not other
+
+
 def test_every_check_has_a_fault_that_it_finds() -> None:
     """Those of is_offered, imports_nothing_heavy and of trackers are in test_testing_plugins.py."""
     found = {name for name, _, _ in FAULTS.values()} | {"imports_nothing_heavy"}
