@@ -105,9 +105,12 @@ def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | Non
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         advice = _advice(reason)
+        told, why = f"no ImageNet weights for {title(backbone)}", f": {reason}"
+        if reason == f"backbone {backbone.name!r} brings no ImageNet weights":  # which would say it twice
+            told, why = f"{title(backbone)} brings no ImageNet weights", ""
         if backbone.weights == "imagenet":
-            raise WeightsError(f"no ImageNet weights for {title(backbone)}: {reason}. {advice}") from error
-        return "random", f"no ImageNet weights for {title(backbone)}, training from random weights: {reason}. {advice}"
+            raise WeightsError(f"{told}{why}. {advice}") from error
+        return "random", f"{told}, training from random weights{why}. {advice}"
 
 
 def start_from(network: Network, path: Path) -> Network:
