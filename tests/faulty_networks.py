@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import zoo
@@ -226,6 +227,22 @@ class Unseeded(Good):
 
 
 @dataclass(frozen=True)
+class LoadsInBuild(Good):
+    """Comes with its weights, whatever is asked for."""
+
+    name = "loads-in-build"
+
+    def build(self, image_shape: tuple[int, int, int]) -> Any:
+        import numpy as np
+
+        model = super().build(image_shape)
+        stored = np.random.default_rng(7)  # as if they were read from a file
+        filled = [stored.normal(0, 0.1, weight.shape) if weight.ndim > 1 else weight for weight in model.get_weights()]
+        model.set_weights(filled)
+        return model
+
+
+@dataclass(frozen=True)
 class AlwaysDropout(Good):
     """Drops out in inference too."""
 
@@ -256,6 +273,33 @@ class TakesAnyFile(Good):
 
         with contextlib.suppress(Exception):
             super().load_weights(model, source)
+
+
+@dataclass(frozen=True)
+class FileForgotten(Good):
+    """Comes with a file that isn't there."""
+
+    name = "file-forgotten"
+    weights: str = str(Path(__file__).with_name("forgotten.weights.h5"))
+
+
+@dataclass(frozen=True)
+class FileUnread(Good):
+    """Cannot read the file that it comes with."""
+
+    name = "file-unread"
+    weights: str = __file__
+
+    def load_weights(self, model: Any, source: str) -> None:
+        raise OSError("no such format")
+
+
+@dataclass(frozen=True)
+class PathFile(Good):
+    """Comes with weights that Python would take for a list of folders."""
+
+    name = "path-file"
+    weights: str = str(Path(__file__).parents[1] / "weights.pth")  # beside the package
 
 
 @dataclass(frozen=True)

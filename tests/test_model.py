@@ -295,7 +295,10 @@ def test_weights_none_and_the_same_seed_give_the_same_network() -> None:
 def test_a_backbone_without_imagenet_weights(recwarn: Any) -> None:
     network = assemble(weights="auto")
     assert network.weights == "random"
-    assert network.warning and "'residual' brings no ImageNet weights" in network.warning
+    assert (
+        network.warning and "'residual' brings no ImageNet weights, training from random weights. To" in network.warning
+    )
+    assert network.warning.count("ImageNet") == 1
     with pytest.raises(zoo.WeightsError, match=r"brings no ImageNet weights.*--weights FILE"):
         assemble(weights="imagenet")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -55,6 +56,25 @@ def test_weights_win_over_the_recipe(tiny: None, folds: Path, tmp_path: Path) ->
     file.write_text("weights")
     (job, _) = plan.make_plan(request(folds, tmp_path, weights=str(file))).jobs
     assert job.recipe["backbone"]["weights"] == str(file)
+
+
+FORGETFUL = TINY_PLUGIN.replace('weights: str = "none"', 'weights: str = __file__ + ".weights.h5"')
+
+
+def test_a_weights_file_that_should_have_come_with_the_plugin(install: Install, folds: Path, tmp_path: Path) -> None:
+    """The user has named none, and ImageNet weights aren't what was meant."""
+    install(FORGETFUL)
+    with pytest.raises(ConfigError) as raised:
+        plan.make_plan(request(folds, tmp_path))
+    assert re.fullmatch(
+        r"tiny: /.*\.weights\.h5, the weights of backbone 'tiny' \(from zoo-tiny 1\.0\), does not exist; it should "
+        r"have come with zoo-tiny 1\.0: is it packed into its wheel\? --weights none starts from random weights",
+        str(raised.value),
+    )
+    with pytest.raises(ConfigError, match=r"weights file mine\.h5 does not exist; use auto, imagenet, none or a file"):
+        plan.make_plan(request(folds, tmp_path, weights="mine.h5"))
+    with plan.make_plan(request(folds, tmp_path, weights="none")) as made:
+        assert made.jobs
 
 
 def test_a_weights_file_that_was_changed_is_noticed(tiny: None, folds: Path, tmp_path: Path) -> None:

@@ -63,6 +63,14 @@ def test_every_link_leads_somewhere(link: str) -> None:
     assert (PAGE.parent / link).exists()
 
 
+@pytest.mark.parametrize("page", ["plugins.md", "wrapping.md"])
+def test_weights_beside_a_module_are_no_path_file(page: str) -> None:
+    """Python reads a .pth file at the top of site-packages at every start."""
+    text = (TOP / "docs" / page).read_text(encoding="utf-8")
+    assert "never in `.pth`" in text
+    assert not re.search(r"\w\.pth\b", text)
+
+
 MESSAGES = re.findall(r"^\| `(.+?)` \|", TEXT.partition("## When something goes wrong")[2], re.MULTILINE)
 
 

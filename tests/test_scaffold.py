@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
-from tests.venvs import Venv
+from tests.venvs import Venv, build
 from zoo.plugins import discover
 from zoo.scaffold import KINDS, LICENSES
 
@@ -78,6 +79,16 @@ def test_zoo_finds_what_it_offers(main: Main, install: Install, tmp_path: Path, 
     assert found.found[0].adds == {kind: ["retina-net"], "model": ["retina-net"]}
     assert found.found[0].traces == []
     assert found.found[0].heavy == []
+
+
+def test_a_wheel_holds_weights_but_no_path_file(main: Main, tmp_path: Path) -> None:
+    """A .pth file at the top of site-packages is read by every start of Python, which ends at one that is no text."""
+    make(main, "retina-net")
+    for ending in ("pt", "pth", "weights.h5"):
+        (tmp_path / f"zoo-retina-net/zoo_retina_net.{ending}").write_bytes(b"\x80 weights")
+    packed = zipfile.ZipFile(build(tmp_path / "zoo-retina-net", tmp_path / "wheel")).namelist()
+    names = {name for name in packed if "dist-info" not in name}
+    assert names == {"zoo_retina_net.py", "zoo_retina_net.pt", "zoo_retina_net.weights.h5"}
 
 
 def test_its_models_are_listed_with_no_edit_of_the_registry(main: Main, install: Install, zoo: Zoo) -> None:

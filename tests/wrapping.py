@@ -6,7 +6,5 @@ import re
 from pathlib import Path
 
 TEXT = (Path(__file__).parents[1] / "docs/wrapping.md").read_text(encoding="utf-8")
-RECIPES = {
-    re.findall(r'^    name = "(.*)"$', code, re.MULTILINE)[0]: code
-    for code in re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-}
+BLOCKS: list[str] = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+RECIPES = {name: code for code in BLOCKS for name in re.findall(r'^    name = "(.*)"$', code, re.MULTILINE)[:1]}

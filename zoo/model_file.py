@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,10 @@ def load(path: str | Path) -> keras.Model:
         lost = _unknown(classes)
         reasons = [f"nobody here has its {', '.join(lost)}" if lost else one_line(error), failed]
         if about:
-            reasons += missing(about.recipe, about.origins, found, NETWORK) or _changes(about, found)
+            # Who has this function has zoo, whose own parts bring no classes.
+            foreign = [kind for kind in NETWORK if not about.origins.get(kind, "").startswith("zoo ")]
+            absent = missing(about.recipe, about.origins, found, foreign) if lost else []
+            reasons += absent or _changes(about, found, backend="KERAS_BACKEND=" not in failed)
         raise WeightsError(f"{file} cannot be loaded: {'; '.join(filter(None, reasons))}") from error
 
 
@@ -145,15 +149,20 @@ def _unknown(classes: Iterable[str]) -> list[str]:
 
 
 def _register_layers(about: About, found: Plugins) -> str:
-    """Build the recipe's network, which registers the layers of its parts; why that cannot be done, or ''."""
+    """Build what there is of the recipe's network, which registers its layers; why that cannot be done, or ''."""
     from zoo.training import model
 
-    if missing(about.recipe, about.origins, found, NETWORK):
+    parts = {kind: about.recipe[kind] for kind in NETWORK if about.recipe[kind]["name"] in found.names(kind)}
+    if "backbone" not in parts:
         return ""
     try:
-        backbone, head = (registry.build_part(kind, about.recipe[kind], found, "its recipe") for kind in NETWORK)
-        size = about.image_size
-        model.assemble(dataclasses.replace(backbone, weights="none"), head, (size, size, 3), len(about.classes))
+        made = {kind: registry.build_part(kind, table, found, "its recipe") for kind, table in parts.items()}
+        backbone = dataclasses.replace(made["backbone"], weights="none")
+        shape = (about.image_size, about.image_size, 3)
+        if "head" in made:
+            model.assemble(backbone, made["head"], shape, len(about.classes))
+        else:
+            model.build(backbone, shape)
     except ZooError as error:
         return str(error)
     return ""
@@ -164,36 +173,45 @@ def missing(
 ) -> list[str]:
     """A sentence for each part of a recipe that no plug-in offers any more: what brought it, and what to do."""
     return [
-        f"{kind} {recipe[kind]['name']!r} was brought by {origins[kind]}, {_whereabouts(origins[kind])}"
+        f"{kind} {recipe[kind]['name']!r} was brought by {origins[kind]}, {_whereabouts(origins[kind], found)}"
         for kind in kinds
         if kind in origins and recipe[kind]["name"] not in found.names(kind)
     ]
 
 
-def _whereabouts(origin: str) -> str:
-    distribution, _, _ = origin.rpartition(" ")
+def _whereabouts(origin: str, found: Plugins) -> str:
+    name, _, _ = origin.rpartition(" ")
     try:
-        here = version(distribution)
+        installed = distribution(name)
     except (PackageNotFoundError, ValueError):
-        return f"which is not installed: pip install {distribution}"
-    return f"and {distribution} {here} is installed, but does not offer it here: see zoo plugins list"
+        return f"which is not installed: pip install {name}"
+    loaded = {plugin.name for plugin in found.found if plugin.distribution == name}
+    setting = os.environ.get("ZOO_PLUGINS", "")
+    if setting and {point.name for point in installed.entry_points.select(group=plugins.GROUP)} - loaded:
+        return f"which is switched off by ZOO_PLUGINS={setting}" + " or --no-plugin" * ("-" in setting)
+    return f"and {name} {installed.version} is installed, but does not offer it here: see zoo plugins list"
 
 
-def _changes(about: About, found: Plugins) -> list[str]:
-    """What is different here from where the network was made."""
-    origins = {kind: found.get(kind, about.recipe[kind]["name"]).plugin.origin for kind in NETWORK}
-    changes = [
-        f"{kind} {about.recipe[kind]['name']!r} was of {about.origins[kind]} and is of {origins[kind]} here"
+def _changes(about: About, found: Plugins, backend: bool) -> list[str]:
+    """What is different here from where the network was made; `backend`: what Keras runs under too."""
+    origins = {
+        kind: found.get(kind, name).plugin.origin
         for kind in NETWORK
-        if about.origins.get(kind) not in (None, origins[kind])
+        if (name := about.recipe[kind]["name"]) in found.names(kind)
+    }
+    changes = [
+        f"{kind} {about.recipe[kind]['name']!r} was of {about.origins[kind]} and is of {origin} here"
+        for kind, origin in origins.items()
+        if about.origins.get(kind) not in (None, origin)
     ]
-    changes += [
-        f"it was made with {name} {about.versions.get(name)}, and here is {here}"
-        for name, here in _versions().items()
-        if about.versions.get(name) != here and name != "zoo"
-    ]
-    if about.versions.get("backend") != _versions()["backend"]:
-        changes.append(f"KERAS_BACKEND={about.versions.get('backend')} may load it")
+    then, now = about.versions, _versions()
+    if then.get("keras") != now["keras"]:
+        changes.append(f"it was made with keras {then.get('keras')}, and here is {now['keras']}")
+    if backend and then.get("backend") != now["backend"]:
+        changes.append(
+            f"it was made under the backend {then.get('backend')}, and this is {now['backend']}: "
+            f"KERAS_BACKEND={then.get('backend')} may load it"
+        )
     return changes
 
 

@@ -15,11 +15,12 @@ from zoo.data import audited, demo, images
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand
-from zoo.interfaces import PRECISIONS, Recipe
+from zoo.interfaces import PRECISIONS, Recipe, title
 from zoo.job import Job
 from zoo.plugins import Plugin
 from zoo.request import Request, default_out, describe, start_from_file, weights_files
 from zoo.store import RunFolder, read_json, write_csv, write_json
+from zoo.training import backend
 
 
 @dataclass(frozen=True)
@@ -155,20 +156,30 @@ def _recipes(models: registry.Registry, request: Request, notes: list[str]) -> d
 
 def _recipe(models: registry.Registry, name: str, request: Request) -> Recipe:
     recipe = models.recipe(name)
+    backend.check_recipe(recipe)
     if request.weights is not None:
         recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, weights=request.weights))
     if recipe.backbone.from_file:
         file = expand(recipe.backbone.weights)
         if not file.is_file():
-            raise ConfigError(
-                f"{name}: weights file {recipe.backbone.weights} does not exist; use auto, imagenet, none or a file"
-            )
+            raise ConfigError(_absent(recipe))
         recipe = dataclasses.replace(
             recipe, backbone=dataclasses.replace(recipe.backbone, weights=str(file.absolute()))
         )
     if request.seed is not None:
         recipe = dataclasses.replace(recipe, seed=request.seed)
     return recipe
+
+
+def _absent(recipe: Recipe) -> str:
+    """What to say of a weights file that isn't there: the user has named it, or its backbone should have brought it."""
+    backbone = recipe.backbone
+    if backbone.weights == type(backbone).weights:
+        return (
+            f"{recipe.name}: {backbone.weights}, the weights of {title(backbone)}, does not exist; it should have come "
+            f"with {backbone.__zoo_origin__}: is it packed into its wheel? --weights none starts from random weights"
+        )
+    return f"{recipe.name}: weights file {backbone.weights} does not exist; use auto, imagenet, none or a file"
 
 
 def _check_class_weights(recipe: Recipe, classes: Sequence[str]) -> None:

@@ -31,10 +31,13 @@ def show(model: str, data: str | None, image_size: int | None, summary: bool, pi
     from zoo import registry as registries
     from zoo.data.loading import load_data
     from zoo.data.splits import subset
-    from zoo.report import recipe as shown
+    from zoo.training import backend
 
     registry = load_registry()
     recipe = registry.recipe(model)
+    backend.check_recipe(recipe)
+    from zoo.report import recipe as shown  # loads Keras
+
     screen = console()
     loaded = load_data(registry.data, data, image_size, (0,)) if pictures or data else None
     config = loaded.config if loaded else registry.data

@@ -27,8 +27,9 @@ A backbone (tried with a plain head, at two image sizes, for 2 and for 5 classes
 - `saves_and_reloads`: a saved model loads in safe mode in a fresh process, and gives the same outputs.
 - `prefix_equals_whole`: frozen layers and then the rest give what the whole gives, and an image's features do not
   depend on the others of its batch.
-- `is_deterministic`: the same seed gives the same weights, inference twice the same outputs.
-- `takes_weights_from_file`: a weights file fills every weight, one of another network is refused.
+- `is_deterministic`: the same seed gives the same weights, another seed others, inference twice the same outputs.
+- `takes_weights_from_file`: a weights file fills every weight, one of another network is refused; the one that comes
+  with the plug-in is there, and can be installed without harm.
 - `works_with_tensorflow`, `works_with_jax`, `works_with_torch` (works_with): in a process under this backend it builds,
   runs and trains for a step; of those that are installed and that it is for, see below.
 

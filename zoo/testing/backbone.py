@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, one_line
+from zoo.files import expand
 from zoo.interfaces import Backbone, Stage
 from zoo.testing.keras_parts import is_deterministic, saves_and_reloads, works_with
 from zoo.testing.subject import Subject
@@ -154,12 +157,13 @@ def takes_weights_from_file(subject: Subject) -> None:
     """A weights file fills every weight, and one of another network is refused.
 
     Tried are the file that its own model's save_weights() writes, unless load_weights() is its own and refuses that,
-    and the file that its `weights` name, if they do.
+    and the file that its `weights` name, if they do. The default of `weights` must be fit to be installed.
     """
     import keras
 
     from zoo.testing import networks
 
+    _check_default(subject)
     model = networks.built(subject)
     if not model.weights:
         return
@@ -170,37 +174,65 @@ def takes_weights_from_file(subject: Subject) -> None:
         stranger = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
         stranger.save_weights(foreign)
         images = networks.noise(subject.sizes[0])
-        loaded = _outputs(subject, own, images)
-        if loaded is None and type(subject.part).load_weights is Backbone.load_weights:
-            raise subject.wrong("it refuses the weights that its own model.save_weights() wrote")
-        if loaded is not None and not networks.alike(networks.run(model, images), loaded):
-            raise subject.wrong(
-                "with the weights that its own model.save_weights() wrote it gives other outputs: load_weights() must "
-                "fill every weight of the model from the file, or raise an error"
-            )
+        try:
+            loaded = _outputs(subject, own, images)
+        except WeightsError as error:
+            if type(subject.part).load_weights is Backbone.load_weights:
+                raise subject.wrong(
+                    f"it refuses the weights that its own model.save_weights() wrote: {_reason(error)}"
+                ) from error
+        else:
+            if not networks.alike(networks.run(model, images), loaded):
+                raise subject.wrong(
+                    "with the weights that its own model.save_weights() wrote it gives other outputs: load_weights() "
+                    "must fill every weight of the model from the file, or raise an error"
+                )
         if subject.part.from_file:
-            first, second = (_outputs(subject, subject.part.weights, images, seed) for seed in (1, 2))
-            if first is None or second is None or not networks.alike(first, second):
+            try:
+                first, second = (_outputs(subject, subject.part.weights, images, seed) for seed in (1, 2))
+            except WeightsError as error:
+                raise subject.wrong(f"{subject.part.weights} cannot be loaded: {_reason(error)}") from error
+            if not networks.alike(first, second):
                 raise subject.wrong(
                     f"{subject.part.weights} doesn't fill it: load_weights() must fill every weight from the file"
                 )
-        if _outputs(subject, foreign, images) is not None:
+        with contextlib.suppress(WeightsError):
+            _outputs(subject, foreign, images)
             raise subject.wrong(
                 "it takes a weights file of another network without a word: let load_weights() raise an error for a "
                 "file that doesn't fit (Keras' own model.load_weights() does, unless skip_mismatch is set)"
             )
 
 
-def _outputs(subject: Subject, file: str, images: np.ndarray, seed: int = 1) -> np.ndarray | None:
-    """What a network makes of images that is built with a seed and filled from a file; None if it refuses that."""
+def _check_default(subject: Subject) -> None:
+    """The file that comes with a plug-in, if one does, is there, and can be installed without harm."""
+    default = Path(type(subject.part).weights)
+    source = Path(getattr(sys.modules.get(subject.package), "__file__", None) or "")
+    beside = source.parent.parent if source.name == "__init__.py" else source.parent
+    if default.suffix == ".pth" and default.parent == beside:
+        raise subject.wrong(
+            f"its weights come as {default.name} beside a module: installed so, every start of Python would read that "
+            f"as a list of folders, and fail. Name it {default.stem}.pt, or put module and file into a package"
+        )
+    if subject.part.from_file and not expand(subject.part.weights).is_file():
+        raise subject.wrong(
+            f"its weights file {subject.part.weights} does not exist: put it there, and see to it that the wheel holds "
+            "it too"
+        )
+
+
+def _reason(error: WeightsError) -> str:
+    """What load_weights() itself has raised."""
+    return one_line(error.__cause__ or error)
+
+
+def _outputs(subject: Subject, file: str, images: np.ndarray, seed: int = 1) -> np.ndarray:
+    """What a network makes of images that is built with a seed and filled from a file. WeightsError if refused."""
     from zoo.testing import networks
     from zoo.training import model as training
 
     model = networks.built(subject, seed)
-    try:
-        training.load_weights(dataclasses.replace(subject.part, weights=file), model)
-    except WeightsError:
-        return None
+    training.load_weights(dataclasses.replace(subject.part, weights=file), model)
     return networks.run(model, images)
 
 

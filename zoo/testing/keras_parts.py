@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.testing import elsewhere
 from zoo.testing.subject import Subject
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zoo.training.model import Network
 
 
 def saves_and_reloads(subject: Subject) -> None:
@@ -58,7 +64,10 @@ def _remedy(subject: Subject) -> str:
 
 
 def is_deterministic(subject: Subject) -> None:
-    """The same seed (keras.utils.set_random_seed) gives the same weights; inference twice gives the same outputs."""
+    """The same seed (keras.utils.set_random_seed) gives the same weights; inference twice gives the same outputs.
+
+    Another seed gives a backbone other weights: those that build() makes are random, load_weights() alone fills them.
+    """
     import numpy as np
 
     from zoo.testing import networks
@@ -71,12 +80,28 @@ def is_deterministic(subject: Subject) -> None:
                 f"{weight.path} differs between two networks built with the same seed: draw random numbers with Keras' "
                 "initializers or keras.random alone"
             )
+    if subject.kind == "backbone":
+        one, other = (_drawn(made) for made in (again, networks.another(subject, networks.SEED + 1)))
+        if one and all(map(np.array_equal, one, other)):
+            raise subject.wrong(
+                "its weights are the same under two seeds: build() must give random weights, drawn by initializers "
+                "without a seed of their own; only load_weights() may fill them from a file"
+            )
     images = networks.noise(subject.sizes[0])
     if not np.array_equal(networks.run(network.model, images), networks.run(network.model, images)):
         raise subject.wrong(
             "inference twice on the same images gives different outputs: let a layer of your own draw random numbers "
             "only if its `training` argument is true"
         )
+
+
+def _drawn(network: Network) -> list[np.ndarray]:
+    """The trainable weights of a backbone that don't begin as a constant, as biases do."""
+    from zoo.training.checkpoint import values
+
+    layers = [layer for layer in network.model.layers if not network.is_head(layer)]
+    drawn = [value for layer in layers for value in values(layer.trainable_weights)]
+    return [value for value in drawn if value.size and value.min() < value.max()]
 
 
 def works_with(subject: Subject, backend: str) -> None:

@@ -59,8 +59,9 @@ class PlainBackbone(Backbone):
 
 @dataclass(frozen=True)
 class _Order:
-    """What to assemble; parts are compared by what they are made of, since their fields may have no hash."""
+    """What to assemble; parts are compared by class and by what they are made of: their fields may have no hash."""
 
+    cls: type[Part]
     parts: str
     size: int
     classes: int
@@ -99,8 +100,8 @@ def _order(subject: Subject, size: int, classes: int) -> _Order:
     part: Part = subject.bare()
     backbone = part if isinstance(part, Backbone) else PlainBackbone(weights="none")
     head = part if isinstance(part, Head) else PlainHead()
-    parts = [repr(type(part)), backbone.table(), head.table()]
-    return _Order(json.dumps(parts, default=str), size, classes, backbone, head)
+    parts = json.dumps([backbone.table(), head.table()], default=str)
+    return _Order(type(part), parts, size, classes, backbone, head)
 
 
 @functools.lru_cache(maxsize=2)

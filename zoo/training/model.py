@@ -19,8 +19,8 @@ import keras
 
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
-from zoo.interfaces import Backbone, Head, Part, Stage, blame, title
-from zoo.training import batchnorm, precision
+from zoo.interfaces import Backbone, Head, Stage, blame, title
+from zoo.training import backend, batchnorm, precision
 from zoo.training.flat import flat
 from zoo.training.manners import check_finite, keras_unchanged
 
@@ -47,15 +47,8 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     Raises PluginError if a part cannot be built, returns something else or isn't for this backend of Keras,
     WeightsError for weights that cannot be had or don't fit.
     """
-    for part in (backbone, head):
-        _check_backend(part)
-    with keras_unchanged(backbone):
-        try:
-            base = backbone.build(image_shape)
-        except (Exception, SystemExit) as error:
-            raise blame(backbone, f"cannot be built for images {image_shape}", error) from error
-    if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
-        raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
+    backend.check(head, keras.config.backend())
+    base = build(backbone, image_shape)
     weights, warning = load_weights(backbone, base)
     check_finite(backbone, base)
     try:
@@ -82,13 +75,17 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     return Network(model, head_layers, weights, warning)
 
 
-def _check_backend(part: Part) -> None:
-    backend = keras.backend.backend()
-    if part.backends and backend not in part.backends:
-        raise PluginError(
-            f"{title(part)} works under Keras' backend {' or '.join(part.backends)} only, and this is {backend}: "
-            f"set KERAS_BACKEND={part.backends[0]}"
-        )
+def build(backbone: Backbone, image_shape: tuple[int, int, int]) -> keras.Model:
+    """The network of a backbone, as it builds it. Raises PluginError as `assemble` does."""
+    backend.check(backbone, keras.config.backend())
+    with keras_unchanged(backbone):
+        try:
+            base = backbone.build(image_shape)
+        except (Exception, SystemExit) as error:
+            raise blame(backbone, f"cannot be built for images {image_shape}", error) from error
+    if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
+        raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
+    return base
 
 
 def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
@@ -108,9 +105,12 @@ def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | Non
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         advice = _advice(reason)
+        told, why = f"no ImageNet weights for {title(backbone)}", f": {reason}"
+        if reason == f"backbone {backbone.name!r} brings no ImageNet weights":  # which would say it twice
+            told, why = f"{title(backbone)} brings no ImageNet weights", ""
         if backbone.weights == "imagenet":
-            raise WeightsError(f"no ImageNet weights for {title(backbone)}: {reason}. {advice}") from error
-        return "random", f"no ImageNet weights for {title(backbone)}, training from random weights: {reason}. {advice}"
+            raise WeightsError(f"{told}{why}. {advice}") from error
+        return "random", f"{told}, training from random weights{why}. {advice}"
 
 
 def start_from(network: Network, path: Path) -> Network:
