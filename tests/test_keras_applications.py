@@ -23,6 +23,8 @@ MODULES = {
     "densenet121": "densenet",
 }  # fmt: skip
 
+QUICK = ("mobilenet-v2", "vgg16")  # those tried in every run of the suite
+
 
 @pytest.fixture(scope="module")
 def plugins() -> Plugins:
@@ -38,7 +40,9 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (2, *SHAPE)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in MODULES]
+)
 def test_a_network_is_keras_own_with_its_preprocessing(
     name: str, plugins: Plugins, shipped: Any, tmp_path: Path
 ) -> None:
