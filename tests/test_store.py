@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from zoo.errors import ConfigError
+from zoo.files import read_csv
 from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json, write_text
 
 
@@ -34,6 +35,17 @@ def test_probabilities_survive_a_csv_to_the_last_bit(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", table)
     lines = (tmp_path / "a.csv").read_text().splitlines()
     assert [float(line) for line in lines[1:]] == table["probability"].tolist()
+
+
+def test_text_survives_a_csv_whatever_it_looks_like(tmp_path: Path) -> None:
+    texts = ["NA", "None", "null", "nan", "007", "1e5", "True", ""]
+    table = pd.DataFrame({"stage": texts, "group": texts, "loss": [0.5, *[None] * 7], "label": range(8)})
+    write_csv(tmp_path / "a.csv", table)
+    read = read_csv(tmp_path / "a.csv")
+    assert read["stage"].tolist() == read["group"].tolist() == texts
+    assert read["loss"].notna().tolist() == [True, *[False] * 7]
+    write_csv(tmp_path / "b.csv", table[["stage"]][4:5])
+    assert read_csv(tmp_path / "b.csv")["stage"].tolist() == ["007"]
 
 
 def test_a_spoilt_json_is_named(tmp_path: Path) -> None:

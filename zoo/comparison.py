@@ -15,7 +15,7 @@ import pandas as pd
 from zoo.data import splits
 from zoo.errors import ConfigError, unknown
 from zoo.evaluation import comparison, metrics
-from zoo.files import replacing
+from zoo.files import read_csv, replacing
 from zoo.store import RunFolder, read_json, write_csv, write_json
 
 
@@ -132,7 +132,7 @@ def read_predictions(run: RunFolder, wanted: Sequence[tuple[str, int, int]], tab
     for model, fold, repeat in wanted:
         job = run.job(model, fold, repeat)
         if job.done:
-            part = pd.read_csv(job.predictions, dtype={"path": str, "image": str})
+            part = read_csv(job.predictions)
             part.insert(0, "model", model)
             part.insert(1, "fold", fold)
             part.insert(2, "repeat", repeat)

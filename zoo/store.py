@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from zoo.data import audited
 from zoo.errors import ConfigError
-from zoo.files import write_text
+from zoo.files import read_csv, write_text
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -136,7 +136,7 @@ class RunFolder:
 
     def known_duplicates(self) -> pd.DataFrame:
         """The table of duplicates.csv; without rows if there is none."""
-        return pd.read_csv(self.duplicates) if self.duplicates.exists() else pd.DataFrame(columns=audited.COLUMNS)
+        return read_csv(self.duplicates) if self.duplicates.exists() else pd.DataFrame(columns=audited.COLUMNS)
 
     def tracker_log(self, name: str) -> Path:
         """What a tracker has printed."""

@@ -20,10 +20,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import pandas as pd
-
 from zoo import comparison, plugins
 from zoo.errors import ended
+from zoo.files import read_csv
 from zoo.plan import Plan
 from zoo.plugins import Plugin
 from zoo.store import RunFolder, read_json
@@ -142,7 +141,7 @@ def _results(run: RunFolder) -> list[dict[str, Any]]:
     """The rows of results.csv, with None for empty cells."""
     if not run.results.exists():
         return []
-    table = pd.read_csv(run.results).astype(object)
+    table = read_csv(run.results).astype(object)
     return [dict(zip(table.columns, row, strict=True)) for row in table.where(table.notna(), None).to_numpy().tolist()]
 
 
