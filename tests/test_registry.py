@@ -185,6 +185,14 @@ def test_a_plugin_brings_models_and_the_registry_wins(tmp_path: Path, install: I
         ("['head']", "must return one or more zoo.Stage"),
         ("1 / 0", r"'odd' \(from zoo-tiny 1\.0\) gives no stages: ZeroDivisionError: division by zero"),
         ("[zoo.Stage('a', 1, 1, 0.1), zoo.Stage('a', 1, 1, 0.1)]", "names two stages alike"),
+        ("[zoo.Stage('a', 1.5, 1, 0.1)]", "stage 'a': epochs: .* valid integer.*the type that zoo.Stage says"),
+        ("[zoo.Stage('a', True, 1, 0.1)]", "stage 'a': epochs: .* valid integer"),
+        ("[zoo.Stage('a', 1, 1, 0.1, unfreeze=__import__('pathlib').Path('x'))]", "Path is not JSON serializable"),
+        ("[zoo.Stage(None, 1, 1, 0.1)]", "name must be one line of 1 to 100 printable characters, not None"),
+        ("[zoo.Stage('', 1, 1, 0.1)]", "name must be one line"),
+        ("[zoo.Stage('a\\nb', 1, 1, 0.1)]", "name must be one line"),
+        ("[zoo.Stage('\\x1b[31m', 1, 1, 0.1)]", "name must be one line"),
+        ("[zoo.Stage('a' * 101, 1, 1, 0.1)]", "name must be one line"),
     ],
 )
 def test_a_schedule_of_nonsense_is_refused(tmp_path: Path, install: Install, stages: str, says: str) -> None:

@@ -13,9 +13,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from zoo.commands import train
 from zoo.evaluation import metrics
-from zoo.report import plots, tables
+from zoo.registry import DataConfig
+from zoo.report import plots, run_pictures, tables
 from zoo.report.progress import JobProgress, duration
+from zoo.store import JobFolder, write_csv, write_json
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 
@@ -38,6 +41,26 @@ def test_curves_of_any_length(tmp_path: Path, epochs: dict[str, int]) -> None:
     assert picture.shape[0] == 1000
     assert (picture < 250).any()
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+
+def test_pictures_of_a_stage_whose_name_looks_like_nothing(tmp_path: Path) -> None:
+    job = JobFolder(tmp_path)
+    labels = np.arange(20) % 2
+    write_json(job.metrics, {role: metrics.score(labels, np.eye(2)[labels]) for role in ("validation", "test")})
+    write_csv(job.history, history({"NA": 3, "null": 2}))
+    run_pictures.draw(job, "title", ["normal", "abnormal"], ROLES)
+    assert {"curves.png", "confusion.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path: Path) -> None:
+    said: list[Any] = []
+    job: Any = SimpleNamespace(folder=JobFolder(tmp_path), title="m, fold 0")
+    shown: Any = SimpleNamespace(on_event=lambda job, event: said.append((job, event)))
+    train._draw(job, DataConfig(), shown)
+    [(about, event)] = said
+    assert about is job
+    assert event["event"] == "warning"
+    assert event["text"].startswith("its pictures cannot be drawn: FileNotFoundError: ")
 
 
 @pytest.mark.parametrize("classes", [["normal", "abnormal"], [f"grade {number}" for number in range(5)]], ids=len)

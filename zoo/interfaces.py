@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from zoo.errors import PluginError, WeightsError, one_line
@@ -147,8 +148,9 @@ class Cosine:
 class Stage:
     """One stretch of training, from the best weights of the stage before.
 
-    `name` is what tables call it. `epochs` is how many epochs it has at most, `learning_rate` the optimiser's.
-    `patience` is the number of epochs without a lower validation loss after which the stage ends.
+    `name` is what tables call it, in one line of at most 100 characters. `epochs` is how many epochs it has at most,
+    `learning_rate` the optimiser's. `patience` is the number of epochs without a lower validation loss after which the
+    stage ends.
     `optimizer` is the name of one of Keras' optimisers, or a table with its name and parameters.
     `decay` lets the learning rate fall.
     `unfreeze` is 0 (the head only), n (the last n layers of the assembled model, head included), the prefix of
@@ -187,6 +189,8 @@ class Stage:
             raise ValueError(f"label_smoothing must be 0 or more and below 1, not {self.label_smoothing}")
         if isinstance(self.class_weights, dict) and not all(weight > 0 for weight in self.class_weights.values()):
             raise ValueError(f"class_weights must be above 0, not {self.class_weights}")
+        if not (isinstance(self.name, str) and self.name.strip() and self.name.isprintable() and len(self.name) <= 100):
+            raise ValueError(f"name must be one line of 1 to 100 printable characters, not {short(self.name)}")
         self._check_optimizer()
 
     def _check_optimizer(self) -> None:

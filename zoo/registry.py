@@ -221,6 +221,13 @@ def checked_stages(schedule: Schedule) -> list[Stage]:
         raise blame(schedule, "gives no stages", error) from error
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
         raise PluginError(f"{title(schedule)} must return one or more zoo.Stage, not {short(stages)}")
+    for stage in stages:
+        try:
+            table = json.loads(json.dumps(dataclasses.asdict(stage)))
+            check(type(stage), table, f"stage {short(stage.name)}")
+        except Exception as error:
+            advice = "give each field the type that zoo.Stage says, as plain data"
+            raise PluginError(f"{title(schedule)}: {one_line(error)}: {advice}") from error
     if len({stage.name for stage in stages}) < len(stages):
         raise PluginError(f"{title(schedule)} names two stages alike")
     return stages
