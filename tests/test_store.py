@@ -9,6 +9,7 @@ import pytest
 
 from zoo.errors import ConfigError
 from zoo.files import read_csv
+from zoo.interfaces import model_name_fault
 from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json, write_text
 
 
@@ -62,6 +63,16 @@ def test_status_goes_from_nothing_to_done(tmp_path: Path) -> None:
     job.set_status("done", weights="random")
     assert job.done
     assert job.status() == {"state": "done", "weights": "random"}
+
+
+def test_no_model_is_named_like_something_else_in_a_run_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    own = [value for name in vars(RunFolder) if isinstance(value := getattr(run, name, None), Path)]
+    assert run.summary in own
+    own += [run.best(0).parent, run.tracker_log("a").parent, tmp_path / "lock", tmp_path / "pictures"]
+    for path in own:
+        assert model_name_fault(path.relative_to(tmp_path).name) is not None
+    assert model_name_fault("summary") is None
 
 
 def test_a_run_folder_that_cannot_be_written(tmp_path: Path) -> None:

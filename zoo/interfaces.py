@@ -24,8 +24,23 @@ if TYPE_CHECKING:
 
 # How pydantic checks the fields of a dataclass: exact types, and no field that the class doesn't have.
 STRICT: Mapping[str, Any] = {"extra": "forbid", "strict": True}
-# Names of models become folders of a run.
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Names of models become folders of a run, those of trackers files.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAMING = "use at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
+# What else is in the folder of a run; some file systems take large letters for small ones.
+RUN_ENTRIES = (
+    "run.json", "splits.csv", "results.csv", "summary.csv", "comparison.csv", "duplicates.csv", "best", "pictures",
+    "trackers", "lock",
+)  # fmt: skip
+
+
+def model_name_fault(name: str) -> str | None:
+    """Why no model can have this name, and what to do; None if one can."""
+    if not MODEL_NAME.fullmatch(name):
+        return NAMING
+    return "a run folder has an entry of that name: choose another" if name.lower() in RUN_ENTRIES else None
+
+
 # The optimisers of Keras that a stage may name, and the parameters that each takes besides the learning rate.
 _ANY = {"weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum"}
 OPTIMIZERS = {
