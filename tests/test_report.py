@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from zoo.commands import train
 from zoo.evaluation import metrics
 from zoo.registry import DataConfig
 from zoo.report import plots, run_pictures, tables
 from zoo.report.progress import JobProgress, duration
+from zoo.report.screen import Screen, say
 from zoo.store import JobFolder, write_csv, write_json
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
@@ -96,6 +98,28 @@ def test_results_of_several_folds_end_with_mean_and_spread() -> None:
 
 def test_a_metric_that_is_not_defined_is_a_dash() -> None:
     assert tables.number(float("nan")) == tables.number(None) == "–"
+
+
+def test_what_others_write_does_nothing_to_a_terminal() -> None:
+    """Of job, stage, error and table, while a live line is shown as well."""
+    file = io.StringIO()
+    screen = Screen(file=file, width=300, force_terminal=True, color_system=None)
+    odd = "\x1b[2J\x1b]0;owned\x07\u202e [bold]x[/nope] :smile:"
+    with JobProgress(screen, ["normal", odd], ROLES, several=False) as progress:
+        job = SimpleNamespace(model="m", title=f"m{odd}")
+        stage = {"event": "stage_started", "stage": odd, "number": 1, "stages": 3, "epochs": 10, "steps": 4}
+        progress.on_event(job, {"event": "job_launched"})
+        progress.on_event(job, stage | {"trainable": 1234, "frozen": 5})
+        progress._bar.refresh()
+        for event in ("warning", "job_failed"):
+            progress.on_event(job, {"event": event, "text": odd, "error": odd})
+    screen.print(Table(odd, title=odd), odd)
+    say(screen, odd)
+    told = file.getvalue()
+    assert "\x1b[2J" not in told
+    assert not {"\x07", "\u202e"} & set(told)
+    assert "\x1b]" not in told
+    assert told.count("[bold]x[/nope] :smile:") >= 8
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3599.6, "1:00:00"), (7325, "2:02:05")])

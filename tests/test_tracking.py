@@ -79,7 +79,7 @@ FAULTS = {
             for hook in ("run_started", "epoch_ended", "job_ended", "run_ended")
         ],
     ),
-    "exits": ("sys.exit(chr(0xdcff))", ["fails in zoo_run_started: SystemExit: \\udcff;"]),
+    "exits": ("sys.exit(chr(0xdcff))", ["fails in zoo_run_started: SystemExit: �;"]),
     "ends": ("os._exit(3)", ["ended with status 3, and is told nothing more;"]),
     "crashes": ("os.abort()", ["was killed by SIGABRT, and is told nothing more;"]),
     "hangs": ("import time; time.sleep(1000)", ["has not finished after 5 s, and is given up;"]),

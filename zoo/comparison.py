@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from zoo.data import splits
-from zoo.errors import ConfigError, unknown
+from zoo.errors import ConfigError, line, unknown
 from zoo.evaluation import comparison, metrics
 from zoo.files import read_csv, replacing
 from zoo.store import RunFolder, read_json, write_csv, write_json
@@ -206,8 +206,8 @@ def _missing(run: RunFolder, job: tuple[str, int, int]) -> str | None:
     folder = run.job(*job)
     if folder.done:
         return None
-    error = folder.status().get("error", "not run yet").splitlines()[0]
-    return f"{RunFolder.title(*job)}: {error}"
+    error = folder.status().get("error", "not run yet").partition("\n")[0]
+    return f"{RunFolder.title(*job)}: {line(error) or 'no message'}"
 
 
 def notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]) -> list[str]:

@@ -16,18 +16,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from zoo import comparison, plugins
-from zoo.errors import ended
+from zoo.errors import ended, line
 from zoo.files import read_csv
 from zoo.plan import Plan
 from zoo.plugins import Plugin
 from zoo.store import RunFolder, read_json
 from zoo.worker import Job
 
+LONGEST = 100_000  # characters of an answer
 INTERRUPTED = 5.0  # seconds that trackers get after Ctrl-C
 
 
@@ -227,8 +229,8 @@ class _Tracker:
     def _write(self) -> None:
         assert self._process.stdin
         with contextlib.suppress(OSError):  # it has ended
-            while (line := self._told.get()) is not None:
-                self._process.stdin.write(line + "\n")
+            while (message := self._told.get()) is not None:
+                self._process.stdin.write(message + "\n")
                 self._process.stdin.flush()
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -236,9 +238,10 @@ class _Tracker:
     def _read(self) -> None:
         assert self._process.stdout
         with self._process.stdout as answers:
-            for line in answers:
-                with contextlib.suppress(ValueError, LookupError, TypeError):  # the plug-in has written there
-                    self._take(json.loads(line)["error"])
+            # The plug-in may write there, even a line without an end.
+            for answer in iter(partial(answers.readline, LONGEST), ""):
+                with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):
+                    self._take(json.loads(answer)["error"])
         code = self._process.wait()
         with self._answered:
             if not self._closing:
@@ -248,6 +251,7 @@ class _Tracker:
 
     def _take(self, error: str | None) -> None:
         """What the first hook unanswered has raised, if anything; said once of a hook, and once of an error."""
+        error = line(str(error)) if error else None
         with self._answered:
             job, hook = self._unanswered[0]
             if error and not {hook, error} & self._failures:
@@ -259,5 +263,4 @@ class _Tracker:
 
     def _say(self, job: Job | None, what: str) -> None:
         title = f"tracker {self._plugin.name!r} (from {self._plugin.origin})"
-        printable = what.encode(errors="backslashreplace").decode()
-        self._warn(job, self._plugin.name, f"{title} {printable}; see {self._log}")
+        self._warn(job, self._plugin.name, f"{line(title)} {line(what, 600)}; see {self._log}")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import model_file, provenance
-from zoo.errors import LeakError, TrainingError, WeightsError, ZooError, shorten
+from zoo.errors import LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
 from zoo.provenance import Provenance
 from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json
 
@@ -276,7 +276,7 @@ def main(cores: str = "") -> int:
         run(job, notify)
         return 0
     except BaseException as error:  # a part may call sys.exit, and the job isn't done then; Ctrl-C goes to the parent
-        text = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {' '.join(str(error).split())}"
+        text = str(error) if isinstance(error, ZooError) else one_line(error)
         # Wrong from the start, rather than gone wrong in training: nothing was trained.
         refused = isinstance(error, ZooError) and not isinstance(error, TrainingError)
         folder.set_status("failed", error=text, refused=refused, traceback=traceback.format_exc())
