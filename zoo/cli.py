@@ -6,8 +6,10 @@ request itself is wrong.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from typing import NoReturn
 
 import click
 
@@ -53,5 +55,19 @@ def _fail(text: str, status: int) -> int:
     return status
 
 
+def entry() -> NoReturn:
+    """Run the command line, and end at once: plug-ins may have left threads that never end, and exit handlers."""
+    status = 1
+    try:
+        status = main()
+        for stream in (sys.stdout, sys.stderr):
+            if stream:
+                stream.flush()
+    except (OSError, ValueError):  # nobody reads any more, or the disk is full
+        status = status or 1
+    finally:
+        os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()
