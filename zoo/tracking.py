@@ -30,6 +30,8 @@ from zoo.store import RunFolder, read_json
 from zoo.worker import Job
 
 LONGEST = 100_000  # characters of an answer
+LOG = 100_000_000  # bytes that a tracker may print in a run
+GLANCE = 0.2  # seconds between two looks at how many they are
 INTERRUPTED = 5.0  # seconds that trackers get after Ctrl-C
 
 
@@ -166,6 +168,7 @@ class _Tracker:
         self._failures: set[str] = set()
         self._closing = False
         self._over = False
+        self._most = 0  # bytes of the log
         try:
             self._process = self._start()
         except OSError as error:
@@ -173,12 +176,13 @@ class _Tracker:
             self._say(None, f"cannot be started: {error}")
             return
         self._told.put(json.dumps({"name": plugin.name, "distribution": plugin.distribution, "run": run}))
-        for work in (self._write, self._read):
+        for work in (self._write, self._read, self._watch):
             threading.Thread(target=work, daemon=True).start()
 
     def _start(self) -> subprocess.Popen[str]:
         self._log.parent.mkdir(exist_ok=True)
         with self._log.open("ab") as log:
+            self._most = log.tell() + LOG
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "zoo.tracker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
@@ -248,6 +252,16 @@ class _Tracker:
                 self._say(None, f"{ended(code)}, and is told nothing more")
             self._over = True
             self._answered.notify_all()
+
+    def _watch(self) -> None:
+        """Give up a tracker that would fill the disk."""
+        while not self._over:
+            time.sleep(GLANCE)
+            with contextlib.suppress(OSError):  # the log has been deleted
+                if self._log.stat().st_size > self._most and not self._over:
+                    self._say(None, f"has printed more than {LOG / 1e6:g} MB, and is given up")
+                    self.kill()
+                    return
 
     def _take(self, error: str | None) -> None:
         """What the first hook unanswered has raised, if anything; said once of a hook, and once of an error."""
