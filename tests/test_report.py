@@ -122,6 +122,15 @@ def test_what_others_write_does_nothing_to_a_terminal() -> None:
     assert told.count("[bold]x[/nope] :smile:") >= 8
 
 
+def test_a_sentence_has_an_end() -> None:
+    screen = Screen(file=io.StringIO(), width=80)
+    say(screen, "x" * 2000 + "\n  y")
+    say(screen, "\n".join(["z" * 10**6] * 10**3))
+    first, second, *others = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert (first, second) == ("x" * 2000, "  y")
+    assert others == ["z" * 2000 + " …"] * 100
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3599.6, "1:00:00"), (7325, "2:02:05")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -10,6 +10,8 @@ from rich.segment import Segment
 
 from zoo.errors import printable
 
+LONGEST, MOST = 2000, 100  # characters of a line, and lines of a sentence
+
 
 class Screen(Console):
     """A console that takes no text for markup, and prints a mark for each character that isn't printable.
@@ -27,5 +29,6 @@ class Screen(Console):
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print a sentence as it is, on one line however long."""
-    console.print(text, style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    """Print a sentence as it is, each of its lines on one; what is far too long is cut."""
+    lines = [each if len(each) <= LONGEST else f"{each[:LONGEST]} …" for each in text.split("\n")[:MOST]]
+    console.print("\n".join(lines), style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
