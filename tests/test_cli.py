@@ -425,3 +425,23 @@ def test_the_main_job_under_jax(zoo: Zoo, without_tensorflow: dict[str, str], tm
     options = ["--image-size", 32, "--max-epochs", 1, "--weights", "none", "--out", tmp_path / "run"]
     done = zoo("run", "efficientnet-staged", *options, **without_tensorflow)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_command_ends_whatever_a_plugin_has_left_behind(zoo: Zoo, install: Install) -> None:
+    install(
+        "import atexit, os, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(1000,), daemon=False).start()\n"
+        "atexit.register(os._exit, 7)\n"
+        "atexit.register(print, 'bye')\n" + TINY_PLUGIN
+    )
+    done = zoo("list", "--json")
+    assert done.returncode == 0
+    assert "tiny" in [row["name"] for row in json.loads(done.stdout)]
+    assert zoo("show", "nobody-has-this").returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_output_that_cannot_be_written_is_no_success(tiny: None, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "zoo.cli", "list"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1

@@ -51,7 +51,7 @@ FAULTS = {
     "exits at import": ("import sys; sys.exit(3)", "SystemExit: 3"),
     "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "error without text": ("class E(Exception):\n    def __str__(self): return 1 / 0\nraise E", "E: no message"),
-    "endless text": ("raise ValueError('many words ' * 10**6)", "many words …"),
+    "endless text": ("raise ValueError('many words ' * 10**6)", " …"),
     "syntax error": ("def (", "SyntaxError"),
     "misspelt hook": (HEAD.replace("def zoo_heads", "def zoo_head"), "zoo_head"),
     "undecorated hook": (HEAD.replace("@zoo.hookimpl", ""), "zoo_heads is no hook: decorate it with @zoo.hookimpl"),
@@ -64,7 +64,7 @@ FAULTS = {
     "returns an instance": (HEAD.replace("[H]", "[H()]"), "no subclass of zoo.Head"),
     "wrong kind": (HEAD.replace("zoo_heads", "zoo_backbones"), "no subclass of zoo.Backbone"),
     "no name": (HEAD.replace('name = "mine"', ""), "H, which has no name"),
-    "odd name": (HEAD.replace('"mine"', '"../mine"'), "H with the name '../mine'; use letters"),
+    "odd name": (HEAD.replace('"mine"', '"../mine"'), "H with the name '../mine'; use at most 100 letters"),
     "one name twice": (HEAD.replace("[H]", "[H, H]"), "returned two classes named 'mine'"),
     "wrong signature": (HEAD.replace("features, classes", "x"), "H.build(self, x) must take (self, features, classes)"),
     "no method": (HEAD.replace("def build(self, features, classes): ...", "build = 3"), "H.build is no method"),
@@ -77,6 +77,14 @@ FAULTS = {
     "not frozen": (HEAD.replace("frozen=True", ""), "cannot inherit non-frozen"),
     "no default": (HEAD.replace('name = "mine"', 'name = "mine"\n    units: int'), "units has no default"),
     "model named as a path": ("import zoo\n@zoo.hookimpl\ndef zoo_models(): return {'a/b': {}}", "names a model 'a/b'"),
+    "model named as a file of runs": (
+        "import zoo\n@zoo.hookimpl\ndef zoo_models(): return {'Summary.csv': {}}",
+        "names a model 'Summary.csv'; a run folder has an entry of that name",
+    ),
+    "long name of a model": (
+        "import zoo\n@zoo.hookimpl\ndef zoo_models(): return {'a' * 101: {}}",
+        "use at most 100 letters",
+    ),
     "models no mapping": ("import zoo\n@zoo.hookimpl\ndef zoo_models(): return ['a']", "a mapping of names"),
 }
 

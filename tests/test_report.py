@@ -12,10 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from rich.table import Table
 
+from zoo.commands import train
 from zoo.evaluation import metrics
-from zoo.report import plots, tables
+from zoo.registry import DataConfig
+from zoo.report import plots, run_pictures, tables
 from zoo.report.progress import JobProgress, duration
+from zoo.report.screen import Screen, say
+from zoo.store import JobFolder, write_csv, write_json
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 
@@ -38,6 +43,26 @@ def test_curves_of_any_length(tmp_path: Path, epochs: dict[str, int]) -> None:
     assert picture.shape[0] == 1000
     assert (picture < 250).any()
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+
+def test_pictures_of_a_stage_whose_name_looks_like_nothing(tmp_path: Path) -> None:
+    job = JobFolder(tmp_path)
+    labels = np.arange(20) % 2
+    write_json(job.metrics, {role: metrics.score(labels, np.eye(2)[labels]) for role in ("validation", "test")})
+    write_csv(job.history, history({"NA": 3, "null": 2}))
+    run_pictures.draw(job, "title", ["normal", "abnormal"], ROLES)
+    assert {"curves.png", "confusion.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path: Path) -> None:
+    said: list[Any] = []
+    job: Any = SimpleNamespace(folder=JobFolder(tmp_path), title="m, fold 0")
+    shown: Any = SimpleNamespace(on_event=lambda job, event: said.append((job, event)))
+    train._draw(job, DataConfig(), shown)
+    [(about, event)] = said
+    assert about is job
+    assert event["event"] == "warning"
+    assert event["text"].startswith("its pictures cannot be drawn: FileNotFoundError: ")
 
 
 @pytest.mark.parametrize("classes", [["normal", "abnormal"], [f"grade {number}" for number in range(5)]], ids=len)
@@ -73,6 +98,37 @@ def test_results_of_several_folds_end_with_mean_and_spread() -> None:
 
 def test_a_metric_that_is_not_defined_is_a_dash() -> None:
     assert tables.number(float("nan")) == tables.number(None) == "–"
+
+
+def test_what_others_write_does_nothing_to_a_terminal() -> None:
+    """Of job, stage, error and table, while a live line is shown as well."""
+    file = io.StringIO()
+    screen = Screen(file=file, width=300, force_terminal=True, color_system=None)
+    odd = "\x1b[2J\x1b]0;owned\x07\u202e [bold]x[/nope] :smile:"
+    with JobProgress(screen, ["normal", odd], ROLES, several=False) as progress:
+        job = SimpleNamespace(model="m", title=f"m{odd}")
+        stage = {"event": "stage_started", "stage": odd, "number": 1, "stages": 3, "epochs": 10, "steps": 4}
+        progress.on_event(job, {"event": "job_launched"})
+        progress.on_event(job, stage | {"trainable": 1234, "frozen": 5})
+        progress._bar.refresh()
+        for event in ("warning", "job_failed"):
+            progress.on_event(job, {"event": event, "text": odd, "error": odd})
+    screen.print(Table(odd, title=odd), odd)
+    say(screen, odd)
+    told = file.getvalue()
+    assert "\x1b[2J" not in told
+    assert not {"\x07", "\u202e"} & set(told)
+    assert "\x1b]" not in told
+    assert told.count("[bold]x[/nope] :smile:") >= 8
+
+
+def test_a_sentence_has_an_end() -> None:
+    screen = Screen(file=io.StringIO(), width=80)
+    say(screen, "x" * 2000 + "\n  y")
+    say(screen, "\n".join(["z" * 10**6] * 10**3))
+    first, second, *others = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert (first, second) == ("x" * 2000, "  y")
+    assert others == ["z" * 2000 + " …"] * 100
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3599.6, "1:00:00"), (7325, "2:02:05")])

@@ -145,6 +145,7 @@ REFUSED = {
     "digit first": (["2-net"], "begin with a letter"),
     "too long": (["n" * 31], "at most 30 characters"),
     "nothing left": (["zoo-"], "must be lower-case"),
+    "a folder of runs": (["pictures"], "plug-in name 'pictures': a run folder has an entry of that name"),
     "keyword": (["none"], "would make a class named None"),
     "shipped backbone": (["vgg16"], "the backbone 'vgg16' is offered by plug-in keras-applications (zoo "),
     "shipped tracker": (["mlflow"], "the tracker 'mlflow' is offered by plug-in mlflow (zoo "),

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from zoo.errors import ConfigError
+from zoo.files import read_csv
+from zoo.interfaces import model_name_fault
 from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json, write_text
 
 
@@ -36,6 +38,17 @@ def test_probabilities_survive_a_csv_to_the_last_bit(tmp_path: Path) -> None:
     assert [float(line) for line in lines[1:]] == table["probability"].tolist()
 
 
+def test_text_survives_a_csv_whatever_it_looks_like(tmp_path: Path) -> None:
+    texts = ["NA", "None", "null", "nan", "007", "1e5", "True", ""]
+    table = pd.DataFrame({"stage": texts, "group": texts, "loss": [0.5, *[None] * 7], "label": range(8)})
+    write_csv(tmp_path / "a.csv", table)
+    read = read_csv(tmp_path / "a.csv")
+    assert read["stage"].tolist() == read["group"].tolist() == texts
+    assert read["loss"].notna().tolist() == [True, *[False] * 7]
+    write_csv(tmp_path / "b.csv", table[["stage"]][4:5])
+    assert read_csv(tmp_path / "b.csv")["stage"].tolist() == ["007"]
+
+
 def test_a_spoilt_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ConfigError, match=r"run\.json is not the JSON"):
@@ -50,6 +63,16 @@ def test_status_goes_from_nothing_to_done(tmp_path: Path) -> None:
     job.set_status("done", weights="random")
     assert job.done
     assert job.status() == {"state": "done", "weights": "random"}
+
+
+def test_no_model_is_named_like_something_else_in_a_run_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    own = [value for name in vars(RunFolder) if isinstance(value := getattr(run, name, None), Path)]
+    assert run.summary in own
+    own += [run.best(0).parent, run.tracker_log("a").parent, tmp_path / "lock", tmp_path / "pictures"]
+    for path in own:
+        assert model_name_fault(path.relative_to(tmp_path).name) is not None
+    assert model_name_fault("summary") is None
 
 
 def test_a_run_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -63,8 +63,10 @@ FAULTS: dict[type[Any], tuple[str, str, set[str]]] = {
     parts.Namesakes: ("gives_stages", "names two stages alike", {"is_pure_data", "makes_optimizers"}),
     parts.Drawn: ("is_pure_data", "gives something else the second time", set()),
     parts.Asking: ("is_pure_data", "imports pandas", set()),
-    parts.Arrays: ("is_pure_data", "float32 is not JSON serializable", set()),
-    parts.NotTyped: ("is_pure_data", "epochs: Input should be a valid integer", set()),
+    parts.Arrays: ("gives_stages", "float32 is not JSON serializable", {"is_pure_data", "makes_optimizers"}),
+    parts.NotTyped: (
+        "gives_stages", "epochs: Input should be a valid integer", {"is_pure_data", "makes_optimizers"}
+    ),
     parts.NoOptimizer: ("makes_optimizers", "cannot make the optimizer of stage 'head' .*momentum", set()),
     parts.Floats: (
         "keeps_shape_and_type", r"it makes float32 \(4, 64, 64, 3\): .* cast to uint8",

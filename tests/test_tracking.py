@@ -19,7 +19,7 @@ from rich.console import Console
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from tests.tracked import finish, follow, planned
-from zoo import jobs
+from zoo import jobs, tracking
 from zoo.errors import ConfigError, PluginError
 from zoo.job import Job
 from zoo.plugins import discover
@@ -79,7 +79,7 @@ FAULTS = {
             for hook in ("run_started", "epoch_ended", "job_ended", "run_ended")
         ],
     ),
-    "exits": ("sys.exit(chr(0xdcff))", ["fails in zoo_run_started: SystemExit: \\udcff;"]),
+    "exits": ("sys.exit(chr(0xdcff))", ["fails in zoo_run_started: SystemExit: �;"]),
     "ends": ("os._exit(3)", ["ended with status 3, and is told nothing more;"]),
     "crashes": ("os.abort()", ["was killed by SIGABRT, and is told nothing more;"]),
     "hangs": ("import time; time.sleep(1000)", ["has not finished after 5 s, and is given up;"]),
@@ -283,6 +283,20 @@ def test_a_slow_tracker_is_waited_for_as_long_as_it_gets_on(
     assert names(record()) == ["run_started", *["epoch_ended"] * 4, "job_ended", "run_ended"]
 
 
+def test_a_tracker_that_would_fill_the_disk_is_given_up(
+    site: Install, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flood = "import time\n    for _ in range(10_000): print('x' * 100_000, flush=True), time.sleep(0.01)"
+    site(IN_EACH_HOOK.format(flood), "zoo-floods", "floods")
+    monkeypatch.setattr(tracking, "LOG", 1_000_000)
+    monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", "60")
+    with planned(folds, tmp_path / "run", "floods") as going:
+        [told] = follow(going, 2)
+    log = going.run.tracker_log("floods")
+    assert told == f"tracker 'floods' (from zoo-floods 1.0) has printed more than 1 MB, and is given up; see {log}"
+    assert 1_000_000 < log.stat().st_size < 100_000_000
+
+
 def told_by_a_parent_that_dies(name: str) -> subprocess.CompletedProcess[str]:
     """A tracker whose standard input ends, in the midst of a line."""
     messages = [
@@ -390,4 +404,4 @@ def test_a_hook_takes_what_it_wants_of_what_there_is(install: Install, code: str
 
 def test_a_tracker_s_name_can_be_that_of_its_log(install: Install) -> None:
     (problem,) = discover([install(RECORDER, "mine", "my/tracker", module="mine")]).problems
-    assert "its entry point 'my/tracker' names a tracker; use letters, digits" in problem
+    assert "its entry point 'my/tracker' names a tracker; use at most 100 letters, digits" in problem

@@ -6,15 +6,17 @@ request itself is wrong.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from typing import NoReturn
 
 import click
 
 from zoo import __version__
 from zoo.commands import cache, data, plugins, report, show, train
-from zoo.commands.options import Group
-from zoo.errors import ZooError, debugging
+from zoo.commands.options import Group, echo
+from zoo.errors import ZooError, debugging, one_line
 
 
 @click.group(cls=Group)
@@ -42,17 +44,30 @@ def main() -> int:
         return _fail("interrupted; what was finished is kept, and the same command with its --out goes on", 1)
     except BrokenPipeError:
         return 1
-    except Exception as error:
-        text = " ".join(str(error).split())
-        return _fail(f"unexpected {type(error).__name__}: {text} (--debug shows where)", 1)
+    except BaseException as error:  # a part may call sys.exit
+        return _fail(f"unexpected {one_line(error)} (--debug shows where)", 1)
 
 
 def _fail(text: str, status: int) -> int:
     if debugging():
-        traceback.print_exc()
-    click.echo(f"zoo: {text}", err=True)
+        echo(traceback.format_exc().rstrip(), err=True)
+    echo(f"zoo: {text}", err=True)
     return status
 
 
+def entry() -> NoReturn:
+    """Run the command line, and end at once: plug-ins may have left threads that never end, and exit handlers."""
+    status = 1
+    try:
+        status = main()
+        for stream in (sys.stdout, sys.stderr):
+            if stream:
+                stream.flush()
+    except (OSError, ValueError):  # nobody reads any more, or the disk is full
+        status = status or 1
+    finally:
+        os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from zoo.data import splits
-from zoo.errors import ConfigError, unknown
+from zoo.errors import ConfigError, line, unknown
 from zoo.evaluation import comparison, metrics
-from zoo.files import replacing
+from zoo.files import read_csv, replacing
 from zoo.store import RunFolder, read_json, write_csv, write_json
 
 
@@ -132,7 +132,7 @@ def read_predictions(run: RunFolder, wanted: Sequence[tuple[str, int, int]], tab
     for model, fold, repeat in wanted:
         job = run.job(model, fold, repeat)
         if job.done:
-            part = pd.read_csv(job.predictions, dtype={"path": str, "image": str})
+            part = read_csv(job.predictions)
             part.insert(0, "model", model)
             part.insert(1, "fold", fold)
             part.insert(2, "repeat", repeat)
@@ -206,8 +206,8 @@ def _missing(run: RunFolder, job: tuple[str, int, int]) -> str | None:
     folder = run.job(*job)
     if folder.done:
         return None
-    error = folder.status().get("error", "not run yet").splitlines()[0]
-    return f"{RunFolder.title(*job)}: {error}"
+    error = folder.status().get("error", "not run yet").partition("\n")[0]
+    return f"{RunFolder.title(*job)}: {line(error) or 'no message'}"
 
 
 def notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]) -> list[str]:

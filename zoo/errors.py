@@ -45,20 +45,43 @@ def shorten(items: list[str], most: int = 10) -> str:
     return "\n".join(lines)
 
 
-def one_line(error: BaseException) -> str:
-    """An error on one line of at most 500 characters: its kind and message, the message alone of one of zoo's own."""
-    import textwrap
+def printable(text: str, keep: str = "") -> str:
+    """The text without what would move the cursor, colour the terminal or turn the direction of writing."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() or character in keep else "�" for character in text)
 
+
+def line(text: str, most: int = 500) -> str:
+    """The text on one line of at most so many characters, all of them printable."""
+    text = printable(" ".join(text[: 10 * most].split()))
+    return text if len(text) <= most else f"{text[: most - 2]} …"
+
+
+def one_line(error: BaseException) -> str:
+    """An error on one line of at most 500 characters: its kind and message, the message alone of one of zoo's own.
+
+    Whoever made the error made its text and the name of its type too: whatever these raise, there is a line.
+    """
     try:
-        text = textwrap.shorten(str(error)[:5000], 500, placeholder=" …") or "no message"
-    except Exception:  # whoever made the error made its text too
+        text = line(str(error)) or "no message"
+    except BaseException:
         text = "no message"
-    return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"
+    if issubclass(type(error), ZooError):
+        return text
+    try:
+        kind = line(type(error).__name__, 100)
+    except BaseException:
+        kind = "an error"
+    return line(f"{kind}: {text}")
 
 
 def ended(code: int) -> str:
     """How a process ended, of which subprocess gives that code."""
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    if code >= 0:
+        return f"ended with status {code}"
+    known = -code in set(signal.Signals)  # those for real time have no names
+    return f"was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
 
 
 def unknown(kind: str, name: str, known: list[str]) -> str:

@@ -8,6 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The columns of zoo's own tables that hold text, whatever it looks like: "NA" and "007" are names.
+TEXT = ("model", "stage", "weights", "role", "image", "file", "path", "group", "source", "first", "second")
 
 
 @contextmanager
@@ -80,3 +87,11 @@ def write_text(path: Path, text: str) -> None:
     """Replace the file's content by `text`, UTF-8."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table that zoo wrote. Text is what was written, be it "NA" or nothing; an empty cell among numbers is NaN."""
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    return table.fillna({column: "" for column in TEXT if column in table})

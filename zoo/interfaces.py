@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from zoo.errors import PluginError, WeightsError, one_line
@@ -24,8 +25,23 @@ if TYPE_CHECKING:
 
 # How pydantic checks the fields of a dataclass: exact types, and no field that the class doesn't have.
 STRICT: Mapping[str, Any] = {"extra": "forbid", "strict": True}
-# Names of models become folders of a run.
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Names of models become folders of a run, those of trackers files.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAMING = "use at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
+# What else is in the folder of a run; some file systems take large letters for small ones.
+RUN_ENTRIES = (
+    "run.json", "splits.csv", "results.csv", "summary.csv", "comparison.csv", "duplicates.csv", "best", "pictures",
+    "trackers", "lock",
+)  # fmt: skip
+
+
+def model_name_fault(name: str) -> str | None:
+    """Why no model can have this name, and what to do; None if one can."""
+    if not MODEL_NAME.fullmatch(name):
+        return NAMING
+    return "a run folder has an entry of that name: choose another" if name.lower() in RUN_ENTRIES else None
+
+
 # The optimisers of Keras that a stage may name, and the parameters that each takes besides the learning rate.
 _ANY = {"weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum"}
 OPTIMIZERS = {
@@ -148,8 +164,9 @@ class Cosine:
 class Stage:
     """One stretch of training, from the best weights of the stage before.
 
-    `name` is what tables call it. `epochs` is how many epochs it has at most, `learning_rate` the optimiser's.
-    `patience` is the number of epochs without a lower validation loss after which the stage ends.
+    `name` is what tables call it, in one line of at most 100 characters. `epochs` is how many epochs it has at most,
+    `learning_rate` the optimiser's. `patience` is the number of epochs without a lower validation loss after which the
+    stage ends.
     `optimizer` is the name of one of Keras' optimisers, or a table with its name and parameters.
     `decay` lets the learning rate fall.
     `unfreeze` is 0 (the head only), n (the last n layers of the assembled model, head included), the prefix of
@@ -188,6 +205,8 @@ class Stage:
             raise ValueError(f"label_smoothing must be 0 or more and below 1, not {self.label_smoothing}")
         if isinstance(self.class_weights, dict) and not all(weight > 0 for weight in self.class_weights.values()):
             raise ValueError(f"class_weights must be above 0, not {self.class_weights}")
+        if not (isinstance(self.name, str) and self.name.strip() and self.name.isprintable() and len(self.name) <= 100):
+            raise ValueError(f"name must be one line of 1 to 100 printable characters, not {short(self.name)}")
         self._check_optimizer()
 
     def _check_optimizer(self) -> None:

@@ -15,9 +15,8 @@ import pluggy
 from zoo import hookspecs
 from zoo.errors import PluginError, one_line, unknown
 from zoo.hookspecs import API_VERSION
-from zoo.interfaces import BACKENDS, MODEL_NAME, PART_KINDS, Part
+from zoo.interfaces import BACKENDS, MODEL_NAME, NAMING, PART_KINDS, Part, model_name_fault
 
-NAMES = "use letters, digits, dots, dashes and underscores"
 # Every hook, and the arguments that it is called with: those with any tell a tracker how a run goes.
 HOOKS = {
     name: list(inspect.signature(hook).parameters) for name, hook in vars(hookspecs).items() if name.startswith("zoo_")
@@ -41,7 +40,7 @@ def read(module: ModuleType, plugin: str = "") -> list[tuple[str, str, Any]]:
         for impl in hook.get_hookimpls():
             found += [(kind, name, value) for name, value in _named(kind, impl.function())]
     if tracker and not MODEL_NAME.fullmatch(plugin):
-        raise PluginError(f"its entry point {short(plugin)} names a tracker; {NAMES}")
+        raise PluginError(f"its entry point {short(plugin)} names a tracker; {NAMING}")
     return [*found, ("tracker", plugin, module)] if tracker else found
 
 
@@ -101,8 +100,9 @@ def _named(kind: str, returned: Any) -> list[tuple[str, Any]]:
         if not isinstance(returned, Mapping) or not all(isinstance(table, Mapping) for table in returned.values()):
             raise PluginError(f"{hook} must return a mapping of names to tables, not {short(returned)}")
         for name in returned:
-            if not (type(name) is str and MODEL_NAME.fullmatch(name)):
-                raise PluginError(f"{hook} names a model {short(name)}; {NAMES}")
+            fault = model_name_fault(name) if type(name) is str else NAMING
+            if fault:
+                raise PluginError(f"{hook} names a model {short(name)}; {fault}")
         return [(name, _plain(f"{hook}: {name}", dict(table))) for name, table in returned.items()]
     if not isinstance(returned, list | tuple):
         raise PluginError(f"{hook} must return a list of classes, not {short(returned)}")
@@ -130,7 +130,7 @@ def _check_part(hook: str, part: Any, base: type[Part]) -> None:
     if type(name) is not str:  # one of its own class could fail wherever names are compared
         raise PluginError(f"{hook} returned {part.__name__}, which has no name: give it a class variable `name`")
     if not MODEL_NAME.fullmatch(name):
-        raise PluginError(f"{hook} returned {part.__name__} with the name {short(name)}; {NAMES}")
+        raise PluginError(f"{hook} returned {part.__name__} with the name {short(name)}; {NAMING}")
     if inspect.isabstract(part):
         missing = ", ".join(sorted(part.__abstractmethods__))
         raise PluginError(f"{hook} returned {part.__name__}, which lacks {missing}")

@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions, entry_po
 from typing import Any
 
 from zoo import isolation, offers
-from zoo.errors import ConfigError, PluginError, one_line, unknown
+from zoo.errors import ConfigError, PluginError, line, one_line, unknown
 from zoo.interfaces import PART_KINDS
 
 GROUP = "zoo"
@@ -90,7 +90,7 @@ class Plugins:
         """One line for each plug-in that was left out or left traces, and each name that two plug-ins claim."""
         faulty = [f"plug-in {plugin} left out: {plugin.problem}" for plugin in self.found if plugin.error]
         traces = [f"plug-in {plugin} {trace}" for plugin in self.found for trace in plugin.traces]
-        return faulty + traces + [_clash(*clash) for clash in self.clashes]
+        return [line(text, 2000) for text in [*faulty, *traces, *(_clash(*clash) for clash in self.clashes)]]
 
     @property
     def clashes(self) -> list[tuple[str, str, list[Offer]]]:

@@ -16,7 +16,7 @@ import pydantic
 
 from zoo.errors import ConfigError, PluginError, one_line, unknown
 from zoo.files import expand
-from zoo.interfaces import MODEL_NAME, PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, blame, title
+from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, blame, model_name_fault, title
 from zoo.plugins import Plugins
 
 # Each role and the folder that plays it unless the registry says otherwise, as in the study.
@@ -172,8 +172,8 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
     if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
         raise ConfigError(f"{path}: models must be tables, each as [models.NAME]")
     for name in models:
-        if not MODEL_NAME.fullmatch(name):
-            raise ConfigError(f"{path}: model name {name!r} must be letters, digits, dots, dashes and underscores")
+        if fault := model_name_fault(name):
+            raise ConfigError(f"{path}: model name {short(name)}: {fault}")
     defaults = tables.get("defaults", {})
     check(ModelConfig, defaults, f"{path}: defaults")
     data = check(DataConfig, tables.get("data", {}), f"{path}: data")
@@ -221,6 +221,13 @@ def checked_stages(schedule: Schedule) -> list[Stage]:
         raise blame(schedule, "gives no stages", error) from error
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
         raise PluginError(f"{title(schedule)} must return one or more zoo.Stage, not {short(stages)}")
+    for stage in stages:
+        try:
+            table = json.loads(json.dumps(dataclasses.asdict(stage)))
+            check(type(stage), table, f"stage {short(stage.name)}")
+        except Exception as error:
+            advice = "give each field the type that zoo.Stage says, as plain data"
+            raise PluginError(f"{title(schedule)}: {one_line(error)}: {advice}") from error
     if len({stage.name for stage in stages}) < len(stages):
         raise PluginError(f"{title(schedule)} names two stages alike")
     return stages

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 from zoo.errors import ConfigError
-from zoo.interfaces import PART_KINDS
+from zoo.interfaces import PART_KINDS, model_name_fault
 
 if TYPE_CHECKING:
     from zoo.registry import Registry
@@ -67,6 +67,8 @@ def _check_name(name: str) -> None:
             f"plug-in name {name!r} must be lower-case letters, digits and single dashes, begin with a letter and have "
             f"at most {LONGEST} characters, such as {alike if NAME.fullmatch(alike) else 'retina-net'!r}"
         )
+    if fault := model_name_fault(name):
+        raise ConfigError(f"plug-in name {name!r}: {fault}")
     if keyword.iskeyword(_class(name)):
         raise ConfigError(f"plug-in name {name!r} would make a class named {_class(name)}: choose another")
 

@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 
 from zoo.data import audited
 from zoo.errors import ConfigError
-from zoo.files import write_text
+from zoo.files import read_csv, write_text
+from zoo.interfaces import RUN_ENTRIES
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -105,46 +106,53 @@ class JobFolder:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run: its request, its splits, and a folder per model and fold."""
+    """A run: its request, its splits, and a folder per model and fold.
+
+    What is in it besides the folders of models stands in RUN_ENTRIES: no model has such a name.
+    """
 
     path: Path
 
+    def _own(self, name: str) -> Path:
+        assert name in RUN_ENTRIES, f"a model could be called {name}"
+        return self.path / name
+
     @property
     def request(self) -> Path:
-        return self.path / "run.json"
+        return self._own("run.json")
 
     @property
     def splits(self) -> Path:
-        return self.path / "splits.csv"
+        return self._own("splits.csv")
 
     @property
     def results(self) -> Path:
-        return self.path / "results.csv"
+        return self._own("results.csv")
 
     @property
     def summary(self) -> Path:
-        return self.path / "summary.csv"
+        return self._own("summary.csv")
 
     @property
     def comparison(self) -> Path:
-        return self.path / "comparison.csv"
+        return self._own("comparison.csv")
 
     @property
     def duplicates(self) -> Path:
         """The near-duplicates among its images and those that its weights have seen, as far as audits know them."""
-        return self.path / "duplicates.csv"
+        return self._own("duplicates.csv")
 
     def known_duplicates(self) -> pd.DataFrame:
         """The table of duplicates.csv; without rows if there is none."""
-        return pd.read_csv(self.duplicates) if self.duplicates.exists() else pd.DataFrame(columns=audited.COLUMNS)
+        return read_csv(self.duplicates) if self.duplicates.exists() else pd.DataFrame(columns=audited.COLUMNS)
 
     def tracker_log(self, name: str) -> Path:
         """What a tracker has printed."""
-        return self.path / "trackers" / f"{name}.log"
+        return self._own("trackers") / f"{name}.log"
 
     def best(self, fold: int) -> Path:
         """The best model of a fold; the choice stands beside it as .json."""
-        return self.path / "best" / f"fold-{fold}.keras"
+        return self._own("best") / f"fold-{fold}.keras"
 
     def job(self, model: str, fold: int, repeat: int = 0) -> JobFolder:
         """The folder of one job."""
@@ -172,7 +180,7 @@ class RunFolder:
 
         Raises ConfigError if another process works in it.
         """
-        lock = FileLock(self.path / "lock")
+        lock = FileLock(self._own("lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -193,6 +201,6 @@ class RunFolder:
             with contextlib.suppress(OSError):  # not there, or something of the user's is in it
                 (self.path / model).rmdir()
         for name in ("best", "pictures", "trackers"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            shutil.rmtree(self._own(name), ignore_errors=True)
         for file in (self.request, self.splits, self.results, self.summary, self.comparison, self.duplicates):
             file.unlink(missing_ok=True)

@@ -16,19 +16,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import pandas as pd
-
 from zoo import comparison, plugins
-from zoo.errors import ended
+from zoo.errors import ended, line
+from zoo.files import read_csv
 from zoo.job import Job
 from zoo.plan import Plan
 from zoo.plugins import Plugin
 from zoo.store import RunFolder, read_json
 
+LONGEST = 100_000  # characters of an answer
+LOG = 100_000_000  # bytes that a tracker may print in a run
+GLANCE = 0.2  # seconds between two looks at how many they are
 INTERRUPTED = 5.0  # seconds that trackers get after Ctrl-C
 
 
@@ -142,7 +145,7 @@ def _results(run: RunFolder) -> list[dict[str, Any]]:
     """The rows of results.csv, with None for empty cells."""
     if not run.results.exists():
         return []
-    table = pd.read_csv(run.results).astype(object)
+    table = read_csv(run.results).astype(object)
     return [dict(zip(table.columns, row, strict=True)) for row in table.where(table.notna(), None).to_numpy().tolist()]
 
 
@@ -165,6 +168,7 @@ class _Tracker:
         self._failures: set[str] = set()
         self._closing = False
         self._over = False
+        self._most = 0  # bytes of the log
         try:
             self._process = self._start()
         except OSError as error:
@@ -172,12 +176,13 @@ class _Tracker:
             self._say(None, f"cannot be started: {error}")
             return
         self._told.put(json.dumps({"name": plugin.name, "distribution": plugin.distribution, "run": run}))
-        for work in (self._write, self._read):
+        for work in (self._write, self._read, self._watch):
             threading.Thread(target=work, daemon=True).start()
 
     def _start(self) -> subprocess.Popen[str]:
         self._log.parent.mkdir(exist_ok=True)
         with self._log.open("ab") as log:
+            self._most = log.tell() + LOG
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "zoo.tracker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
@@ -228,8 +233,8 @@ class _Tracker:
     def _write(self) -> None:
         assert self._process.stdin
         with contextlib.suppress(OSError):  # it has ended
-            while (line := self._told.get()) is not None:
-                self._process.stdin.write(line + "\n")
+            while (message := self._told.get()) is not None:
+                self._process.stdin.write(message + "\n")
                 self._process.stdin.flush()
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -237,9 +242,10 @@ class _Tracker:
     def _read(self) -> None:
         assert self._process.stdout
         with self._process.stdout as answers:
-            for line in answers:
-                with contextlib.suppress(ValueError, LookupError, TypeError):  # the plug-in has written there
-                    self._take(json.loads(line)["error"])
+            # The plug-in may write there, even a line without an end.
+            for answer in iter(partial(answers.readline, LONGEST), ""):
+                with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):
+                    self._take(json.loads(answer)["error"])
         code = self._process.wait()
         with self._answered:
             if not self._closing:
@@ -247,8 +253,19 @@ class _Tracker:
             self._over = True
             self._answered.notify_all()
 
+    def _watch(self) -> None:
+        """Give up a tracker that would fill the disk."""
+        while not self._over:
+            time.sleep(GLANCE)
+            with contextlib.suppress(OSError):  # the log has been deleted
+                if self._log.stat().st_size > self._most and not self._over:
+                    self._say(None, f"has printed more than {LOG / 1e6:g} MB, and is given up")
+                    self.kill()
+                    return
+
     def _take(self, error: str | None) -> None:
         """What the first hook unanswered has raised, if anything; said once of a hook, and once of an error."""
+        error = line(str(error)) if error else None
         with self._answered:
             job, hook = self._unanswered[0]
             if error and not {hook, error} & self._failures:
@@ -260,5 +277,4 @@ class _Tracker:
 
     def _say(self, job: Job | None, what: str) -> None:
         title = f"tracker {self._plugin.name!r} (from {self._plugin.origin})"
-        printable = what.encode(errors="backslashreplace").decode()
-        self._warn(job, self._plugin.name, f"{title} {printable}; see {self._log}")
+        self._warn(job, self._plugin.name, f"{line(title)} {line(what, 600)}; see {self._log}")

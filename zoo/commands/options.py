@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.errors import debugging
+from zoo.errors import debugging, line, printable
 from zoo.interfaces import PRECISIONS
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ size_option = click.option("--image-size", type=click.IntRange(min=32), help="He
 
 def console() -> Console:
     """Where commands print tables."""
-    from rich.console import Console
+    from zoo.report.screen import Screen
 
     # Piped output is read by people and programs alike: don't fold it at the width of no terminal.
-    return Console(width=None if sys.stdout.isatty() else 160)
+    return Screen(width=None if sys.stdout.isatty() else 160)
 
 
 def print_rows(rows: list[dict[str, Any]], empty: str) -> None:
@@ -130,11 +130,11 @@ def print_rows(rows: list[dict[str, Any]], empty: str) -> None:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
+        table.add_row(*(line(str(row.get(column, "")), 2000) for column in columns))
     if rows:
-        console().print(table, markup=False)
+        console().print(table)
     else:
-        click.echo(empty)
+        echo(empty)
 
 
 def load_registry() -> Registry:
@@ -147,15 +147,23 @@ def load_registry() -> Registry:
 def warn(found: Plugins) -> None:
     """Say on standard error which plug-ins are left out; with --debug also where they fail."""
     for problem in found.problems:
-        click.echo(f"warning: {problem}", err=True)
+        echo(f"warning: {problem}", err=True)
     if debugging():
         for plugin in found.found:
-            traceback.print_exception(plugin.error)
+            if plugin.error:
+                echo("".join(traceback.format_exception(plugin.error)).rstrip(), err=True)
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print text as it is, to standard error if `err`; what isn't printable becomes a mark."""
+    click.echo(printable(text, keep="\n"), err=err)
 
 
 def say(screen: Console, text: str, style: str | None = None) -> None:
     """Print a sentence as it is, on one line however long."""
-    screen.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    from zoo.report.screen import say
+
+    say(screen, text, style)
 
 
 def _jobs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, int], ...]:

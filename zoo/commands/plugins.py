@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from zoo.commands.options import Command, Group, load_registry, print_rows, warn
+from zoo.commands.options import Command, Group, echo, load_registry, print_rows, warn
 from zoo.scaffold import KINDS, LICENSES
 
 
@@ -56,7 +56,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(dataclasses.asdict(diagnosis), indent=2))
     else:
         for finding in diagnosis.findings:
-            click.echo(f"{finding.plugin}: {finding.fault}\n  to mend it: {finding.remedy}")
+            echo(f"{finding.plugin}: {finding.fault}\n  to mend it: {finding.remedy}")
         faults = len(diagnosis.findings)
         click.echo(f"plug-ins: {len(diagnosis.plugins)}, faults: {faults or 'none'}")
     ctx.exit(1 if diagnosis.findings else 0)

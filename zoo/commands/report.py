@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.commands.options import Command, console, folds_option, metric_option, rope_option, say
+from zoo.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,5 +68,8 @@ def publish(screen: Console, done: Comparison, out: Path | None) -> None:
         say(screen, "Nothing was written; --out DIR keeps these tables and their pictures.")
     else:
         done.write(out)
-        draw_comparison(done, out)
+        try:
+            draw_comparison(done, out)
+        except Exception as error:  # the tables are there
+            say(screen, f"warning: the pictures cannot be drawn: {one_line(error)}", style="yellow")
         say(screen, f"Tables: {out}")

@@ -16,12 +16,16 @@ from zoo.commands.options import (
     say,
     training_options,
 )  # fmt: skip
+from zoo.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.job import Job
     from zoo.plan import Plan
+    from zoo.registry import DataConfig
+    from zoo.report.comparison_progress import ComparisonProgress
+    from zoo.report.progress import JobProgress
     from zoo.request import Request
 
 KINDS = ("model", "fold", "repeat")
@@ -36,7 +40,6 @@ def run(model: str, **options: Any) -> None:
     from zoo import comparison, jobs
     from zoo.report import tables
     from zoo.report.progress import JobProgress
-    from zoo.report.run_pictures import draw
     from zoo.request import Request
     from zoo.reserve import Reserve
 
@@ -49,7 +52,7 @@ def run(model: str, **options: Any) -> None:
             def listen(job: Job, event: dict[str, Any]) -> None:
                 shown.on_event(job, event)
                 if event["event"] in ("job_ended", "job_skipped"):
-                    draw(job.folder, job.title, data.classes, data.roles)
+                    _draw(job, data, shown)
 
             failed = jobs.execute(planned, listen, reserve=reserve)
         done = comparison.compare(planned.run)
@@ -76,7 +79,6 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **o
     from zoo.commands.report import publish
     from zoo.evaluation.metrics import check_metric
     from zoo.report.comparison_progress import ComparisonProgress
-    from zoo.report.run_pictures import draw
     from zoo.request import Request
     from zoo.reserve import Reserve
 
@@ -93,7 +95,7 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **o
             def listen(job: Job, event: dict[str, Any]) -> None:
                 shown.on_event(job, event)
                 if event["event"] == "job_ended":
-                    draw(job.folder, job.title, data.classes, data.roles)
+                    _draw(job, data, shown)
 
             failed = jobs.execute(planned, listen, workers, reserve)
         done = comparison.compare(planned.run, metric=metric, rope=rope)
@@ -117,6 +119,16 @@ def _planned(screen: Console, request: Request) -> Plan:
     say(screen, f"Data {data.root}" + (f", folds of {request.splits}" if request.splits is not None else ""))
     screen.print(tables.class_counts(class_counts(planned.splits, data.classes), data.roles, data.image_size))
     return planned
+
+
+def _draw(job: Job, data: DataConfig, shown: JobProgress | ComparisonProgress) -> None:
+    """The pictures of a job that is done; without them the run goes on."""
+    from zoo.report.run_pictures import draw
+
+    try:
+        draw(job.folder, job.title, data.classes, data.roles)
+    except Exception as error:
+        shown.on_event(job, {"event": "warning", "text": f"its pictures cannot be drawn: {one_line(error)}"})
 
 
 def _end(screen: Console, planned: Plan, failed: list[Job]) -> None:

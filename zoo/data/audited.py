@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.data import cache
+from zoo.files import read_csv
 
 # Copies of one photograph that differ in their pixels, by image hash.
 COLUMNS = ["first", "second", "similarity", "change"]
@@ -36,7 +37,7 @@ def known(images: Iterable[str]) -> pd.DataFrame:
     wanted = set(images)
     found = [pd.DataFrame(columns=COLUMNS)]
     for file in sorted(cache.folder("audits").glob("[!.]*/pairs.csv")):
-        pairs = pd.read_csv(file)
+        pairs = read_csv(file)
         found.append(pairs[pairs["first"].isin(wanted) & pairs["second"].isin(wanted)])
     filled = [table for table in found if len(table)] or found[:1]
     return pd.concat(filled).drop_duplicates(["first", "second"]).reset_index(drop=True)

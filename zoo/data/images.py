@@ -26,7 +26,7 @@ import pandas as pd
 
 from zoo.data import cache, formats
 from zoo.errors import ConfigError, DataError, shorten
-from zoo.files import hash_file, identity
+from zoo.files import hash_file, identity, read_csv
 
 # Part of every cache key: raise it when decoding or resizing changes, so that old caches are not reused.
 DECODER_VERSION = 1
@@ -63,7 +63,7 @@ class ImageStore:
 
 def open_store(folder: Path) -> ImageStore:
     """The store that `decode` made in that folder."""
-    index = pd.read_csv(folder / "index.csv")
+    index = read_csv(folder / "index.csv")
     return ImageStore(folder, np.load(folder / "pixels.npy", mmap_mode="r"), tuple(index["image"]))
 
 
@@ -91,7 +91,7 @@ def decode(
 
         needed = len(digests) * size * size * 3
         folder = cache.make_once(cache.folder("images", f"{key}-{size}"), fill, needed)
-    index = pd.read_csv(folder / "index.csv")
+    index = read_csv(folder / "index.csv")
     image_of_file = dict(zip(index["file"], index["image"], strict=True))
     return open_store(folder), {path: image_of_file[digest] for path, digest in file_hashes.items()}
 

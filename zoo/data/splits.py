@@ -13,6 +13,7 @@ import pandas as pd
 
 from zoo.data.images import ImageStore
 from zoo.errors import DataError, LeakError, shorten
+from zoo.files import read_csv
 
 # The columns of splits.csv.
 COLUMNS = ["fold", "role", "image", "path", "label", "group"]
@@ -47,7 +48,7 @@ def subset(splits: pd.DataFrame, fold: int, role: str, store: ImageStore) -> Sub
 
 def read(path: Path) -> pd.DataFrame:
     """splits.csv of a run, as zoo wrote it, as a table."""
-    return pd.read_csv(path, dtype={"group": str, "path": str}, keep_default_na=False)
+    return read_csv(path)
 
 
 def in_order(splits: pd.DataFrame) -> pd.DataFrame:

@@ -15,11 +15,11 @@ from rich.text import Text
 from zoo import __version__
 from zoo.auditing import Audit
 from zoo.data.audit import EYE_GROUPS, Finding
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, printable
 from zoo.evaluation.shortcuts import STRONG, WEAK
 from zoo.files import write_text
 from zoo.report import audit_sheet
-from zoo.report.audit_sheet import printable, shorten_path
+from zoo.report.audit_sheet import shorten_path
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 ROWS_SHOWN = 50

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from zoo.auditing import Audit
 from zoo.data.images import read_image, resize
-from zoo.errors import DataError
+from zoo.errors import DataError, printable
 from zoo.report import plots
 
 PAIRS = 12
@@ -75,8 +75,3 @@ def _pictures(root: Path, row: dict[Any, Any]) -> list[Any]:
 def shorten_path(path: str, most: int = 48) -> str:
     """The path if it is short, else its beginning and its end: names tell apart by their end."""
     return path if len(path) <= most else f"{path[: most // 3]}…{path[len(path) - (most - most // 3 - 1) :]}"
-
-
-def printable(text: str, keep: str = "") -> str:
-    """The text without what would move the cursor, colour the terminal or turn the direction of writing."""
-    return "".join(character if character.isprintable() or character in keep else "�" for character in text)

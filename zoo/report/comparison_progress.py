@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
+from zoo.report import screen
 from zoo.report.progress import duration
 from zoo.report.tables import number
 
@@ -62,7 +62,7 @@ class ComparisonProgress:
             handler(job, event)
 
     def _say(self, text: str, style: str = "") -> None:
-        self.console.print(escape(text), style=style, highlight=False, soft_wrap=True)
+        screen.say(self.console, text, style)
 
     def _job_skipped(self, job: Any, event: dict[str, Any]) -> None:
         self._queued.remove(job.model)

@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from zoo.report import tables
+from zoo.report import screen, tables
 
 
 def duration(seconds: float) -> str:
@@ -68,7 +67,8 @@ class JobProgress:
         self.roles = roles
         self.several = several
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}", markup=False),
             console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
         self._task: TaskID | None = None
@@ -87,7 +87,7 @@ class JobProgress:
         getattr(self, f"_{event['event']}")(job, event)
 
     def _say(self, text: str, style: str = "") -> None:
-        self.console.print(escape(text), style=style, highlight=False, soft_wrap=True)
+        screen.say(self.console, text, style)
 
     def _job_launched(self, job: Any, event: dict[str, Any]) -> None:
         self._say(f"\n{job.title}", style="bold")

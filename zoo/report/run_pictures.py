@@ -12,6 +12,7 @@ from zoo.comparison import Comparison
 from zoo.data import splits as splits_table
 from zoo.data.images import ImageStore
 from zoo.evaluation.comparison import JOB
+from zoo.files import read_csv
 from zoo.report import comparison_plots, plots
 from zoo.store import JobFolder, read_json
 
@@ -20,7 +21,7 @@ def draw(job: JobFolder, title: str, classes: Sequence[str], roles: Mapping[str,
     """curves.png and confusion.png beside the results of a job that is done."""
     scores = read_json(job.metrics)
     title += " (LEAKED)" * bool(scores["test"].get("leaked"))
-    plots.curves(pd.read_csv(job.history), title, job.path / "curves.png")
+    plots.curves(read_csv(job.history), title, job.path / "curves.png")
     plots.confusion_matrices(scores, classes, roles, title, job.path / "confusion.png")
 
 
@@ -29,7 +30,7 @@ def draw_comparison(done: Comparison, out: Path) -> None:
     histories: dict[str, dict[str, pd.DataFrame]] = {}
     for model, fold, repeat in done.predictions[JOB].drop_duplicates().itertuples(index=False, name=None):
         label = f"{fold} repeat {repeat}" if repeat else str(fold)
-        histories.setdefault(model, {})[label] = pd.read_csv(done.run.job(model, fold, repeat).history)
+        histories.setdefault(model, {})[label] = read_csv(done.run.job(model, fold, repeat).history)
     titles, done = done.titles, done.marked()
     first = done.predictions[done.predictions["repeat"] == 0]  # as the pooled tests do
     for model, each in histories.items():

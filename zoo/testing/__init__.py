@@ -41,8 +41,8 @@ A head (tried on a plain backbone): `saves_and_reloads`, `is_deterministic`, `wo
 
 A schedule
 
-- `gives_stages`: one or more zoo.Stage with names of their own.
-- `is_pure_data`: stages() loads nothing, gives the same each time, and run.json can hold it.
+- `gives_stages`: one or more zoo.Stage with names of their own and fields of the right types.
+- `is_pure_data`: stages() loads nothing and gives the same each time.
 - `makes_optimizers`: Keras can make the optimizer and learning rate of each stage.
 
 An augmenter
