@@ -41,8 +41,6 @@ def read(module: ModuleType, plugin: str = "") -> list[tuple[str, str, Any]]:
         kind = hook.name.removeprefix("zoo_").removesuffix("s")
         for impl in hook.get_hookimpls():
             found += [(kind, name, value) for name, value in _named(kind, impl.function())]
-    if tracker and not MODEL_NAME.fullmatch(plugin):
-        raise PluginError(f"its entry point {short(plugin)} names a tracker; {NAMES}")
     return [*found, ("tracker", plugin, module)] if tracker else found
 
 
