@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -90,7 +91,7 @@ MODEL = "import zoo\n@zoo.hookimpl\ndef zoo_models(): return {'mine': {'backbone
 
 def test_the_command_survives_what_nothing_can_stop(install: Install, zoo: Zoo) -> None:
     """One that ends the process at once and one that crashes it; of the others all is said as ever."""
-    install("import os; os._exit(0)", "d-ends", "ends")
+    install("import ctypes; ctypes.CDLL(None)._exit(0)", "d-ends", "ends")
     install("import os; os.abort()", "d-crashes", "crashes")
     install("import nothing_like_it", "d-lacks", "lacks")
     install(TINY_PLUGIN)
@@ -99,13 +100,73 @@ def test_the_command_survives_what_nothing_can_stop(install: Install, zoo: Zoo) 
     told = json.loads(done.stdout)
     faults = {finding["plugin"]: finding["fault"] for finding in told["findings"]}
     assert faults == {
-        "ends (d-ends 1.0)": "ends the whole process when it is loaded (status 0)",
-        "crashes (d-crashes 1.0)": "ends the whole process when it is loaded (status -6)",
+        "ends (d-ends 1.0)": "ends the whole process when it is loaded or its models are made (status 0)",
+        "crashes (d-crashes 1.0)": "ends the whole process when it is loaded or its models are made (status -6)",
         "lacks (d-lacks 1.0)": "ModuleNotFoundError: No module named 'nothing_like_it'",
     }
     tiny = next(plugin for plugin in told["plugins"] if plugin["name"] == "tiny")
     assert tiny["adds"]["backbone"] == ["tiny"]
     assert {"ends", "crashes", "lacks", "heads"} <= {plugin["name"] for plugin in told["plugins"]}
+
+
+def test_the_module_to_mend_is_named_where_it_is_told(install: Install, tmp_path: Path) -> None:
+    (finding,) = examine(discover([install("1 / 0", "d-bad", "bad")]))
+    assert f"mend {tmp_path}/site/d_bad_bad.py, or" in finding.remedy
+
+
+SCHEDULE = """
+from dataclasses import dataclass
+import zoo
+
+@dataclass(frozen=True)
+class S(zoo.Schedule):
+    \"\"\"A schedule.\"\"\"
+    name = "{name}"
+    def __post_init__(self): {made}
+    def stages(self): {stages}
+
+@zoo.hookimpl
+def zoo_schedules(): return [S]
+@zoo.hookimpl
+def zoo_models():
+    return {{"{name}": {{"schedule": "{name}"}}, "{name}-2": {{"schedule": "{name}"}}}}
+"""
+ONE = "return [zoo.Stage('a', 1, 1, 0.1)]"
+FAULTY = {
+    "interrupts": ("pass", "raise KeyboardInterrupt", "gives no stages: KeyboardInterrupt"),
+    "interrupts-making": ("raise KeyboardInterrupt", ONE, "cannot be made: KeyboardInterrupt"),
+    "exits": ("import os; os._exit(3)", ONE, "cannot be made: SystemExit: os._exit(3)"),
+    "hangs": ("import time; time.sleep(300)", ONE, "cannot be made: TimeoutError: not done after 2 s"),
+    "endless": ("pass", "import itertools; return itertools.repeat(1)", "gives more than 1000 stages"),
+    "unhashable": ("pass", "return [zoo.Stage(['a'], 1, 1, 0.1)] * 2", ""),
+}
+
+
+def test_parts_that_no_model_can_be_made_of(install: Install, zoo: Zoo) -> None:
+    """Each is named where models are listed, and by the doctor; the others are listed as ever."""
+    for name, (made, stages, _) in FAULTY.items():
+        install(SCHEDULE.format(name=name, made=made, stages=stages), f"d-{name}", name)
+    install(TINY_PLUGIN)
+    done = zoo("list", "--json", ZOO_PLUGIN_TIMEOUT="2")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert "problem" not in rows["tiny"]
+    doctor = zoo("plugins", "doctor", ZOO_PLUGIN_TIMEOUT="2")
+    assert "Traceback" not in doctor.stderr + doctor.stdout
+    for name, (_, _, says) in FAULTY.items():
+        for model in (name, f"{name}-2"):
+            assert f"schedule '{name}' (from d-{name} 1.0) {says}" in rows[model]["problem"]
+        assert f"{name} (d-{name} 1.0): model '{name}' cannot be used" in doctor.stdout
+    assert f"plug-ins: {8 + 7}, faults: {2 * len(FAULTY)}\n" in doctor.stdout
+
+
+def test_the_model_that_crashes_is_found(install: Install, zoo: Zoo) -> None:
+    install(SCHEDULE.format(name="crashes", made="import os; os.abort()", stages=ONE), "d-crashes", "crashes")
+    done = zoo("plugins", "doctor")
+    assert done.returncode == 1
+    assert "crashes (d-crashes 1.0): ends the whole process when it is loaded or its models are made" in done.stdout
+    assert done.stdout.endswith("faults: 1\n")
+    assert done.stderr == ""
 
 
 def test_a_model_that_cannot_be_built_is_found(install: Install, zoo: Zoo) -> None:

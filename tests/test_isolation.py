@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+import gc
 import json
 import os
+import resource
 import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
+import click
+import keras
+import pluggy
 import pytest
 
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Zoo
+from zoo import isolation
 from zoo.plugins import discover
 
 
@@ -38,7 +46,7 @@ def test_a_plugin_that_hangs_is_given_up(install: Install, case: str, code: str)
     module = case.replace(" ", "_")  # one that sleeps keeps the lock of its name
     found = discover([install(code, "slow", "bad", module), install(TINY_PLUGIN)])
     assert time.monotonic() - started < 30
-    assert found.problems == ["plug-in bad (slow 1.0) left out: TimeoutError: not loaded after 1 s"]
+    assert found.problems == ["plug-in bad (slow 1.0) left out: TimeoutError: not done after 1 s"]
     assert found.names("backbone") == ["tiny"]
     if "while" in code:  # it doesn't go on in the background, taking half of the processor from the others
         deadline = time.monotonic() + 30
@@ -87,7 +95,25 @@ MEDDLES = {
     "environment": ("import os; os.environ['HOME'] = '/nowhere'", "$HOME"),
     "backend": ("import os; os.environ['KERAS_BACKEND'] = 'torch'", "$KERAS_BACKEND"),
     "before it fails": ("import os; os.chdir('/'); 1 / 0", "the current folder"),
-}
+    "new variable": ("import os; os.environ['NOBODY_S'] = '1'", "$NOBODY_S"),
+    "path": ("import sys; sys.path[:] = ['/nowhere']", "sys.path"),
+    "finders": ("import sys; sys.meta_path.clear()", "sys.meta_path"),
+    "recursion": ("import sys; sys.setrecursionlimit(70)", "the recursion limit"),
+    "switching": ("import sys; sys.setswitchinterval(100)", "the switch interval"),
+    "warnings": ("import warnings; warnings.simplefilter('error')", "warnings.filters"),
+    "no warnings": ("import warnings; warnings.filters.clear()", "warnings.filters"),
+    "umask": ("import os; os.umask(0o777)", "the umask"),
+    "collector": ("import gc; gc.disable()", "garbage collection"),
+    "json": ("import json; json.dumps = print", "json.dumps"),
+    "click": ("import click; click.echo = print", "click.echo"),
+    "pluggy": ("import pluggy; pluggy.PluginManager.register = print", "pluggy._manager.PluginManager.register"),
+    "trace": ("import threading; threading.settrace(lambda *a: 1 / 0)", "threading._trace_hook"),
+    "keras": ("import keras; keras.config.set_epsilon(1)", "keras.config.epsilon"),
+    "limit": (
+        "import resource as r; r.setrlimit(r.RLIMIT_CORE, (0, r.getrlimit(r.RLIMIT_CORE)[1]))", "resource.RLIMIT_CORE"
+    ),
+    "alarm": ("import signal; signal.setitimer(signal.ITIMER_REAL, 100)", "signal.setitimer"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "what"), MEDDLES.values(), ids=MEDDLES)
@@ -97,18 +123,103 @@ def test_what_a_plugin_changes_is_put_back(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KERAS_BACKEND", "jax")
+    core = resource.getrlimit(resource.RLIMIT_CORE)
+    if what == "resource.RLIMIT_CORE" and not core[1]:
+        pytest.skip("no core is written here, whatever the soft limit")
 
     def state() -> list[object]:
+        mask = os.umask(0)
+        os.umask(mask)
         return [
             Path.cwd(), dict(os.environ), sys.stdout, sys.exit, builtins.print, os.getcwd, package.Backbone,
-            package.Backbone.build, sys.modules["zoo.errors"],
+            package.Backbone.build, sys.modules["zoo.errors"], [*sys.path], [*sys.meta_path], sys.getrecursionlimit(),
+            sys.getswitchinterval(), [*warnings.filters], mask, gc.isenabled(), json.dumps, click.echo,
+            pluggy.PluginManager.register, threading.gettrace(), keras.config.epsilon(),
+            resource.getrlimit(resource.RLIMIT_CORE), signal.getitimer(signal.ITIMER_REAL)[0] > 0,
         ]  # fmt: skip
 
+    if what == "signal.setitimer" and state()[-1]:
+        pytest.skip("the alarm is that of pytest-timeout")
+    resource.setrlimit(resource.RLIMIT_CORE, (core[1], core[1]))
     before = state()
     found = discover([install(code, "meddler", "bad"), install(TINY_PLUGIN)])
     assert state() == before
+    resource.setrlimit(resource.RLIMIT_CORE, core)
     assert f"plug-in bad (meddler 1.0) changes {what} when it is loaded; undone" in found.problems
     assert found.names("backbone") == ["tiny"]
+
+
+ALLOWED = """
+import sys, warnings
+class Own(Warning): ...
+warnings.simplefilter("always", Own)
+warnings.filterwarnings("ignore", message="of mine")
+sys.meta_path.append(type(sys.meta_path[0]))
+sys.path.append("/nowhere")
+"""
+
+
+def test_what_libraries_add_stays(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """six and setuptools add finders, numpy adds filters: whoever imports those does nothing wrong."""
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    with warnings.catch_warnings():
+        finders = len(sys.meta_path)
+        assert discover([install(ALLOWED)]).problems == []
+        assert len(sys.meta_path) == finders + 1
+        assert sys.path[-1] == "/nowhere"
+        assert warnings.filters[1][2].__name__ == "Own"
+    sys.path.remove("/nowhere")
+
+
+LEAVES = {
+    "thread": (
+        "import threading\nend = threading.Event()\nthreading.Thread(target=end.wait, name='x', daemon=True).start()",
+        "starts a thread (x)",
+    ),
+    "fork": ("import os\nif not os.fork(): os._exit(0)", "forks this process"),
+    "fork that goes on": ("import os; os.fork()", "forks this process"),
+}
+
+
+@pytest.mark.parametrize(("code", "what"), LEAVES.values(), ids=LEAVES)
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_what_nobody_can_undo_is_told(install: Install, code: str, what: str) -> None:
+    found = discover([install(code, "leaver", "bad"), install(TINY_PLUGIN)])
+    assert found.problems == [f"plug-in bad (leaver 1.0) {what} when it is loaded"]
+    with contextlib.suppress(AttributeError):
+        sys.modules["leaver_bad"].end.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_cannot_begin_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "_trace_hook", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    outcome = isolation.run(lambda: 1, 5)
+    assert "ended before it began" in str(outcome.error)
+
+
+def test_os_exit_is_an_error_while_a_plugin_is_loaded(install: Install) -> None:
+    real = os._exit
+    found = discover([install("from os import _exit; _exit(0)", "ends", "bad"), install(TINY_PLUGIN)])
+    assert found.problems == ["plug-in bad (ends 1.0) left out: SystemExit: os._exit(0)"]
+    assert os._exit is real
+    text = "import os\nclass E(Exception):\n    def __str__(self): os._exit(5)\nraise E"
+    assert discover([install(text, "late", "bad")]).problems == [
+        "plug-in bad (late 1.0) left out: SystemExit: os._exit(5)"
+    ]
+
+
+def test_a_crash_tells_whose_it_is(install: Install, zoo: Zoo) -> None:
+    install("import ctypes; ctypes.string_at(0)", "d-crashes", "crashes")
+    done = zoo("list")
+    assert done.returncode < 0
+    assert '"<plug-in crashes (d-crashes 1.0); --no-plugin crashes>"' in done.stderr
+    assert "d_crashes_crashes.py" in done.stderr
+
+
+def test_a_plugin_that_replaces_json_offers_what_it_says(install: Install) -> None:
+    code = TINY_PLUGIN + "import json; json.dumps = json.loads = lambda *a, **k: 'null'"
+    assert discover([install(code)]).get("model", "tiny").value["schedule"] == "two-stage"
 
 
 def test_the_command_line_goes_on_beside_all_of_them(install: Install, zoo: Zoo) -> None:

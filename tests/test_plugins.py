@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY_PLUGIN, Install
+from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from zoo.errors import ConfigError, PluginError
-from zoo.plugins import discover
+from zoo.plugins import discover, switch_off
 
 HEAD = '''
 from dataclasses import dataclass
@@ -84,6 +86,11 @@ FAULTS = {
     "long name of a model": (
         "import zoo\n@zoo.hookimpl\ndef zoo_models(): return {'a' * 101: {}}",
         "use at most 100 letters",
+    ),
+    "async": (HEAD.replace("def zoo_heads", "async def zoo_heads"), "must be a plain function, without async or yield"),
+    "too many models": (
+        "import zoo\n@zoo.hookimpl\ndef zoo_models(): return {f'm{i}': {} for i in range(1001)}",
+        "zoo_models returned 1001 models; 1000 are the most",
     ),
     "models no mapping": ("import zoo\n@zoo.hookimpl\ndef zoo_models(): return ['a']", "a mapping of names"),
 }
@@ -181,15 +188,69 @@ def test_a_wrong_switch_is_refused(
     [("[zoo]\nbad = no module!\n", "'no module!' is no module"), ("[zoo]\nbad", "entry_points.txt cannot be read")],
     ids=["no module", "no entry point"],
 )
-def test_damaged_metadata_cost_the_others_nothing(install: Install, tmp_path: Path, declared: str, says: str) -> None:
+def test_damaged_metadata_cost_the_others_nothing(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: str, says: str
+) -> None:
+    monkeypatch.setattr(metadata.Distribution, "entry_points", metadata.Distribution.entry_points)
     install(HEAD, "broken", "bad")
     install(TINY_PLUGIN)
     (tmp_path / "site/broken-1.0.dist-info/entry_points.txt").write_text(declared)
-    found = discover()
-    (problem,) = found.problems
-    assert "(broken 1.0)" in problem
-    assert says in problem
+    for found in (discover(), discover()):
+        (problem,) = found.problems
+        assert "(broken 1.0)" in problem
+        assert says in problem
+    metadata.entry_points(group="any")  # which other libraries call
     assert {"tiny", "efficientnet-b0"} <= set(found.names("backbone"))
+
+
+@pytest.mark.parametrize("declared", [b"[zoo]\nbad\n", b"[zoo]\nb\xff\xfead = broken\n"], ids=["no value", "no UTF-8"])
+def test_damaged_metadata_cost_the_command_line_nothing(
+    install: Install, tmp_path: Path, zoo: Zoo, declared: bytes
+) -> None:
+    """Nor do the libraries that zoo is made of stumble over it."""
+    install(HEAD, "broken", "bad")
+    install(TINY_PLUGIN)
+    (tmp_path / "site/broken-1.0.dist-info/entry_points.txt").write_bytes(declared)
+    done = zoo("list")
+    assert done.returncode == 0, done.stderr
+    assert "tiny-long" in done.stdout
+    assert done.stderr.startswith("warning: plug-in ? (broken 1.0) left out: its entry_points.txt cannot be read")
+    done = zoo("plugins", "doctor")
+    assert done.stdout.endswith("faults: 1\n"), done.stdout  # nobody else is blamed
+    assert "to mend it: pip install --force-reinstall broken, pip uninstall broken, or delete /" in done.stdout
+    assert "broken-1.0.dist-info" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["a,b", "none", "-x", "a b"])
+def test_a_name_that_no_switch_can_hold_is_refused(
+    install: Install, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    install(HEAD, "odd", name, module="odd_module")
+    monkeypatch.setenv("ZOO_PLUGINS", "")
+    (problem,) = discover().problems
+    assert f"(odd 1.0) left out: its entry point is named {name!r}; use letters" in problem
+    (plugin,) = [plugin for plugin in discover().found if plugin.error]
+    switch_off([plugin.switch])
+    assert discover().problems == []
+
+
+def test_no_plugin_takes_names_with_commas(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_PLUGINS", "")
+    switch_off(["heads, scratch", "augment"])
+    assert os.environ["ZOO_PLUGINS"] == "-heads,-scratch,-augment"
+
+
+def test_an_unknown_name_names_plugins_that_were_left_out(install: Install, main: Main) -> None:
+    for name in ("aaaa", "bad", "cccc", "dddd", "eeee"):
+        install(f"raise RuntimeError('no {name}')", f"zoo-{name}", name)
+    install(TINY_PLUGIN)
+    for arguments in (["show", "bad"], ["run", "bad"], ["run", "tiny", "--tracker", "bad"]):
+        status, _, errors = main(*arguments)
+        assert status == 2
+        (line,) = [line for line in errors.splitlines() if line.startswith("zoo: ")]
+        assert "'bad'" in line
+        assert "plug-in bad (zoo-bad 1.0) was left out: RuntimeError: no bad; plug-in" in line
+        assert line.endswith("; 2 more were left out; zoo plugins doctor says how to mend it")
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(install: Install) -> None:

@@ -404,4 +404,4 @@ def test_a_hook_takes_what_it_wants_of_what_there_is(install: Install, code: str
 
 def test_a_tracker_s_name_can_be_that_of_its_log(install: Install) -> None:
     (problem,) = discover([install(RECORDER, "mine", "my/tracker", module="mine")]).problems
-    assert "its entry point 'my/tracker' names a tracker; use at most 100 letters, digits" in problem
+    assert "its entry point is named 'my/tracker'; use at most 100 letters, digits" in problem

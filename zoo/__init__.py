@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Before anything imports pydantic, whose own plug-ins nobody needs here: its search for them reads the metadata of
+# every installed distribution, and fails if those of a single one are damaged.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from zoo.errors import ConfigError, DataError, LeakError, PluginError, TrainingError, WeightsError, ZooError
 from zoo.hookspecs import API_VERSION, hookimpl

@@ -13,13 +13,14 @@ import subprocess
 import sys
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import zoo
-from zoo import plugins, registry
-from zoo.errors import ZooError, debugging, one_line
+from zoo import isolation, plugins, registry
+from zoo.errors import PluginError, ZooError, debugging, one_line
 from zoo.interfaces import PART_KINDS
-from zoo.plugins import Plugin, Plugins
+from zoo.plugins import UNREADABLE, Plugin, Plugins
 
 SLOW = 2.0  # seconds to load from which on a plug-in is called slow
 
@@ -40,7 +41,7 @@ def examine(found: Plugins) -> list[Finding]:
     ]
     for kind, name, offers in found.clashes:
         claimants = sorted(str(offer.plugin) for offer in offers)
-        switches = " or ".join(dict.fromkeys(f"--no-plugin {_switch(offer.plugin, found)}" for offer in offers))
+        switches = " or ".join(dict.fromkeys(f"--no-plugin {_switch(offer.plugin, found.found)}" for offer in offers))
         findings.append(
             Finding(
                 " and ".join(claimants), f"both claim the {kind} {name!r}, so that nobody can use it",
@@ -50,10 +51,10 @@ def examine(found: Plugins) -> list[Finding]:
     return findings + _unusable_parts(found)
 
 
-def _switch(plugin: Plugin, found: Plugins) -> str:
-    """The name that switches off this plug-in alone, if there is one."""
-    alike = [other for other in found.found if other.name == plugin.name]
-    return plugin.name if len(alike) == 1 else plugin.distribution
+def _switch(plugin: Plugin, found: list[Plugin]) -> str:
+    """The name that switches this plug-in alone on or off, if there is one."""
+    alike = [other for other in found if other.name == plugin.name]
+    return plugin.switch if len(alike) == 1 else plugin.distribution
 
 
 def _left_out(plugin: Plugin) -> list[tuple[str, str]]:
@@ -64,6 +65,8 @@ def remedy(plugin: Plugin, error: BaseException) -> str:
     """How to mend a plug-in that cannot be loaded."""
     this = f"this is zoo {zoo.__version__} with plug-in interface {zoo.API_VERSION}"
     mine = plugin.distribution
+    if plugin.name == UNREADABLE:
+        return f"pip install --force-reinstall {mine}, pip uninstall {mine}, or delete {plugin.path}"
     match error:
         case ModuleNotFoundError(name=str(name)) if name == plugin.module or plugin.module.startswith(f"{name}."):
             return f"{mine} declares a module that isn't there; install it again: pip install --force-reinstall {mine}"
@@ -82,7 +85,7 @@ def remedy(plugin: Plugin, error: BaseException) -> str:
         case TimeoutError():
             longer = "ZOO_PLUGIN_TIMEOUT=60 waits longer"
             return (
-                f"import inside methods what takes long; {longer}; with --no-plugin {plugin.name} no job waits for it"
+                f"import inside methods what takes long; {longer}; with --no-plugin {plugin.switch} no job waits for it"
             )
         case ZooError():
             return _mend(plugin)
@@ -90,7 +93,7 @@ def remedy(plugin: Plugin, error: BaseException) -> str:
 
 
 def _mend(plugin: Plugin) -> str:
-    return f"mend {plugin.path}, or leave it out: --no-plugin {plugin.name}, pip uninstall {plugin.distribution}"
+    return f"mend {plugin.path}, or leave it out: --no-plugin {plugin.switch}, pip uninstall {plugin.distribution}"
 
 
 def _manners(plugin: Plugin) -> list[tuple[str, str]]:
@@ -119,21 +122,28 @@ def _unusable_parts(found: Plugins) -> list[Finding]:
         for name in found.names(kind):
             offer = found.get(kind, name)
             try:
-                registry.check_fields(offer.value)
-            except (Exception, SystemExit) as error:
+                isolation.of_part(offer.value, partial(registry.check_fields, offer.value), _fault)
+            except ZooError as error:
                 fault = f"{kind} {name!r} cannot be used: {one_line(error)}"
                 findings.append(Finding(str(offer.plugin), fault, _mend(offer.plugin)))
     return findings
 
 
+def _fault(error: BaseException) -> PluginError:
+    return PluginError(one_line(error))
+
+
 def _unusable_models(found: Plugins) -> list[Finding]:
-    """Models that cannot be built; to be asked only if all plug-ins are loaded, since they need parts of others."""
+    """Models that cannot be built; only those with a faulty part if plug-ins are left out that could bring others."""
+    partly = bool(os.environ.get("ZOO_PLUGINS"))
     findings = []
     for name in found.names("model"):
         offer = found.get("model", name)
         try:
             registry.build_recipe(name, offer.value, found, offer.plugin.distribution)
         except ZooError as error:
+            if partly and not isinstance(error, PluginError):
+                continue
             fault = f"model {name!r} cannot be used: {one_line(error)}"
             findings.append(Finding(str(offer.plugin), fault, _mend(offer.plugin)))
     return findings
@@ -150,6 +160,8 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Load all chosen plug-ins in another process; should that end, each by itself, and the others again.
 
+    By itself is beside those that zoo ships, of whose parts its models may be made, and which are looked at before.
+
     Raises ConfigError for a wrong ZOO_PLUGINS or ZOO_PLUGIN_TIMEOUT.
     """
     points = plugins.chosen()
@@ -158,14 +170,21 @@ def diagnose() -> Diagnosis:
     if isinstance(together, Diagnosis):
         return together
     described = [plugins.describe(point) for point in points]
-    culprits, findings = [], []
-    for plugin in described:
-        alone = _look({"ZOO_PLUGINS": plugin.name}, limit)
+    none = _look({"ZOO_PLUGINS": "none"}, limit)
+    if isinstance(none, str):
+        raise PluginError(f"plug-ins cannot be looked at: zoo {none}, without any plug-in too; --debug shows why")
+    culprits: list[Plugin] = []
+    findings, sound, without = [], list[str](), ""
+    for plugin in sorted(described, key=lambda plugin: plugin.distribution != zoo.__name__):
+        name = _switch(plugin, described)
+        alone = _look({"ZOO_PLUGINS": ",".join([name, *sound])}, limit)
         if isinstance(alone, str):
             culprits.append(plugin)
+            without += f",-{name}"
             findings.append(Finding(str(plugin), alone, _mend(plugin)))
-    left_out = [os.environ.get("ZOO_PLUGINS", ""), *(f"-{plugin.name}" for plugin in culprits)]
-    rest = _look({"ZOO_PLUGINS": ",".join(filter(None, left_out))}, limit * len(points)) if culprits else together
+        elif plugin.distribution == zoo.__name__:
+            sound.append(name)
+    rest = _look({"ZOO_PLUGINS": f"{os.environ.get('ZOO_PLUGINS', '')}{without}"}, limit * len(points))
     if isinstance(rest, str):
         findings.append(Finding("several together", rest, "leave out one after the other by --no-plugin NAME"))
         return Diagnosis([plugin.table() for plugin in described], findings)
@@ -178,13 +197,14 @@ def _look(environment: dict[str, str], limit: float) -> Diagnosis | str:
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "zoo.doctor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=None if debugging() else subprocess.DEVNULL,
             env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **environment}, text=True, timeout=limit + 30,
         )  # fmt: skip
         told = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
-        return "holds up the whole process when it is loaded"
+        return "holds up the whole process when it is loaded or its models are made"
     except ValueError:
-        return f"ends the whole process when it is loaded (status {done.returncode})"
+        return f"ends the whole process when it is loaded or its models are made (status {done.returncode})"
     return Diagnosis(told["plugins"], [Finding(**finding) for finding in told["findings"]])
 
 
@@ -194,9 +214,8 @@ def main() -> None:
     os.dup2(2, 1)  # what a part prints while it is looked at
     found = plugins.discover()
     findings = examine(found)
-    if not os.environ.get("ZOO_PLUGINS"):
-        named = {finding.plugin for finding in findings}
-        findings += [finding for finding in _unusable_models(found) if finding.plugin not in named]
+    named = {finding.plugin for finding in findings}
+    findings += [finding for finding in _unusable_models(found) if finding.plugin not in named]
     if debugging():
         for plugin in found.found:
             traceback.print_exception(plugin.error)

@@ -1,17 +1,17 @@
 """Run the code of a plug-in so that the rest goes on whatever it does: within a time limit, its traces removed.
 
-This is protection from faults, no sandbox. `os._exit`, a crash in C code and C code that keeps the interpreter to
-itself still take the whole process with them; `zoo plugins doctor` names the culprit then, as it looks from another
-process. Code that is given up gets an exception, which ends a loop in Python but no wait in C: that goes on in its
-thread until the process ends, and keeps the lock of the module that was being imported. What a plug-in changes in
-libraries other than zoo, or inside lists and dicts, stays changed.
+This is protection from faults, no sandbox. A crash in C code and C code that keeps the interpreter to itself still
+take the whole process with them: of a crash standard error tells which plug-in was at work, and `zoo plugins doctor`
+names the culprit, as it looks from another process. Code that is given up gets an exception, which ends a loop in
+Python but no wait in C: that goes on in its thread until the process ends, and keeps the lock of the module that was
+being imported. What a plug-in changes in other libraries than those of `zoo.surroundings` stays changed.
 """
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import ctypes
+import faulthandler
 import os
 import sys
 import tempfile
@@ -20,10 +20,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, TypeVar
+from weakref import WeakKeyDictionary
+
+from zoo import surroundings
+from zoo.errors import ConfigError, PluginError, ZooError
+from zoo.interfaces import Part
 
 # Libraries that take seconds to import, or hundreds of megabytes.
 HEAVY = ("keras", "tensorflow", "jax", "torch", "sklearn", "pandas", "matplotlib", "scipy")
+TIMEOUT = (
+    20.0  # seconds that a plug-in may take to load, and a part to be made, unless ZOO_PLUGIN_TIMEOUT says otherwise
+)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Outcome:
     """What came of the code: its `value`, or the `error` that ended it, sys.exit included.
 
     `printed` is what it wrote to standard output, `changed` names what it replaced beyond itself and was put back,
-    `heavy` the libraries of HEAVY that it was the first to import.
+    `left` what cannot be put back, `heavy` the libraries of HEAVY that it was the first to import.
     """
 
     value: Any
@@ -39,40 +49,94 @@ class Outcome:
     seconds: float
     printed: str
     changed: list[str]
+    left: list[str]
     heavy: list[str]
 
 
-def run(work: Callable[[], Any], limit: float) -> Outcome:
-    """Call `work` in a thread, and wait for it at most `limit` seconds; then its error is a TimeoutError.
+def run(work: Callable[[], Any], limit: float, name: str = "plug-in") -> Outcome:
+    """Call `work` as `apart` does, catch what it prints and put back what it changes."""
+    imported = set(sys.modules)
+    with _stdout_caught() as printed, surroundings.kept() as changes:
+        started = time.perf_counter()
+        value, error = apart(work, limit, name)
+        seconds = time.perf_counter() - started
+    return Outcome(
+        value=value, error=error, seconds=seconds, printed="".join(printed),
+        changed=changes.undone, left=changes.left,
+        heavy=[name for name in HEAVY if name in sys.modules and name not in imported],
+    )  # fmt: skip
 
-    Ctrl-C reaches the caller, never the thread: whatever comes out of that is the plug-in's own. Threads that it
-    starts are daemons as it is, and don't keep the process from ending.
+
+def apart(work: Callable[[], Any], limit: float, name: str) -> tuple[Any, BaseException | None]:
+    """Call `work` in a thread, and wait for it at most `limit` seconds: what it returns, or the error that ended it.
+
+    Too late is a TimeoutError, os._exit a SystemExit. Ctrl-C reaches the caller if that is the main thread, never
+    the code: a KeyboardInterrupt that comes out of it is its own. Threads that it starts are daemons as it is, and
+    don't keep the process from ending. A crash in C code writes the calls to standard error, one of them `name`.
     """
     values: list[Any] = []
     errors: list[BaseException] = []
+    process = os.getpid()
+    # So that a frame is called `name`, which tracebacks show, and those of crashes nothing else.
+    named = compile("work()", f"<{name}>", "eval")
 
     def call() -> None:
         try:
-            values.append(work())
+            try:
+                values.append(eval(named, {"work": work}))
+            except BaseException as error:
+                with contextlib.suppress(Exception):  # its text is the plug-in's as well, and could end the process
+                    str(error)
+                raise
         except BaseException as error:
             errors.append(error)
+        if os.getpid() != process:  # a fork, which has nobody to go on for
+            os._exit(0)
 
-    imported = set(sys.modules)
     thread = threading.Thread(target=call, name="plug-in", daemon=True)
-    with _stdout_caught() as printed, _surroundings_kept() as changed:
-        started = time.perf_counter()
+    with _exit_raises(), _crashes_told():
         thread.start()
         thread.join(limit)
-        seconds = time.perf_counter() - started
-    late = thread.is_alive()
-    if late:
+    if thread.is_alive():
         _interrupt(thread)
-        errors.insert(0, TimeoutError(f"not loaded after {limit:g} s"))
-    error = errors[0] if errors else None
-    return Outcome(
-        value=None if error else values[0], error=error, seconds=seconds, printed="".join(printed), changed=changed,
-        heavy=[name for name in HEAVY if name in sys.modules and name not in imported],
-    )  # fmt: skip
+        return None, TimeoutError(f"not done after {limit:g} s")
+    if errors or not values:
+        return None, errors[0] if errors else RuntimeError("its thread ended before it began")
+    return values[0], None
+
+
+@contextmanager
+def _exit_raises() -> Iterator[None]:
+    """Within, os._exit raises SystemExit, except in a process that was forked: there it is how to end."""
+    real, process, within = os._exit, os.getpid(), True
+
+    def leave(status: int) -> NoReturn:
+        if within and os.getpid() == process:
+            raise SystemExit(f"os._exit({status})")
+        real(status)
+
+    os._exit = leave
+    try:
+        yield
+    finally:
+        within = False  # whoever keeps it has the real one from now on
+        if os._exit is leave:
+            os._exit = real
+
+
+@contextmanager
+def _crashes_told() -> Iterator[None]:
+    """Within, a crash in C code writes the thread's calls to standard error, if there is one."""
+    mine = False
+    with contextlib.suppress(AttributeError, OSError, ValueError, RuntimeError):
+        if not faulthandler.is_enabled():
+            faulthandler.enable(sys.__stderr__ or 2, all_threads=False)
+            mine = True
+    try:
+        yield
+    finally:
+        if mine:
+            faulthandler.disable()
 
 
 def _interrupt(thread: threading.Thread) -> None:
@@ -105,52 +169,35 @@ def _stdout_caught() -> Iterator[list[str]]:
             caught.append(file.read(10_000).decode(errors="replace"))
 
 
-@contextmanager
-def _surroundings_kept() -> Iterator[list[str]]:
-    """Put back what was changed within: folder, environment, names in builtins, os, sys and zoo, its classes too.
+_hanging: WeakKeyDictionary[type[Part], PluginError] = WeakKeyDictionary()
 
-    The context is a list of what was put back. Environment variables that were added stay, unless they are for
-    Keras or zoo: libraries add some for themselves.
+
+def of_part(cls: type[Part], work: Callable[[], T], fault: Callable[[BaseException], PluginError]) -> T:
+    """What `work` returns, which calls code of that class, `apart` and within the time limit.
+
+    Raises ZooErrors as they are, and makes one of all else by `fault`. A class that hung once is not called again:
+    whoever looks at all models would wait for each of them.
     """
-    changed: list[str] = []
-    folder, environment = _folder(), dict(os.environ)
-    modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "zoo"}
-    owners: dict[str, Any] = {"builtins": builtins, "os": os, "sys": sys, **modules}
-    for module in modules.values():
-        owners |= {f"{c.__module__}.{c.__name__}": c for c in vars(module).values() if _is_own(c)}
-    before = {name: dict(vars(owner)) for name, owner in owners.items()}
+    if cls in _hanging:
+        raise _hanging[cls]
+    value, error = apart(work, timeout(), f"{cls.__name__} (from {cls.__zoo_origin__})")
+    if isinstance(error, ZooError):
+        raise error
+    if error:
+        wrong = fault(error)
+        if isinstance(error, TimeoutError):
+            _hanging[cls] = wrong
+        raise wrong from error
+    return value
+
+
+def timeout() -> float:
+    """Seconds that a plug-in may take to load. Raises ConfigError for a wrong ZOO_PLUGIN_TIMEOUT."""
+    text = os.environ.get("ZOO_PLUGIN_TIMEOUT") or str(TIMEOUT)
     try:
-        yield changed
-    finally:
-        for name, module in modules.items():
-            if sys.modules.get(name) is not module:
-                sys.modules[name] = module
-                changed.append(name)
-        for name, attributes in before.items():
-            now = dict(vars(owners[name]))
-            for attribute, value in attributes.items():
-                if now.get(attribute, before) is not value:
-                    setattr(owners[name], attribute, value)
-                    changed.append(f"{name}.{attribute}")
-        for variable in {*environment, *(v for v in os.environ if v.startswith(("KERAS_", "ZOO_")))}:
-            if os.environ.get(variable) != environment.get(variable):
-                changed.append(f"${variable}")
-                if variable in environment:
-                    os.environ[variable] = environment[variable]
-                else:
-                    del os.environ[variable]
-        if folder is not None and _folder() != folder:
-            os.chdir(folder)
-            changed.append("the current folder")
-
-
-def _is_own(value: Any) -> bool:
-    """Whether something is a class of zoo."""
-    return isinstance(value, type) and value.__module__.partition(".")[0] == "zoo"
-
-
-def _folder() -> str | None:
-    try:
-        return os.getcwd()  # noqa: PTH109
-    except OSError:  # it was deleted
-        return None
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise ConfigError(f"ZOO_PLUGIN_TIMEOUT must be a number of seconds above 0, not {text!r}")
+    return seconds

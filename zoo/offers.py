@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 from collections.abc import Callable, Mapping
+from json import dumps, loads  # as they are before a plug-in could replace them
 from reprlib import repr as short
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,7 @@ from zoo.errors import PluginError, one_line, unknown
 from zoo.hookspecs import API_VERSION
 from zoo.interfaces import BACKENDS, MODEL_NAME, NAMING, PART_KINDS, Part, model_name_fault
 
+MOST_MODELS = 1000  # of one plug-in; every command that names models looks at each
 # Every hook, and the arguments that it is called with: those with any tell a tracker how a run goes.
 HOOKS = {
     name: list(inspect.signature(hook).parameters) for name, hook in vars(hookspecs).items() if name.startswith("zoo_")
@@ -39,8 +40,6 @@ def read(module: ModuleType, plugin: str = "") -> list[tuple[str, str, Any]]:
         kind = hook.name.removeprefix("zoo_").removesuffix("s")
         for impl in hook.get_hookimpls():
             found += [(kind, name, value) for name, value in _named(kind, impl.function())]
-    if tracker and not MODEL_NAME.fullmatch(plugin):
-        raise PluginError(f"its entry point {short(plugin)} names a tracker; {NAMING}")
     return [*found, ("tracker", plugin, module)] if tracker else found
 
 
@@ -63,6 +62,8 @@ def hooks(module: ModuleType) -> pluggy.PluginManager:
 def _check_hook(hook: str, function: Callable[..., Any]) -> None:
     """A hook takes by name those that it wants of the arguments that it is called with."""
     signature, known = inspect.signature(function), HOOKS[hook]
+    if inspect.iscoroutinefunction(function) or (known and inspect.isgeneratorfunction(function)):
+        raise PluginError(f"{hook} must be a plain function, without async or yield")
     if not known:
         if not _takes(function):
             raise PluginError(f"{hook}{signature} must take no arguments")
@@ -71,8 +72,6 @@ def _check_hook(hook: str, function: Callable[..., Any]) -> None:
         is_known = argument.name in known and argument.kind is argument.POSITIONAL_OR_KEYWORD
         if argument.default is argument.empty and not is_known:
             raise PluginError(f"{hook}{signature} may take {', '.join(known)}, but not {argument}")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise PluginError(f"{hook} must be a plain function, without async or yield")
 
 
 def _check_version(module: ModuleType) -> None:
@@ -99,6 +98,8 @@ def _named(kind: str, returned: Any) -> list[tuple[str, Any]]:
     if kind == "model":
         if not isinstance(returned, Mapping) or not all(isinstance(table, Mapping) for table in returned.values()):
             raise PluginError(f"{hook} must return a mapping of names to tables, not {short(returned)}")
+        if len(returned) > MOST_MODELS:
+            raise PluginError(f"{hook} returned {len(returned)} models; {MOST_MODELS} are the most")
         for name in returned:
             fault = model_name_fault(name) if type(name) is str else NAMING
             if fault:
@@ -118,7 +119,7 @@ def _named(kind: str, returned: Any) -> list[tuple[str, Any]]:
 def _plain(where: str, table: Any) -> Any:
     """A table as registry.toml could hold it, and nothing of the plug-in's own."""
     try:
-        return json.loads(json.dumps(table, allow_nan=False))
+        return loads(dumps(table, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise PluginError(f"{where}: not what registry.toml could hold: {one_line(error)}") from error
 

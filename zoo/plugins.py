@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from importlib.machinery import PathFinder
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions, entry_points
 from typing import Any
 
 from zoo import isolation, offers
 from zoo.errors import ConfigError, PluginError, line, one_line, unknown
-from zoo.interfaces import PART_KINDS
+from zoo.interfaces import MODEL_NAME, NAMING, PART_KINDS
+from zoo.isolation import timeout as timeout
 
 GROUP = "zoo"
 KINDS = (*PART_KINDS, "model", "tracker")
-TIMEOUT = 20.0  # seconds that a plug-in may take to load, unless ZOO_PLUGIN_TIMEOUT says otherwise
+UNREADABLE = "?"  # the name of a plug-in of which it cannot be told
 
 
 @dataclass
@@ -24,7 +28,7 @@ class Plugin:
     """One entry point: where it comes from, what it adds, and what is wrong with it.
 
     `path` is the file of its module, or the folder where its distribution is installed. `error` is why it was left
-    out. `printed`, `changed` and `heavy` say what loading it did besides, see `zoo.isolation.Outcome`.
+    out. `printed`, `changed`, `left` and `heavy` say what loading it did besides, see `zoo.isolation.Outcome`.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Plugin:
     error: BaseException | None = None
     printed: str = ""
     changed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
     heavy: list[str] = field(default_factory=list)
 
     @property
@@ -54,7 +59,13 @@ class Plugin:
         """What it did to the process that loaded it, each as the rest of a sentence."""
         said = " ".join(self.printed.split())
         prints = [f"prints when it is loaded: {said[:60]!r}"] if self.printed else []
-        return prints + ([f"changes {', '.join(self.changed)} when it is loaded; undone"] if self.changed else [])
+        changes = [f"changes {', '.join(self.changed)} when it is loaded; undone"] if self.changed else []
+        return prints + changes + [f"{what} when it is loaded" for what in self.left]
+
+    @property
+    def switch(self) -> str:
+        """What --no-plugin calls it: its distribution if its own name is one that ZOO_PLUGINS cannot hold."""
+        return self.name if _can_be_switched(self.name) else self.distribution
 
     def table(self) -> dict[str, Any]:
         """What people and programs are told of it."""
@@ -113,10 +124,19 @@ class Plugins:
         """
         offers = self._offers[kind].get(name)
         if not offers:
-            raise ConfigError(unknown(kind, name, self.names(kind)))
+            raise self.unknown(kind, name, self.names(kind))
         if len(offers) > 1:
             raise PluginError(_clash(kind, name, offers))
         return offers[0]
+
+    def unknown(self, kind: str, name: str, known: list[str]) -> ConfigError:
+        """The error for a name that nobody knows, which one of the plug-ins that were left out may have brought."""
+        lost = [plugin for plugin in self.found if plugin.error]
+        lost.sort(key=lambda plugin: -difflib.SequenceMatcher(None, name, str(plugin)).ratio())
+        told = [f"plug-in {plugin} was left out: {textwrap.shorten(plugin.problem or '', 200)}" for plugin in lost[:3]]
+        more = [f"{len(lost) - 3} more were left out"] if len(lost) > 3 else []
+        hint = ["zoo plugins doctor says how to mend it"] if lost else []
+        return ConfigError("; ".join([unknown(kind, name, known), *told, *more, *hint]))
 
 
 def _clash(kind: str, name: str, offers: list[Offer]) -> str:
@@ -139,9 +159,9 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
     limit = timeout()
     for point in points:
         plugin = describe(point)
-        outcome = isolation.run(partial(_load, point, plugin), limit)
+        outcome = isolation.run(partial(_load, point, plugin), limit, f"plug-in {plugin}; --no-plugin {plugin.switch}")
         plugin.seconds, plugin.error, plugin.printed = outcome.seconds, outcome.error, outcome.printed
-        plugin.changed, plugin.heavy = outcome.changed, outcome.heavy
+        plugin.changed, plugin.left, plugin.heavy = outcome.changed, outcome.left, outcome.heavy
         for kind, name, value in outcome.value or []:
             plugin.adds.setdefault(kind, []).append(name)
             offered.append((kind, name, Offer(value, plugin)))
@@ -184,7 +204,8 @@ def _switched_on(installed: list[EntryPoint]) -> list[EntryPoint]:
 
 def switch_off(names: Iterable[str]) -> None:
     """Leave plug-ins out, in this process and those that it starts."""
-    wanted = [os.environ.get("ZOO_PLUGINS", ""), *(f"-{name}" for name in names)]
+    each = [name.strip() for several in names for name in several.split(",")]
+    wanted = [os.environ.get("ZOO_PLUGINS", ""), *(f"-{name}" for name in each if name)]
     os.environ["ZOO_PLUGINS"] = ",".join(name for name in wanted if name)
 
 
@@ -206,32 +227,50 @@ def _names(point: EntryPoint) -> set[str]:
     return {point.name, describe(point).distribution}
 
 
+# How Python reads the entry points of a distribution, or fails to.
+_read: Any = vars(Distribution)["entry_points"].fget
+
+
 def _installed() -> tuple[list[EntryPoint], list[Plugin]]:
     """Every plug-in that is installed, and the distributions of which that cannot be told."""
     try:
-        return list(entry_points(group=GROUP)), []
+        if vars(Distribution)["entry_points"].fget is _read:
+            return list(entry_points(group=GROUP)), []
     except Exception:  # from the metadata of one distribution, which would cost all others theirs
-        points: list[EntryPoint] = []
-        unreadable = []
-        seen: set[str] = set()
-        for dist in distributions():
-            name = _described(dist, "?", "").distribution
-            if name in seen:  # a second one of that name on the path is not imported either
-                continue
-            seen |= {name} - {"unknown"}
-            try:
-                points += dist.entry_points.select(group=GROUP)
-            except Exception as error:
-                plugin = _described(dist, "?", "")
-                plugin.error = PluginError(f"its entry_points.txt cannot be read: {one_line(error)}")
-                unreadable.append(plugin)
-        return points, unreadable
+        # Other libraries read those of every distribution too, as scikit-learn does: from now on it has none for them.
+        Distribution.entry_points = property(_read_or_none)  # type: ignore[assignment, method-assign]
+    points: list[EntryPoint] = []
+    unreadable = []
+    seen: set[str] = set()
+    for dist in distributions():
+        name = _described(dist, UNREADABLE, "").distribution
+        if name in seen:  # a second one of that name on the path is not imported either
+            continue
+        seen |= {name} - {"unknown"}
+        try:
+            points += _read(dist).select(group=GROUP)
+        except Exception as error:
+            plugin = _described(dist, UNREADABLE, "")
+            plugin.path = str(getattr(dist, "_path", plugin.path))  # that of the metadata, where it has one
+            plugin.error = PluginError(f"its entry_points.txt cannot be read: {one_line(error)}")
+            unreadable.append(plugin)
+    return points, unreadable
+
+
+def _read_or_none(dist: Distribution) -> EntryPoints:
+    try:
+        return _read(dist)
+    except Exception:
+        return EntryPoints(())
 
 
 def _load(point: EntryPoint, plugin: Plugin) -> list[tuple[str, str, Any]]:
     """Import a plug-in and ask its hooks: (kind, name, value)."""
     if not point.pattern.match(point.value):
         raise PluginError(f"its entry point {point.value!r} is no module")
+    if not _can_be_switched(point.name):  # nor be named to --tracker, say
+        raise PluginError(f"its entry point is named {point.name!r}; {NAMING}, and not none")
+    plugin.path = _file(plugin.module) or plugin.path
     module = point.load()
     plugin.path = str(getattr(module, "__file__", None) or plugin.path)
     found = offers.read(module, point.name)
@@ -241,13 +280,15 @@ def _load(point: EntryPoint, plugin: Plugin) -> list[tuple[str, str, Any]]:
     return found
 
 
-def timeout() -> float:
-    """Seconds that a plug-in may take to load. Raises ConfigError for a wrong ZOO_PLUGIN_TIMEOUT."""
-    text = os.environ.get("ZOO_PLUGIN_TIMEOUT") or str(TIMEOUT)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise ConfigError(f"ZOO_PLUGIN_TIMEOUT must be a number of seconds above 0, not {text!r}")
-    return seconds
+def _can_be_switched(name: str) -> bool:
+    return MODEL_NAME.fullmatch(name) is not None and name != "none"
+
+
+def _file(module: str) -> str | None:
+    """Where a module's file is, if that can be told before it is imported."""
+    name, places, spec = "", None, None
+    for part in module.split("."):
+        name = f"{name}.{part}".lstrip(".")
+        spec = PathFinder.find_spec(name, places)
+        places = spec.submodule_search_locations if spec else []
+    return spec.origin if spec else None

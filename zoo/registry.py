@@ -8,12 +8,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any, ClassVar, Literal, TypeVar
 
 import pydantic
 
+from zoo import isolation
 from zoo.errors import ConfigError, PluginError, one_line, unknown
 from zoo.files import expand
 from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, blame, model_name_fault, title
@@ -25,6 +27,8 @@ DEMO = "demo"
 
 METHODS = ("rotate", "stratified", "grouped", "repeated", "leave-one-source-out")
 COLUMNS = ("path", "label", "group", "source", "fold", "role")
+
+MOST_STAGES = 1000  # of a schedule, which could go on for ever
 
 T = TypeVar("T")
 
@@ -148,7 +152,7 @@ class Registry:
             offer = self.plugins.get("model", name)
             table, source = offer.value, offer.plugin.distribution
         else:
-            raise ConfigError(unknown("model", name, self.names()))
+            raise self.plugins.unknown("model", name, self.names())
         return build_recipe(name, {**self.defaults, **table}, self.plugins, source)
 
 
@@ -214,11 +218,19 @@ def build_recipe(name: str, table: Mapping[str, Any], plugins: Plugins, source: 
 
 
 def checked_stages(schedule: Schedule) -> list[Stage]:
-    """The stages of a schedule, or PluginError if it returns anything else."""
+    """The stages of a schedule, or PluginError if it returns anything else, too many, or hangs."""
+    return isolation.of_part(
+        type(schedule), lambda: _stages(schedule), lambda error: blame(schedule, "gives no stages", error)
+    )
+
+
+def _stages(schedule: Schedule) -> list[Stage]:
     try:
-        stages = list(schedule.stages())
-    except (Exception, SystemExit) as error:
+        stages = list(islice(schedule.stages(), MOST_STAGES + 1))
+    except BaseException as error:
         raise blame(schedule, "gives no stages", error) from error
+    if len(stages) > MOST_STAGES:
+        raise PluginError(f"{title(schedule)} gives more than {MOST_STAGES} stages")
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
         raise PluginError(f"{title(schedule)} must return one or more zoo.Stage, not {short(stages)}")
     for stage in stages:
@@ -243,14 +255,16 @@ def build_part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: 
         offer = plugins.get(kind, name)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
-    try:
+
+    def make() -> Part:
         part: Part = check(offer.value, fields, f"{where} ({name})")
         json.dumps(part.table())  # as its job will hold it
-    except ConfigError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{kind} {name!r} (from {offer.plugin.origin}) cannot be made: {one_line(error)}") from error
-    return part
+        return part
+
+    def fault(error: BaseException) -> PluginError:
+        return PluginError(f"{kind} {name!r} (from {offer.plugin.origin}) cannot be made: {one_line(error)}")
+
+    return isolation.of_part(offer.value, make, fault)
 
 
 def check(cls: type[T], table: Mapping[str, Any], where: str) -> T:
