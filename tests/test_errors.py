@@ -70,7 +70,8 @@ def test_no_command_passes_on_what_plugins_write(install: Install, main: Main, m
     monkeypatch.setenv("ZOO_DEBUG", "0")  # which --debug sets
     odd = f"{ESCAPES}[bold]x[/nope]"
     install(f"raise ValueError({odd!r})", "zoo-raises", "raises")
-    install(TINY_PLUGIN.replace("A few convolutions.", f"Doc {odd}"), "zoo-tiny", f"ti\x1b[31mny{ESCAPES}", module="t")
+    install(TINY_PLUGIN.replace("A few convolutions.", f"Doc {odd}"), "zoo-tiny", "tiny", module="t")
+    install("", "zoo-odd", f"o\x1b[31mdd{ESCAPES}", module="odd")
     for command in (["list", "backbones"], ["plugins", "list"], ["--debug", "plugins", "list"]):
         status, output, errors = main(*command)
         assert status == 0
