@@ -11,15 +11,15 @@ import numpy as np
 
 from zoo.errors import PluginError
 from zoo.interfaces import Head, Part, title
+from zoo.surroundings import KERAS
 
 CLASSES = (keras.Model, keras.Layer, keras.Optimizer, keras.Variable)
-SETTINGS = ("dtype_policy", "floatx", "epsilon", "image_data_format")
 
 
 @contextmanager
 def keras_unchanged(part: Part) -> Iterator[None]:
     """Raise PluginError if the code within has changed settings or classes of Keras, and put them back."""
-    settings = {name: getattr(keras.config, name)() for name in SETTINGS}
+    settings = {name: getattr(keras.config, name)() for name in KERAS}
     attributes = [(each, dict(vars(each))) for each in CLASSES]
     try:
         yield
