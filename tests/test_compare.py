@@ -101,6 +101,7 @@ def kill_in_stage(stage: str, command: list[object], tmp_path: Path) -> None:
     pytest.fail(f"stage {stage} was never reached")
 
 
+@pytest.mark.slow
 def test_killed_in_each_stage_it_ends_as_if_it_had_not_been(parts: None, folds: Path, zoo: Zoo, tmp_path: Path) -> None:
     """Real processes, killed with SIGKILL; weights, history and predictions to the last bit."""
     whole = zoo("run", "tiny-staged", *options(folds, tmp_path / "whole"))

@@ -227,6 +227,7 @@ def zoo_models():
 """
 
 
+@pytest.mark.slow
 def test_a_job_is_done_only_if_its_worker_says_so_and_no_other_plugin_has_a_say(
     install: Install, zoo: Zoo, folds: Path, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def test_it_is_loaded_with_the_plugins_that_it_needs(site: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_plugin_that_is_switched_off(site: Path) -> None:
     """Not a word of the head, which zoo has brought."""
     assert said(site, ZOO_PLUGINS="none") == LOST + "switched off by ZOO_PLUGINS=none"
@@ -107,6 +108,7 @@ def test_a_plugin_that_is_faulty(site: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_another_backend_is_told_once(site: Path) -> None:
     """By the part that is for another, else as what has changed since."""
     code = (site / "zoo_mine.py").read_text()

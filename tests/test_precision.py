@@ -60,6 +60,7 @@ def test_nested_models_are_copied_as_well() -> None:
     assert precision.in_full(copied) is copied
 
 
+@pytest.mark.slow
 def test_a_run_keeps_nothing_of_half_precision(install: Install, zoo: Zoo, folds: Path, tmp_path: Path) -> None:
     """Its model, loaded by plain Keras, gives its predictions; another precision is another run."""
     install(TINY_PLUGIN)

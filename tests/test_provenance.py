@@ -181,6 +181,7 @@ def test_no_warm_start_gets_round_it(tiny: None, folds: Path, zoo: Zoo, tmp_path
     assert "begun with another request" in silently.stderr
 
 
+@pytest.mark.slow
 def test_other_model_files(tiny: None, folds: Path, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What Keras saves anew is known by its weights, elsewhere marked as unknown; one of another recipe is refused."""
     import keras
