@@ -165,7 +165,7 @@ def diagnose() -> Diagnosis:
     Raises ConfigError for a wrong ZOO_PLUGINS or ZOO_PLUGIN_TIMEOUT.
     """
     points = plugins.chosen()
-    limit = plugins.timeout()
+    limit = isolation.timeout()
     together = _look({}, limit * len(points))
     if isinstance(together, Diagnosis):
         return together

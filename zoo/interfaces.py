@@ -290,6 +290,11 @@ def title(part: Part) -> str:
     return f"{kind} {part.name!r}" + (f" (from {part.__zoo_origin__})" if part.__zoo_origin__ else "")
 
 
+def distribution(origin: str) -> str:
+    """The distribution of an origin, which is its name and its version."""
+    return origin.rpartition(" ")[0]
+
+
 def blame(part: Part, what: str, error: BaseException) -> PluginError:
     """The error to raise when the code of a part has raised one: the part's title, what it couldn't do, and why."""
     return PluginError(f"{title(part)} {what}: {one_line(error)}")

@@ -29,9 +29,8 @@ from zoo.interfaces import Part
 
 # Libraries that take seconds to import, or hundreds of megabytes.
 HEAVY = ("keras", "tensorflow", "jax", "torch", "sklearn", "pandas", "matplotlib", "scipy")
-TIMEOUT = (
-    20.0  # seconds that a plug-in may take to load, and a part to be made, unless ZOO_PLUGIN_TIMEOUT says otherwise
-)
+# Seconds that a plug-in may take to load, and a part to be made, unless ZOO_PLUGIN_TIMEOUT says otherwise.
+TIMEOUT = 20.0
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.interfaces import distribution
 from zoo.store import JobFolder, RunFolder
 
 
@@ -15,10 +16,10 @@ from zoo.store import JobFolder, RunFolder
 class Job:
     """What a worker needs to know, as plain data.
 
-    `images` is the folder of the decoded images.
-    `feature_cache`: see `zoo.training.features`. `start_from` is a model file that training starts from, or None;
-    `allow_leak`: score, and mark the numbers, even if the weights have seen test images. `precision` is one of
-    PRECISIONS. `origins` are the distributions, with versions, that brought the parts: no other plug-in is loaded.
+    `images` is the folder of the decoded images. `feature_cache`: see `zoo.training.features`. `start_from` is a model
+    file that training starts from, or None; `allow_leak`: score, and mark the numbers, even if the weights have seen
+    test images. `precision` is one of PRECISIONS. `origins` are the distributions, with versions, that brought the
+    parts: no other plug-in is loaded.
     """
 
     model: str
@@ -52,7 +53,7 @@ class Job:
         parts = [
             f"{kind} {self.recipe[kind]['name']!r} (from {origin})"
             for kind, origin in self.origins.items()
-            if origin.rpartition(" ")[0] != "zoo" and origin not in error
+            if distribution(origin) != "zoo" and origin not in error
         ]
         return f"; with {', '.join(parts)}" if parts else ""
 

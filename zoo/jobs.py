@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 from zoo import comparison, gpu
-from zoo.errors import ended
+from zoo.errors import ended, one_line
 from zoo.job import Job
 from zoo.plan import Plan
 from zoo.reserve import Reserve, start
@@ -126,7 +126,7 @@ class _Crew:
             try:
                 failed = not self._run(job, cores)
             except Exception as error:  # a full disk, say: the parent's own trouble with one job
-                self._fail(job, f"{type(error).__name__}: {error}")
+                self._fail(job, one_line(error))
             self._gate.leave(job.model)
             self.events.put((job, {"event": "process_ended", "failed": failed}))
 

@@ -13,7 +13,7 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ import zoo
 from zoo import plugins, registry
 from zoo.errors import WeightsError, ZooError, one_line
 from zoo.files import expand
-from zoo.interfaces import PART_KINDS, Recipe
+from zoo.interfaces import PART_KINDS, Recipe, distribution
 from zoo.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def load(path: str | Path) -> keras.Model:
         reasons = [f"nobody here has its {', '.join(lost)}" if lost else one_line(error), failed]
         if about:
             # Who has this function has zoo, whose own parts bring no classes.
-            foreign = [kind for kind in NETWORK if not about.origins.get(kind, "").startswith("zoo ")]
+            foreign = [kind for kind in NETWORK if distribution(about.origins.get(kind, "")) != "zoo"]
             absent = missing(about.recipe, about.origins, found, foreign) if lost else []
             reasons += absent or _changes(about, found, backend="KERAS_BACKEND=" not in failed)
         raise WeightsError(f"{file} cannot be loaded: {'; '.join(filter(None, reasons))}") from error
@@ -180,10 +180,10 @@ def missing(
 
 
 def _whereabouts(origin: str, found: Plugins) -> str:
-    name, _, _ = origin.rpartition(" ")
+    name = distribution(origin)
     try:
-        installed = distribution(name)
-    except (PackageNotFoundError, ValueError):
+        installed = metadata.distribution(name)
+    except (metadata.PackageNotFoundError, ValueError):
         return f"which is not installed: pip install {name}"
     loaded = {plugin.name for plugin in found.found if plugin.distribution == name}
     setting = os.environ.get("ZOO_PLUGINS", "")

@@ -15,8 +15,7 @@ from typing import Any
 
 from zoo import isolation, offers
 from zoo.errors import ConfigError, PluginError, line, one_line, unknown
-from zoo.interfaces import MODEL_NAME, NAMING, PART_KINDS
-from zoo.isolation import timeout as timeout
+from zoo.interfaces import MODEL_NAME, NAMING, PART_KINDS, distribution
 
 GROUP = "zoo"
 KINDS = (*PART_KINDS, "model", "tracker")
@@ -156,7 +155,7 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
     if points is None:
         installed, unreadable = _installed()
         points = _switched_on(installed)
-    limit = timeout()
+    limit = isolation.timeout()
     for point in points:
         plugin = describe(point)
         outcome = isolation.run(partial(_load, point, plugin), limit, f"plug-in {plugin}; --no-plugin {plugin.switch}")
@@ -178,9 +177,9 @@ def chosen() -> list[EntryPoint]:
     return _switched_on(_installed()[0])
 
 
-def of(distributions: Iterable[str]) -> list[EntryPoint]:
-    """Those of the chosen plug-ins that these distributions bring."""
-    wanted = set(distributions)
+def of(origins: Iterable[str]) -> list[EntryPoint]:
+    """Those of the chosen plug-ins that come from the distributions of these origins, of whatever version."""
+    wanted = {distribution(origin) for origin in origins}
     return [point for point in chosen() if describe(point).distribution in wanted]
 
 

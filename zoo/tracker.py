@@ -18,7 +18,7 @@ import traceback
 from queue import SimpleQueue
 from typing import IO, Any
 
-from zoo import offers, plugins
+from zoo import isolation, offers, plugins
 from zoo.errors import one_line
 
 
@@ -30,7 +30,7 @@ def main() -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     who = json.loads(told.readline())
     messages: SimpleQueue[str | None] = SimpleQueue()
-    threading.Thread(target=_receive, args=(told, messages, plugins.timeout()), daemon=True).start()
+    threading.Thread(target=_receive, args=(told, messages, isolation.timeout()), daemon=True).start()
     hook = load(who["name"], who["distribution"]).hook
     while (line := messages.get()) is not None:
         message: dict[str, Any] = json.loads(line)

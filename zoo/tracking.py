@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from zoo import comparison, plugins
+from zoo import comparison, isolation
 from zoo.errors import ended, line
 from zoo.files import read_csv
 from zoo.job import Job
@@ -89,7 +89,7 @@ class Tracking:
                 "seconds": round(time.monotonic() - self._started, 3),
             }
             self._tell(self._plan.jobs[-1], "zoo_run_ended", result=result)
-            since, limit = time.monotonic(), plugins.timeout()
+            since, limit = time.monotonic(), isolation.timeout()
             for tracker in self._trackers:
                 tracker.finish(since, min(limit, INTERRUPTED) if kind else limit, hurry=kind is not None)
         finally:

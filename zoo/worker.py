@@ -49,11 +49,12 @@ def run(job: Job, notify: Notify) -> None:
     from zoo import plugins, registry
     from zoo.data import images, splits
     from zoo.files import replacing
-    from zoo.training import device, manners, model, precision, trainer
+    from zoo.training import device, manners, precision, trainer
+    from zoo.training import model as networks
     from zoo.training.checkpoint import Checkpoint
 
     folder = job.folder
-    found = plugins.discover(plugins.of(origin.rpartition(" ")[0] for origin in job.origins.values()))
+    found = plugins.discover(plugins.of(job.origins.values()))
     recipe = registry.build_recipe(job.model, job.recipe, found, job.source)
     store = images.open_store(Path(job.images))
     table = splits.read(RunFolder(Path(job.run)).splits)
@@ -74,7 +75,7 @@ def run(job: Job, notify: Notify) -> None:
         network = assemble(recipe, job, folder, checkpoint, notify)
     except WeightsError as error:
         raise WeightsError("; ".join([str(error), *_missing_parts(recipe, job.start_from)])) from error
-    if (head := model.head_alone(network)) is not None:
+    if (head := networks.head_alone(network)) is not None:
         manners.check_probabilities(recipe.head, head)
     if any(isinstance(layer, keras.layers.Lambda) for layer in network.model.layers):
         notify(

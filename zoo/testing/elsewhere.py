@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from zoo import isolation, offers, plugins, registry
+from zoo import isolation, offers, registry
 from zoo.errors import PluginError, one_line
 from zoo.testing.subject import Subject
 
@@ -66,7 +66,7 @@ def _path() -> Iterator[str]:
 
 def imports(part: dict[str, Any]) -> dict[str, Any]:
     """What importing the module does besides; see `zoo.isolation.Outcome`."""
-    outcome = isolation.run(functools.partial(importlib.import_module, part["module"]), plugins.timeout())
+    outcome = isolation.run(functools.partial(importlib.import_module, part["module"]), isolation.timeout())
     if outcome.error:
         raise outcome.error
     return {"heavy": outcome.heavy, "printed": outcome.printed, "changed": outcome.changed}
