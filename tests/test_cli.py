@@ -445,3 +445,17 @@ def test_output_that_cannot_be_written_is_no_success(tiny: None, tmp_path: Path)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-m", "zoo.cli", "list"], stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["list", "--json"], ["plugins", "list"], ["cache", "info"]], ids=" ".join
+)
+def test_nothing_is_said_to_a_reader_who_has_left(command: list[str], tmp_path: Path) -> None:
+    """As of `zoo list | head -1`."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "zoo.cli", *command], cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -32,6 +32,7 @@ for command in (train.run, train.compare, report.report, show.show, show.list_, 
 
 def main() -> int:
     """Run the command line; the exit status."""
+    stdout = sys.stdout
     try:
         code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -42,9 +43,10 @@ def main() -> int:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; what was finished is kept, and the same command with its --out goes on", 1)
-    except BrokenPipeError:
-        return 1
     except BaseException as error:  # a part may call sys.exit
+        # Where nobody reads any more rich raises an exit from that, and click one of its own, with stdout wrapped.
+        if BrokenPipeError in (type(error), type(error.__context__)) or sys.stdout is not stdout:
+            return 1
         return _fail(f"unexpected {one_line(error)} (--debug shows where)", 1)
 
 
