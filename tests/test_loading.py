@@ -15,8 +15,8 @@ import zoo
 from tests.conftest import disc
 from zoo.data import loading, splits
 from zoo.errors import ConfigError, DataError, LeakError
+from zoo.files import write_csv
 from zoo.registry import DataConfig, SplitConfig
-from zoo.store import write_csv
 
 CONFIG = DataConfig(image_size=32, split=SplitConfig("rotate", 5, seed=1))
 

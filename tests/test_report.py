@@ -16,11 +16,12 @@ from rich.table import Table
 
 from zoo.commands import train
 from zoo.evaluation import metrics
+from zoo.files import write_csv, write_json
 from zoo.registry import DataConfig
 from zoo.report import plots, run_pictures, tables
 from zoo.report.progress import JobProgress, duration
 from zoo.report.screen import Screen, say
-from zoo.store import JobFolder, write_csv, write_json
+from zoo.store import JobFolder
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 
@@ -62,7 +63,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path: Path) -> None:
     [(about, event)] = said
     assert about is job
     assert event["event"] == "warning"
-    assert event["text"].startswith("its pictures cannot be drawn: FileNotFoundError: ")
+    assert event["text"].startswith(f"its pictures cannot be drawn: {tmp_path / 'metrics.json'} cannot be read")
 
 
 @pytest.mark.parametrize("classes", [["normal", "abnormal"], [f"grade {number}" for number in range(5)]], ids=len)

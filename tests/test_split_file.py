@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zoo.data import split_file, splits
 from zoo.errors import DataError, ZooError
-from zoo.store import write_csv
+from zoo.files import write_csv
 
 CLASSES = ["normal", "abnormal"]
 NAMES = ["a.png", "b c.png", "new\nline.png", 'q"é,.png']

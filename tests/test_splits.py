@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROLES
 from zoo.data import folders, images, splits
 from zoo.errors import DataError, LeakError
-from zoo.store import write_csv
+from zoo.files import write_csv
 
 CLASSES = ["normal", "abnormal"]
 

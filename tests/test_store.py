@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -8,9 +9,9 @@ import pandas as pd
 import pytest
 
 from zoo.errors import ConfigError
-from zoo.files import read_csv
+from zoo.files import read_csv, read_json, write_csv, write_json, write_text
 from zoo.interfaces import model_name_fault
-from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json, write_text
+from zoo.store import JobFolder, RunFolder
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,9 +61,15 @@ def test_status_goes_from_nothing_to_done(tmp_path: Path) -> None:
     assert job.status() == {}
     job.set_status("running")
     assert not job.done
-    job.set_status("done", weights="random")
+    for file in job.files:
+        file.write_text(file.name)
+    job.set_status("done", weights="random", machine={})
     assert job.done
-    assert job.status() == {"state": "done", "weights": "random"}
+    status = job.status()
+    hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in status["files"]}
+    assert status == {"state": "done", "job": "model/fold-0", "weights": "random", "machine": {}, "files": hashes}
+    job.best.unlink()
+    assert not job.done
 
 
 def test_no_model_is_named_like_something_else_in_a_run_folder(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from zoo.auditing import Audit
 from zoo.comparison import Comparison
 from zoo.data import dataset, loading
 from zoo.evaluation.metrics import check_metric
+from zoo.files import given
 from zoo.registry import Registry, load, split_config
 from zoo.request import Request
 from zoo.reserve import Reserve
@@ -42,10 +43,11 @@ def compare(
     Raises ZooError for a request that cannot be met.
     """
     check_metric(metric)
+    options |= {name: given(options[name]) for name in ("registry", "start_from") if name in options}
     request = Request(
         models=tuple(models), data=str(data) if isinstance(data, Path) else data,
-        splits=Path(splits) if isinstance(splits, str) else splits,
-        folds=None if folds == "all" else tuple(folds), out=None if out is None else Path(out), **options,
+        splits=given(splits) if isinstance(splits, str) else splits,
+        folds=None if folds == "all" else tuple(folds), out=given(out), **options,
     )  # fmt: skip
     with Reserve(ahead=workers == 1) as reserve, plan.make_plan(request) as planned:
         jobs.execute(planned, listen or (lambda job, event: None), workers, reserve)
@@ -112,7 +114,7 @@ def audit(
     Raises ZooError for data that cannot be audited; whatever else is wrong is a finding.
     """
     config = _registry(registry).data
-    splits = Path(splits) if isinstance(splits, str) else splits
+    splits = given(splits) if isinstance(splits, str) else splits
     return auditing.look(
         config, data, splits, None if folds == "all" else tuple(folds), groups=groups, image_size=image_size,
         near_duplicates=near_duplicates, listen=listen,
@@ -120,4 +122,4 @@ def audit(
 
 
 def _registry(path: str | Path | None) -> Registry:
-    return load(None if path is None else Path(path), plugins.discover())
+    return load(given(path), plugins.discover())

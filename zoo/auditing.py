@@ -19,8 +19,8 @@ from zoo.data.audit import Finding
 from zoo.data.splits import class_counts
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation import shortcuts
+from zoo.files import write_csv, write_json
 from zoo.registry import DataConfig
-from zoo.store import write_csv, write_json
 
 # Pixels a side at which pictures are compared: the thresholds of zoo.data.duplicates were set there.
 IMAGE_SIZE = 224

@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from zoo.data import splits
-from zoo.errors import ConfigError, line, unknown
+from zoo.errors import ConfigError, DataError, line, unknown
 from zoo.evaluation import comparison, metrics
-from zoo.files import read_csv, replacing
-from zoo.store import RunFolder, read_json, write_csv, write_json
+from zoo.files import read_csv, replacing, write_csv, write_json
+from zoo.store import JobKey, RunFolder
 
 
 @dataclass(frozen=True)
@@ -85,17 +84,20 @@ def compare(
     Raises ConfigError for a folder that is no run, and for unknown models, folds or metrics.
     """
     metrics.check_metric(metric)
-    request = read_run(run)
+    record = run.read()
     for model in models:
-        if model not in request["recipes"]:
-            raise ConfigError(f"{run.path}: {unknown('model', model, list(request['recipes']))}")
+        if model not in record["recipes"]:
+            raise ConfigError(f"{run.path}: {unknown('model', model, list(record['recipes']))}")
     for fold in folds or ():
-        if fold not in request["data"]["folds"]:
-            raise ConfigError(f"{run.path} has no fold {fold}; it has folds {request['data']['folds']}")
-    table = splits.read(run.splits)
+        if fold not in record["data"]["folds"]:
+            raise ConfigError(f"{run.path} has no fold {fold}; it has folds {record['data']['folds']}")
     wanted = [
-        job for job in expected(request) if (not models or job[0] in models) and (folds is None or job[1] in folds)
+        job for job in run.expected(record) if (not models or job[0] in models) and (folds is None or job[1] in folds)
     ]
+    said = run.check(record, wanted)
+    if not run.splits.exists():
+        raise ConfigError(f"{run.splits} is missing; the run's own command writes it anew")
+    table = splits.read(run.splits)
     predictions = read_predictions(run, wanted, table)
     results = _with_weights(run, comparison.results(predictions, threshold))
     to_train = _to_train(table)
@@ -103,29 +105,12 @@ def compare(
     return Comparison(
         run, _without_repeat(results), comparison.summary(results, to_train),
         comparison.compare(predictions, results, to_train, metric, rope, threshold), predictions, missing,
-        notes(predictions, table, missing), metric, threshold, request["data"]["classes"], request["data"]["roles"],
+        [*said, *notes(predictions, table, missing)], metric, threshold, record["data"]["classes"],
+        record["data"]["roles"],
     )  # fmt: skip
 
 
-def read_run(run: RunFolder) -> dict[str, Any]:
-    """run.json, or ConfigError if the folder holds none."""
-    if not run.request.is_file():
-        raise ConfigError(f"{run.path} is no run folder: it has no {run.request.name}")
-    request: dict[str, Any] = read_json(run.request)
-    return request
-
-
-def expected(request: dict[str, Any]) -> list[tuple[str, int, int]]:
-    """(model, fold, repeat) of every job that a run is made of; `request` is the content of run.json."""
-    return [
-        (model, fold, repeat)
-        for model in request["recipes"]
-        for fold in request["data"]["folds"]
-        for repeat in range(request.get("repeats", 1))
-    ]
-
-
-def read_predictions(run: RunFolder, wanted: Sequence[tuple[str, int, int]], table: pd.DataFrame) -> pd.DataFrame:
+def read_predictions(run: RunFolder, wanted: Sequence[JobKey], table: pd.DataFrame) -> pd.DataFrame:
     """The predictions of all jobs that are done, with model, fold, repeat and group before their own columns."""
     groups = table.drop_duplicates("image").set_index("image")["group"]
     parts = []
@@ -133,6 +118,7 @@ def read_predictions(run: RunFolder, wanted: Sequence[tuple[str, int, int]], tab
         job = run.job(model, fold, repeat)
         if job.done:
             part = read_csv(job.predictions)
+            _check_predictions(job.predictions, part, table[table["fold"] == fold])
             part.insert(0, "model", model)
             part.insert(1, "fold", fold)
             part.insert(2, "repeat", repeat)
@@ -142,18 +128,33 @@ def read_predictions(run: RunFolder, wanted: Sequence[tuple[str, int, int]], tab
     return table.assign(leaked=table["leaked"].fillna(0).astype(int)) if "leaked" in table else table
 
 
+def _check_predictions(file: Path, predictions: pd.DataFrame, fold: pd.DataFrame) -> None:
+    """Raise DataError unless each image of both roles is predicted once, with its label; `fold` is of splits.csv."""
+    columns = ["role", "image", "label"]
+
+    def rows(table: pd.DataFrame) -> list[list[object]]:
+        return table[columns].sort_values(columns).to_numpy().tolist()
+
+    wanted = fold[fold["role"].isin(comparison.ROLES)]
+    if not {*columns, "probability"} <= {*predictions.columns} or rows(predictions) != rows(wanted):
+        raise DataError(
+            f"{file} holds other images, roles or labels than splits.csv of its run; was it copied from another run? "
+            "Put back what was there, or train again with --redo MODEL:FOLD"
+        )
+
+
 def write_results(run: RunFolder) -> None:
     """Bring results.csv up to date, and in run.json the machine and the weights that the jobs really used."""
-    request = read_run(run)
+    record = run.read()
     scores = {}
-    for model, fold, repeat in expected(request):
+    for model, fold, repeat in run.expected(record):
         job = run.job(model, fold, repeat)
-        status = job.status()
-        if status.get("state") == "done":
-            request["machine"] = status["machine"]
-            request["weights"].setdefault(model, {})[str(fold)] = status["weights"]
-            scores[model, fold, repeat] = read_json(job.metrics)
-    write_json(run.request, request)
+        if job.done:
+            status = job.status()
+            record["machine"] = status["machine"]
+            record.setdefault("weights", {}).setdefault(model, {})[str(fold)] = status["weights"]
+            scores[model, fold, repeat] = job.scores()
+    run.write(record)
     write_csv(run.results, _without_repeat(_with_weights(run, comparison.results_of(scores))))
 
 
@@ -202,11 +203,12 @@ def _to_train(table: pd.DataFrame) -> dict[str, float]:
     return {role: float((sizes[role] / sizes["train"]).mean()) for role in comparison.ROLES}
 
 
-def _missing(run: RunFolder, job: tuple[str, int, int]) -> str | None:
+def _missing(run: RunFolder, job: JobKey) -> str | None:
     folder = run.job(*job)
     if folder.done:
         return None
-    error = folder.status().get("error", "not run yet").partition("\n")[0]
+    lost = ", ".join(folder.missing()) if folder.status().get("state") == "done" else ""
+    error = f"{lost} missing" if lost else folder.status().get("error", "not run yet").partition("\n")[0]
     return f"{RunFolder.title(*job)}: {line(error) or 'no message'}"
 
 

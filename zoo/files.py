@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ConfigError, DataError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SEAL = "sha256"  # the entry of a record that is the hash of all others
 
 # The columns of zoo's own tables that hold text, whatever it looks like: "NA" and "007" are names.
 TEXT = ("model", "stage", "weights", "role", "image", "file", "path", "group", "source", "first", "second")
@@ -54,6 +61,13 @@ def expand(path: str | Path) -> Path:
         return Path(path)
 
 
+def given(path: str | Path | None) -> Path | None:
+    """A path that somebody gave, None for none. Raises ConfigError for an empty one, which isn't the working folder."""
+    if path == "":
+        raise ConfigError("the path of a file or folder is empty; name one, or leave it out")
+    return None if path is None else Path(path)
+
+
 def identity(path: Path) -> tuple[int, int] | str:
     """Alike for hard links to one file. Raises OSError if there is no such file."""
     status = path.stat()
@@ -89,9 +103,89 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Replace the file's content as a whole; NaN becomes null, since JSON has none."""
+    write_text(path, json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Replace the file's content as a whole; the table's index is left out."""
+    write_text(path, table.to_csv(index=False))
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file that zoo wrote. Raises ConfigError if it cannot be read or isn't JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not the JSON that zoo wrote: {error}") from error
+
+
+def write_record(path: Path, table: Mapping[str, Any]) -> None:
+    """Replace the file's content by a JSON object that holds its own hash, see `read_record`."""
+    write_json(path, {**table, SEAL: _seal(table)})
+
+
+def read_record(path: Path, schema: Any) -> dict[str, Any]:
+    """What `write_record` wrote, or an earlier version of zoo, which knew no hash; checked against a type.
+
+    Raises ConfigError for anything else, such as one that has been changed.
+    """
+    import pydantic
+
+    table = read_json(path)
+    seal = table.pop(SEAL, None) if isinstance(table, dict) else None
+    try:
+        pydantic.TypeAdapter(schema).validate_json(json.dumps(table), strict=True)
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise ConfigError(f"{path} is not what zoo wrote: {f'{place}: ' * bool(place)}{fault['msg']}") from None
+    if seal is not None and seal != _seal(table):
+        raise ConfigError(f"{path} has been changed since zoo wrote it")
+    found: dict[str, Any] = table
+    return found
+
+
+def _seal(table: Mapping[str, Any]) -> str:
+    as_read = json.loads(json.dumps(_without_nan({key: value for key, value in table.items() if key != SEAL})))
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
+
+
 def read_csv(path: Path) -> pd.DataFrame:
-    """A table that zoo wrote. Text is what was written, be it "NA" or nothing; an empty cell among numbers is NaN."""
+    """A table that zoo wrote. Text is what was written, be it "NA" or nothing; an empty cell among numbers is NaN.
+
+    Raises DataError if it cannot be read or is no table.
+    """
     import pandas as pd
 
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, pd.errors.ParserError) as error:
+        raise DataError(f"{path} is not the table that zoo wrote: {one_line(error)}") from error
     return table.fillna({column: "" for column in TEXT if column in table})
+
+
+def delete(path: Path) -> None:
+    """Delete a file or folder, if it is there; of a link the link alone. Raises ConfigError if that cannot be done."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or path} cannot be deleted: {error.strerror}") from error
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value

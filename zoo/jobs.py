@@ -19,7 +19,6 @@ from zoo.job import Job
 from zoo.plan import Plan
 from zoo.reserve import Reserve, start
 from zoo.silence import Silence
-from zoo.store import read_json
 from zoo.tracking import Tracking
 
 # Receives the events of a job as the worker sends them, always in the thread that called `execute`.
@@ -43,7 +42,7 @@ def execute(plan: Plan, listen: Listen, workers: int = 1, reserve: Reserve | Non
     with Tracking(plan, crew.events) as tracking:
         for job in plan.jobs:
             if job.folder.done:
-                event = {"event": "job_skipped", "metrics": read_json(job.folder.metrics)}
+                event = {"event": "job_skipped", "metrics": job.folder.scores()}
                 tracking.on_event(job, event)
                 listen(job, event)
             else:

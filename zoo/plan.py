@@ -14,12 +14,12 @@ from zoo import plugins, provenance, registry, resume
 from zoo.data import audited, demo, images
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
-from zoo.files import expand
+from zoo.files import expand, write_csv
 from zoo.interfaces import PRECISIONS, Recipe, title
 from zoo.job import Job
 from zoo.plugins import Plugin
 from zoo.request import Request, default_out, describe, start_from_file, weights_files
-from zoo.store import RunFolder, read_json, write_csv, write_json
+from zoo.store import RunFolder
 from zoo.training import backend
 
 
@@ -90,7 +90,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     if not data.is_demo:
         notes += audited.notes(data.splits)
     folder = RunFolder(request.out or default_out(request))
-    folder.create()
+    folder.create(recipes)
     lock = folder.lock()
     try:
         resumed = folder.request.exists() and not request.fresh
@@ -118,24 +118,29 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
 def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> list[str]:
     """Write run.json and splits.csv, or add the request to a folder begun with the same data; what to know of that."""
     notes = []
+    again = [(model, fold, repeat) for model, fold in request.redo for repeat in range(request.repeats)]
     if request.fresh:
         folder.clear()
     if folder.request.exists():
-        before = read_json(folder.request)
+        before = folder.read()
         resume.refuse_changes(folder, before, described)
-        notes = resume.other_origins(before, described)
+        kept = [job for job in folder.expected(before) if job not in again]
+        notes = [*folder.check(before, kept), *resume.other_origins(before, described)]
+        notes += resume.lost(folder, [job for job in kept if job[0] in described["recipes"]])
         before["recipes"] = {**before["recipes"], **described["recipes"]}
         before["weights_files"] = {**before.get("weights_files", {}), **described["weights_files"]}
         for known in ("origins", "code"):
             before[known] = {**described[known], **before.get(known, {})}
         before["repeats"] = max(before.get("repeats", 1), described["repeats"])
-        write_json(folder.request, before)
+        before["trackers"] = list(dict.fromkeys([*before.get("trackers", ()), *described["trackers"]]))
+        described = before
     else:
-        write_csv(folder.splits, table)
-        write_json(folder.request, described)
-    for model, fold in request.redo:
-        for repeat in range(request.repeats):
-            folder.job(model, fold, repeat).remove()
+        folder.check_begun(described["recipes"])
+    if not folder.request.exists() or not folder.splits.exists():
+        described = {**described, "files": folder.write_splits(table)}
+    folder.write(described)
+    for job in again:
+        folder.job(*job).remove()
     return notes
 
 

@@ -85,6 +85,8 @@ class DataConfig:
     split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
+        if not self.root:
+            raise ValueError('root is empty; name a folder, a manifest, or "demo"')
         if self.image_size < 32:
             raise ValueError(f"image_size must be at least 32 pixels, not {self.image_size}")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):

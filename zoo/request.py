@@ -94,6 +94,7 @@ def describe(
         "code": {name: recipe.code for name, recipe in recipes.items()},
         "max_epochs": max_epochs,
         "repeats": request.repeats,
+        "trackers": list(request.trackers),
         "start_from": start_from and hash_file(start_from),
         "allow_leak": request.allow_leak,
         "precision": request.precision,

@@ -11,14 +11,13 @@ from zoo import model_file
 from zoo.errors import ConfigError
 from zoo.files import expand
 from zoo.plugins import Plugins
-from zoo.store import RunFolder, read_json
+from zoo.store import JobKey, RunFolder
 
 # What of the data a run folder cannot go on without.
 SETTLED = ("image_size", "classes", "roles", "folds", "fingerprint")
 
 # What run.json means where it was written by a version of zoo that knew no such field.
 UNLESS_SAID: dict[str, Any] = {
-    "recipes": {},
     "weights_files": {},
     "start_from": None,
     "allow_leak": False,
@@ -75,6 +74,15 @@ def other_origins(before: dict[str, Any], described: dict[str, Any]) -> list[str
     return list(dict.fromkeys(notes.values()))
 
 
+def lost(folder: RunFolder, jobs: Iterable[JobKey]) -> list[str]:
+    """A note for each job that was done and has to be trained again, since files of it are missing."""
+    return [
+        f"{RunFolder.title(*job)}: {', '.join(missing)} missing; it is trained again"
+        for job in jobs
+        if (one := folder.job(*job)).status().get("state") == "done" and (missing := one.missing())
+    ]
+
+
 def missing_parts(
     out: Path | None, models: Sequence[str], files: Iterable[Path | str | None], found: Plugins
 ) -> list[str]:
@@ -83,11 +91,11 @@ def missing_parts(
     Of the run folder only what it tells of these models, if there are any.
     """
     told = [(about.recipe, about.origins) for file in files if file and (about := model_file.read(expand(file)))]
-    if out and RunFolder(out).request.is_file():
-        run = read_json(RunFolder(out).request)
+    if out and RunFolder(out).request.exists():
+        record = RunFolder(out).read()
         told += [
-            (recipe, run.get("origins", {}).get(model, {}))
-            for model, recipe in run["recipes"].items()
+            (recipe, record.get("origins", {}).get(model, {}))
+            for model, recipe in record["recipes"].items()
             if not models or model in models
         ]
     return list(dict.fromkeys(line for each in told for line in model_file.missing(*each, found)))

@@ -1,51 +1,83 @@
-"""The run folder: where each file is, written so that nobody ever reads half of one."""
+"""The run folder: where each file is, written so that nobody ever reads half of one, and read on no trust.
+
+run.json and each status.json hold a hash of themselves, and the hashes of the files that numbers are made of: whatever
+has changed since zoo wrote it is named, and nothing is computed from it.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
+import pydantic
 from filelock import FileLock, Timeout
 
 from zoo.data import audited
-from zoo.errors import ConfigError
-from zoo.files import read_csv, write_text
-from zoo.interfaces import RUN_ENTRIES
+from zoo.errors import ConfigError, shorten
+from zoo.files import delete, hash_file, read_csv, read_json, read_record, write_csv, write_record
+from zoo.interfaces import RUN_ENTRIES, model_name_fault
+
+FOLDERS = ("best", "pictures", "trackers")  # of RUN_ENTRIES; the others are files
+JOB_FOLDER = re.compile(r"fold-([0-9]+)(?:-repeat-[0-9]+)?")
+# What zoo may have written before run.json, if it was killed then.
+BEGUN = ("lock", "splits.csv", ".draft-")
+
+# (model, fold, repeat)
+JobKey = tuple[str, int, int]
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace the file's content as a whole; NaN becomes null, since JSON has none."""
-    write_text(path, json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n")
+@dataclass(frozen=True)
+class _Data:
+    classes: list[str]
+    roles: dict[str, str]
+    folds: list[int]
+    fingerprint: str
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Replace the file's content as a whole; the table's index is left out."""
-    write_text(path, table.to_csv(index=False))
+@dataclass(frozen=True)
+class _Run:
+    """What run.json must hold to be one, and what it may; the rest is for people."""
+
+    request: dict[str, Any]
+    started: str
+    versions: dict[str, str]
+    recipes: dict[str, dict[str, Any]]
+    data: _Data
+    repeats: pydantic.PositiveInt = 1
+    trackers: tuple[str, ...] = ()
+    weights: dict[str, dict[str, str]] = field(default_factory=dict)
+    weights_files: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, dict[str, str]] = field(default_factory=dict)
+    code: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file of a run, or ConfigError if it is there but unusable."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path} is not the JSON that zoo wrote: {error}") from error
+@dataclass(frozen=True)
+class _Unfinished:
+    """What status.json must hold to be one."""
+
+    state: Literal["running", "failed"]
+    job: str = ""
+    error: str = ""
+    refused: bool = False
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return value
+@dataclass(frozen=True)
+class _Done:
+    state: Literal["done"]
+    weights: str
+    machine: dict[str, Any]
+    job: str = ""
+    leaked: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+
+
+_Status = Annotated[_Unfinished | _Done, pydantic.Field(discriminator="state")]
 
 
 @dataclass(frozen=True)
@@ -83,25 +115,64 @@ class JobFolder:
     def log(self) -> Path:
         return self.path / "job.log"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What a job that is done is made of."""
+        return (self.best, self.history, self.predictions, self.metrics, self.provenance)
+
     def status(self) -> dict[str, Any]:
-        """status.json: state (done, failed or running) and what goes with it; empty before the job began."""
+        """status.json: state (done, failed or running) and what goes with it; empty before the job began.
+
+        Raises ConfigError if it isn't as zoo wrote it, or that of another job.
+        """
         path = self.path / "status.json"
-        status: dict[str, Any] = read_json(path) if path.exists() else {}
+        status = read_record(path, _Status) if path.exists() else {}
+        if status.get("job", self._name) != self._name:
+            raise ConfigError(f"{path} is that of {status['job']}")
         return status
 
+    @property
+    def _name(self) -> str:
+        return f"{self.path.parent.name}/{self.path.name}"
+
     def set_status(self, state: str, **details: Any) -> None:
-        """Write status.json."""
+        """Write status.json; once the job is done the hashes of its files are part of it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "status.json", {"state": state, **details})
+        hashes = {"files": {file.name: hash_file(file) for file in self.files}} if state == "done" else {}
+        write_record(self.path / "status.json", {"state": state, "job": self._name, **details, **hashes})
+
+    def scores(self) -> dict[str, Any]:
+        """metrics.json: for each role its metrics, see zoo.evaluation.metrics.score."""
+        scores: dict[str, Any] = read_json(self.metrics)
+        return scores
 
     def remove(self) -> None:
         """Delete the job, as if it had never been run."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        delete(self.path)
 
     @property
     def done(self) -> bool:
         """Whether the job has ended and all its files are there."""
-        return self.status().get("state") == "done"
+        return self.status().get("state") == "done" and not self.missing()
+
+    def missing(self) -> list[str]:
+        """The names of those of its files that aren't there."""
+        return [file.name for file in self.files if not file.is_file()]
+
+    def altered(self) -> list[Path]:
+        """What of a job that is done is no longer as zoo wrote it, or cannot be read; what is missing aside."""
+        if self.path.exists() and not self.path.is_dir():
+            return [self.path]
+        try:
+            recorded = self.status().get("files", {})
+        except ConfigError:
+            return [self.path / "status.json"]
+        return [file for file in self.files if file.exists() and recorded.get(file.name, "") not in ("", _hash(file))]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it can be told that its files are as zoo wrote them."""
+        return "files" in self.status()
 
 
 @dataclass(frozen=True)
@@ -163,8 +234,12 @@ class RunFolder:
         """How people are told of a job."""
         return f"{model}, fold {fold}, repeat {repeat}" if repeat else f"{model}, fold {fold}"
 
-    def create(self) -> None:
-        """Make the folder. Raises ConfigError if it cannot be written to."""
+    def create(self, models: Iterable[str] = ()) -> None:
+        """Make the folder, for these models.
+
+        Raises ConfigError if it cannot be written to, or something else is where zoo would write.
+        """
+        self._check_places(models)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".draft-probe"
@@ -174,6 +249,15 @@ class RunFolder:
             raise ConfigError(
                 f"run folder {self.path} cannot be written: {error.strerror}; name another with --out DIR"
             ) from error
+
+    def _check_places(self, models: Iterable[str]) -> None:
+        for name in (*RUN_ENTRIES, *models):
+            path = self.path / name
+            if path.exists() and path.is_dir() != (name in FOLDERS or name not in RUN_ENTRIES):
+                what = "folder" if path.is_dir() else "file"
+                raise ConfigError(
+                    f"{path} is a {what}, and zoo would write there; move it away, or name another folder with --out"
+                )
 
     def lock(self) -> FileLock:
         """Claim the folder for this process, until the lock is released or the process ends, however it does.
@@ -189,18 +273,135 @@ class RunFolder:
             ) from None
         return lock
 
-    def clear(self) -> None:
-        """Delete all that earlier runs wrote into the folder, and nothing else."""
-        models = read_json(self.request)["recipes"] if self.request.exists() else ()
+    def read(self) -> dict[str, Any]:
+        """run.json. Raises ConfigError if the folder holds none, or one that isn't as zoo wrote it."""
+        if not self.request.exists():
+            raise ConfigError(f"{self.path} is no run folder: it has no {self.request.name}")
+        try:
+            record = read_record(self.request, _Run)
+            for model in record["recipes"]:
+                if fault := model_name_fault(model):
+                    raise ConfigError(f"{self.request} is not what zoo wrote: a model is called {model!r}; {fault}")
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error}; put back what was there, or delete the folder yourself and train again"
+            ) from error
+        return record
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        write_record(self.request, record)
+
+    def write_splits(self, table: pd.DataFrame) -> dict[str, str]:
+        """Write splits.csv; the `files` of run.json, by which `check` knows it again."""
+        write_csv(self.splits, table)
+        return {self.splits.name: hash_file(self.splits)}
+
+    @staticmethod
+    def expected(record: Mapping[str, Any]) -> list[JobKey]:
+        """Every job that a run is made of; `record` is the content of run.json."""
+        return [
+            (model, fold, repeat)
+            for model in record["recipes"]
+            for fold in record["data"]["folds"]
+            for repeat in range(record.get("repeats", 1))
+        ]
+
+    def check(self, record: Mapping[str, Any], jobs: Iterable[JobKey]) -> list[str]:
+        """Refuse what has been changed since zoo wrote it: splits.csv, and the files of these jobs; what to know else.
+
+        Raises ConfigError naming every such file, and how to go on.
+        """
+        self._check_places(record["recipes"])
+        known = record.get("files", {}).get(self.splits.name)
+        if self.splits.exists() and known not in (None, _hash(self.splits)):
+            raise ConfigError(
+                f"{self.splits} has been changed since zoo wrote it; put back what was there, or delete it: the run's "
+                "own command writes it anew"
+            )
+        altered, again, unrecorded = [], [], known is None
+        for job in jobs:
+            folder = self.job(*job)
+            if files := folder.altered():
+                altered += [file.relative_to(self.path).as_posix() for file in files]
+                again.append(f"--redo {job[0]}:{job[1]}")
+            else:
+                unrecorded |= folder.done and not folder.recorded
+        if altered:
+            those = "1 file is not as zoo wrote it" if len(altered) == 1 else f"{len(altered)} files are not as written"
+            raise ConfigError(
+                f"{self.path}: {those}; put back what was there, or train again: the run's own command with "
+                f"{' '.join(dict.fromkeys(again))}\n{shorten(altered)}"
+            )
+        if unrecorded:
+            return [f"{self.path} is of an earlier version of zoo: whether its files were changed cannot be told"]
+        return []
+
+    def check_begun(self, models: Iterable[str]) -> None:
+        """Refuse jobs of these models in a folder without run.json: nobody knows what they were trained on.
+
+        Raises ConfigError.
+        """
         for model in models:
-            for job in (self.path / model).glob("fold-*"):
-                shutil.rmtree(job)
-            for picture in ("curves", "roc"):
-                for ending in ("png", "svg"):
-                    (self.path / model / f"{picture}.{ending}").unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # not there, or something of the user's is in it
-                (self.path / model).rmdir()
-        for name in ("best", "pictures", "trackers"):
-            shutil.rmtree(self._own(name), ignore_errors=True)
-        for file in (self.request, self.splits, self.results, self.summary, self.comparison, self.duplicates):
-            file.unlink(missing_ok=True)
+            if jobs := [path.name for path in (self.path / model).glob("fold-*") if JOB_FOLDER.fullmatch(path.name)]:
+                raise ConfigError(
+                    f"{self.path} has no {self.request.name}, but {model}/{min(jobs)}, which it would tell of; put it "
+                    "back, or name another folder with --out DIR"
+                )
+
+    def clear(self) -> None:
+        """Delete all that earlier runs wrote into the folder, and nothing else.
+
+        Raises ConfigError if it holds something and isn't a run folder, and for what cannot be deleted.
+        """
+        from zoo.evaluation.metrics import METRICS
+
+        if not self.request.exists():
+            others = sorted(path.name for path in self.path.iterdir() if not path.name.startswith(BEGUN))
+            if others:
+                raise ConfigError(
+                    f"{self.path} has no {self.request.name}, so nothing in it is zoo's to delete (it holds "
+                    f"{', '.join(others[:3])}{', …' * (len(others) > 3)}); leave --fresh out, or name another folder "
+                    "with --out DIR"
+                )
+            return
+        record = self.read()
+        for model in record["recipes"]:
+            self._clear_model(self.path / model)
+        roles = ("validation", "test")
+        pictures = [f"{name}-{role}" for name in ("confusion", *METRICS) for role in roles] + ["roc", "verdicts"]
+        for name, own in (
+            ("best", {f"fold-{fold}.{ending}" for fold in record["data"]["folds"] for ending in ("keras", "json")}),
+            ("pictures", {f"{picture}.{ending}" for picture in pictures for ending in ("png", "svg")}),
+            ("trackers", {f"{tracker}.log" for tracker in record.get("trackers", ())}),
+        ):
+            _clear_folder(self._own(name), own)
+        for file in (self.splits, self.results, self.summary, self.comparison, self.duplicates, self.request):
+            delete(file)
+
+    @staticmethod
+    def _clear_model(folder: Path) -> None:
+        if folder.is_symlink():  # zoo makes none: what it leads to is the user's
+            delete(folder)
+        for job in folder.glob("fold-*"):
+            if JOB_FOLDER.fullmatch(job.name):
+                delete(job)
+        _clear_folder(folder, {f"{name}.{ending}" for name in ("curves", "roc") for ending in ("png", "svg")})
+
+
+def _clear_folder(folder: Path, own: Collection[str]) -> None:
+    """Delete files that zoo wrote into a folder, and the folder if nothing else is in it."""
+    if folder.is_symlink():
+        return
+    for name in own:
+        delete(folder / name)
+    with contextlib.suppress(OSError):  # not there, or something of the user's is in it
+        folder.rmdir()
+
+
+def _hash(file: Path) -> str:
+    """sha256 of a file, "unreadable" if there is none."""
+    try:
+        return hash_file(file)
+    except OSError:
+        return "unreadable"

@@ -21,13 +21,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from zoo import comparison, isolation
+from zoo import isolation
 from zoo.errors import ended, line
 from zoo.files import read_csv
 from zoo.job import Job
 from zoo.plan import Plan
 from zoo.plugins import Plugin
-from zoo.store import RunFolder, read_json
+from zoo.store import RunFolder
 
 LONGEST = 100_000  # characters of an answer
 LOG = 100_000_000  # bytes that a tracker may print in a run
@@ -102,7 +102,7 @@ class Tracking:
             self._failed.append(job.title)
         result = {
             "state": state,
-            "metrics": read_json(job.folder.metrics) if job.folder.done else None,
+            "metrics": job.folder.scores() if job.folder.done else None,
             "weights": status.get("weights"),
             "error": status.get("error"),
         }
@@ -118,7 +118,7 @@ class Tracking:
 
 def describe_run(plan: Plan) -> dict[str, Any]:
     """The `run` of the hooks, see `zoo.hookspecs`."""
-    written = comparison.read_run(plan.run)
+    written = plan.run.read()
     path = plan.run.path.absolute()
     return {
         "path": str(path),

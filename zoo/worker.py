@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import model_file, provenance
 from zoo.errors import LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
+from zoo.files import read_json, write_csv, write_json
 from zoo.job import Job
 from zoo.provenance import Provenance
-from zoo.store import JobFolder, RunFolder, read_json, write_csv, write_json
+from zoo.store import JobFolder, RunFolder
 
 if TYPE_CHECKING:
     import keras

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from zoo.commands.options import (
+    PATH,
     Group,
     console,
     data_option,
@@ -37,7 +38,7 @@ def _combinations(ctx: click.Context, param: click.Parameter, value: str | None)
 
 
 @data.command("demo")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PATH)
 def data_demo(folder: Path) -> None:
     """Write the demo's images to DIR, laid out as ten folds."""
     from zoo.data import demo
@@ -54,7 +55,7 @@ def data_demo(folder: Path) -> None:
 @groups_option
 @folds_option("0")
 @size_option
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", default=Path("pictures"), show_default=True)
+@click.option("--out", type=PATH, metavar="DIR", default=Path("pictures"), show_default=True)
 def data_show(
     data: str | None,
     splits: Path | None,
@@ -91,7 +92,7 @@ def data_show(
     "--image-size", type=click.IntRange(min=64), help="Pixels a side for comparing pictures; 224 if not given."
 )
 @click.option("--near-duplicates/--no-near-duplicates", default=True, help="Look for changed copies; takes minutes.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", default=Path("audit"), show_default=True)
+@click.option("--out", type=PATH, metavar="DIR", default=Path("audit"), show_default=True)
 def data_audit(
     data: str | None,
     splits: Path | None,
@@ -147,7 +148,7 @@ def data_audit(
 )
 @click.option("--seed", type=int, help="Of the division.")
 @size_option
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", default=Path("splits.csv"), show_default=True)
+@click.option("--out", type=PATH, metavar="FILE", default=Path("splits.csv"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace FILE.")
 def data_split(
     data: str | None, groups: str | None, image_size: int | None, out: Path, force: bool, **how: Any
@@ -160,10 +161,10 @@ def data_split(
     from zoo.data import splits
     from zoo.data.loading import make_splits
     from zoo.errors import ConfigError
+    from zoo.files import write_csv
     from zoo.registry import split_config
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress
-    from zoo.store import write_csv
 
     if out.exists() and not force:
         raise ConfigError(f"{out} exists; name another file with --out, or replace it with --force")

@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+class _Path(click.Path):
+    """A path; an empty one, as of a variable that isn't set, is none, and not the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("empty; name a file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
+
+
 class Command(click.Command):
     """A command with the options that every command takes."""
 
@@ -63,7 +75,7 @@ def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def _everywhere() -> list[click.Parameter]:
     return [
         click.Option(
-            ["--registry"], type=click.Path(path_type=Path), expose_value=False, callback=_keep,
+            ["--registry"], type=PATH, expose_value=False, callback=_keep,
             help="The registry file; default ./registry.toml, else the one shipped with zoo.",
         ),
         click.Option(
@@ -110,7 +122,7 @@ groups_option = click.option(
     help="Its capture group takes the patient from an image's path, as in '([0-9]+)_(left|right)'.",
 )
 splits_option = click.option(
-    "--splits", type=click.Path(path_type=Path), metavar="FILE", help="Take the folds from FILE, see zoo data split."
+    "--splits", type=PATH, metavar="FILE", help="Take the folds from FILE, see zoo data split."
 )
 size_option = click.option("--image-size", type=click.IntRange(min=32), help="Height and width in pixels.")
 
@@ -188,13 +200,11 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
         data_option,
         splits_option,
         groups_option,
-        click.option(
-            "--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; the same again resumes it."
-        ),
+        click.option("--out", type=PATH, metavar="DIR", help="The run folder; the same again resumes it."),
         click.option("--weights", metavar="auto|imagenet|none|FILE", help="What the backbone starts from."),
         click.option(
             "--start-from",
-            type=click.Path(path_type=Path),
+            type=PATH,
             metavar="FILE.keras",
             help="A model of the same recipe whose weights training starts from.",
         ),

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from zoo.commands.options import Command, Group, echo, load_registry, print_rows, warn
+from zoo.commands.options import PATH, Command, Group, echo, load_registry, print_rows, warn
 from zoo.scaffold import KINDS, LICENSES
 
 
@@ -70,7 +70,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     help="Under which others may use it.",
 )  # fmt: skip
 @click.option("--author", metavar="TEXT", default="", help="Who wrote it, as 'Your Name <you@example.org>'.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder to write; default ./zoo-NAME.")
+@click.option("--out", type=PATH, metavar="DIR", help="The folder to write; default ./zoo-NAME.")
 def new(name: str, kind: str, spdx: str, author: str, out: Path | None) -> None:
     """Write a package with a plug-in called NAME: it installs, passes its tests, and is there to be edited."""
     from zoo import scaffold

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.commands.options import Command, console, folds_option, metric_option, rope_option, say
+from zoo.commands.options import PATH, Command, console, folds_option, metric_option, rope_option, say
 from zoo.errors import one_line
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run", type=PATH, metavar="RUN")
 @click.option("--models", metavar="MODEL,…", help="Only these models.")
 @folds_option("all")
 @metric_option
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="The probability from which an image is called positive.",
 )  # fmt: skip
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR",
+    "--out", type=PATH, metavar="DIR",
     help="Where to write tables and pictures; default RUN for all models and folds at 0.5, else nowhere.",
 )  # fmt: skip
 def report(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.commands.options import Command, console, data_option, load_registry, print_rows, size_option, warn
+from zoo.commands.options import PATH, Command, console, data_option, load_registry, print_rows, size_option, warn
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @data_option
 @size_option
 @click.option("--summary", is_flag=True, help="Keras' own summary as well.")
-@click.option(
-    "--pictures", type=click.Path(path_type=Path), metavar="DIR", help="Draw augmented images and the learning rate."
-)
+@click.option("--pictures", type=PATH, metavar="DIR", help="Draw augmented images and the learning rate.")
 def show(model: str, data: str | None, image_size: int | None, summary: bool, pictures: Path | None) -> None:
     """What MODEL is made of and what each stage trains; --pictures takes the training images of fold 0."""
     from zoo import registry as registries

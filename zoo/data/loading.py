@@ -145,6 +145,8 @@ def settle(
     """
     is_demo = _is_demo(config, root)
     source: tables.Source
+    if isinstance(root, str) and not root:
+        raise ConfigError("data is empty; name a folder or a manifest, or leave it out for what the registry says")
     if isinstance(root, pd.DataFrame):
         source, place = root, Path.cwd()
     else:

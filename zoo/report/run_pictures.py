@@ -14,12 +14,12 @@ from zoo.data.images import ImageStore
 from zoo.evaluation.comparison import JOB
 from zoo.files import read_csv
 from zoo.report import comparison_plots, plots
-from zoo.store import JobFolder, read_json
+from zoo.store import JobFolder
 
 
 def draw(job: JobFolder, title: str, classes: Sequence[str], roles: Mapping[str, str]) -> None:
     """curves.png and confusion.png beside the results of a job that is done."""
-    scores = read_json(job.metrics)
+    scores = job.scores()
     title += " (LEAKED)" * bool(scores["test"].get("leaked"))
     plots.curves(read_csv(job.history), title, job.path / "curves.png")
     plots.confusion_matrices(scores, classes, roles, title, job.path / "confusion.png")

@@ -1,0 +1,44 @@
+"""A run folder whose jobs are done, without the time that it takes to train them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from zoo import comparison, plan
+from zoo.evaluation import metrics
+from zoo.files import write_csv, write_json
+from zoo.request import Request
+from zoo.store import RunFolder
+
+
+def finish(request: Request) -> RunFolder:
+    """The run folder of a request, every job with probabilities by chance and a file in place of its model."""
+    with plan.make_plan(request) as made:
+        for number, job in enumerate(made.jobs):
+            rng = np.random.default_rng(number)
+            rows = made.splits[(made.splits["fold"] == job.fold) & (made.splits["role"] != "train")]
+            table = rows[["role", "image", "path", "label"]].assign(probability=rng.uniform(size=len(rows)))
+            scores = {
+                role: metrics.score(part["label"].to_numpy(), metrics.per_class(part[["probability"]].to_numpy()))
+                for role, part in table.groupby("role")
+            }
+            job.folder.path.mkdir(parents=True)
+            write_csv(job.folder.predictions, table)
+            write_json(job.folder.metrics, scores)
+            write_csv(job.folder.history, pd.DataFrame({"stage": ["head"], "epoch": [1], "val_loss": [0.5]}))
+            write_json(job.folder.provenance, {"files": [], "unknown": [], "images": []})
+            job.folder.best.write_bytes(b"a model")
+            job.folder.set_status("done", weights="random", warning=None, machine={})
+        comparison.write_results(made.run)
+        done = comparison.compare(made.run)
+        done.write(made.run.path)
+        comparison.write_best(done)
+    return made.run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, and what is in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
