@@ -85,6 +85,8 @@ def test_fold_and_role_are_ready_folds(root: Path) -> None:
 def test_role_alone_is_one_fold(root: Path) -> None:
     found = read(root, "path,label,role\na.png,0,train\nb.png,1,test\n")
     assert found[["fold", "role", "path"]].values.tolist() == [[0, "train", "a.png"], [0, "test", "b.png"]]
+    found = read(root, "path,label,role,fold\na.png,0,train,1.0\nb.png,1,test,2.\n")
+    assert found["fold"].tolist() == [1, 2]
 
 
 def test_fold_alone_is_the_part_of_an_image(root: Path) -> None:
@@ -157,11 +159,13 @@ def test_a_data_frame_is_a_manifest(root: Path) -> None:
 
 def test_a_parquet_file_is_a_manifest(root: Path) -> None:
     pytest.importorskip("pyarrow")
-    pd.DataFrame({"path": ["a.png", "b.png"], "label": [True, False], "group": [1, 2]}).to_parquet(root / "m.parquet")
-    with pytest.raises(DataError, match="row 0: 'True'"):
+    for label in ([True, False], [1, 0], [1.0, 0.0], ["abnormal", "normal"], pd.array([1.0, 0.0], "float32")):
+        pd.DataFrame({"path": ["a.png", "b.png"], "label": label, "group": [1, 2]}).to_parquet(root / "m.parquet")
+        found = manifest.read(root / "m.parquet", root, CLASSES, {})
+        assert found[["label", "group"]].to_dict("list") == {"label": [1, 0], "group": ["1", "2"]}
+    pd.DataFrame({"path": ["a.png"], "label": [0.5]}).to_parquet(root / "m.parquet")
+    with pytest.raises(DataError, match=r"row 0: '0\.5'"):
         manifest.read(root / "m.parquet", root, CLASSES, {})
-    pd.DataFrame({"path": ["a.png", "b.png"], "label": [1, 0], "group": [1, 2]}).to_parquet(root / "m.parquet")
-    assert list(manifest.read(root / "m.parquet", root, CLASSES, {})["group"]) == ["1", "2"]
     (root / "m.parquet").write_bytes(b"PAR1 or not")
     with pytest.raises(DataError, match="is not a Parquet table"):
         manifest.read(root / "m.parquet", root, CLASSES, {})

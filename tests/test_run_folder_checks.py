@@ -105,7 +105,10 @@ def swapped(one: str, other: str) -> Change:
 
 REDO = "run's own command with --redo tiny:0"
 DAMAGE: dict[str, tuple[Change, str]] = {
-    "a label of the splits": (edited("splits.csv", ",0,", ",1,"), "splits.csv has been changed since zoo wrote it"),
+    "a label of the splits": (
+        edited("splits.csv", ",normal,", ",abnormal,"),
+        "splits.csv has been changed since zoo wrote it",
+    ),
     "a role of the splits": (edited("splits.csv", "train", "test"), "splits.csv has been changed since zoo wrote it"),
     "splits emptied": (replaced("splits.csv", b""), "splits.csv has been changed since zoo wrote it"),
     "splits a folder": (a_folder("splits.csv"), "splits.csv is a folder, and zoo would write there"),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROLES
-from zoo.data import folders, images, splits
+from zoo.data import folders, images, labels, splits
 from zoo.errors import DataError, LeakError
 from zoo.files import write_csv
 
@@ -31,8 +31,9 @@ def test_a_subset_pairs_pixels_with_labels(table: pd.DataFrame, folds: Path) -> 
 
 
 def test_a_table_survives_being_written(table: pd.DataFrame, tmp_path: Path) -> None:
-    write_csv(tmp_path / "splits.csv", table)
-    pd.testing.assert_frame_equal(splits.read(tmp_path / "splits.csv"), table, check_dtype=False)
+    write_csv(tmp_path / "splits.csv", labels.named(table, CLASSES))
+    read = splits.read(tmp_path / "splits.csv", CLASSES)
+    pd.testing.assert_frame_equal(read, table, check_dtype=False)
 
 
 def test_disjoint_roles_pass(table: pd.DataFrame) -> None:

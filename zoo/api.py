@@ -11,7 +11,7 @@ import pandas as pd
 from zoo import auditing, comparison, jobs, plan, plugins
 from zoo.auditing import Audit
 from zoo.comparison import Comparison
-from zoo.data import dataset, loading
+from zoo.data import dataset, labels, loading
 from zoo.evaluation.metrics import check_metric
 from zoo.files import given
 from zoo.registry import Registry, load, split_config
@@ -62,13 +62,14 @@ def read_data(
 ) -> pd.DataFrame:
     """The images that `data` lists, a row per file; nothing is decoded.
 
-    Columns path, label (class number), group and source ('' if unknown); fold and role before them if the data come in
+    Columns path, label (class name), group and source ('' if unknown); fold and role before them if the data come in
     folds. `data` as for `compare`; `groups` is a regular expression whose capture group takes a patient from a path.
 
     Raises ZooError for data that cannot be used.
     """
     source, config = loading.settle(_registry(registry).data, data, None, groups)
-    return dataset.read(source, config).table
+    found = dataset.read(source, config)
+    return labels.named(found.table, found.config.classes)
 
 
 def make_splits(
@@ -90,7 +91,8 @@ def make_splits(
     """
     config = _registry(registry).data
     how = split_config(config.split, method=method, folds=folds, repeats=repeats, combinations=combinations, seed=seed)
-    return loading.make_splits(config, data, None, how, groups=groups).splits
+    made = loading.make_splits(config, data, None, how, groups=groups)
+    return labels.named(made.splits, made.config.classes)
 
 
 def audit(

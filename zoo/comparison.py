@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import splits
 from zoo.errors import ConfigError, DataError, line, unknown
 from zoo.evaluation import comparison, metrics
 from zoo.files import read_csv, replacing, write_csv, write_json
@@ -95,9 +94,7 @@ def compare(
         job for job in run.expected(record) if (not models or job[0] in models) and (folds is None or job[1] in folds)
     ]
     said = run.check(record, wanted)
-    if not run.splits.exists():
-        raise ConfigError(f"{run.splits} is missing; the run's own command writes it anew")
-    table = splits.read(run.splits)
+    table = run.read_splits(record)
     predictions = read_predictions(run, wanted, table)
     results = _with_weights(run, comparison.results(predictions, threshold))
     to_train = _to_train(table)

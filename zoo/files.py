@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,20 +154,23 @@ def _seal(table: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     """A table that zoo wrote. Text is what was written, be it "NA" or nothing; an empty cell among numbers is NaN.
+
+    `text` names columns that hold text besides those that always do.
 
     Raises DataError if it cannot be read or is no table.
     """
     import pandas as pd
 
+    text = (*TEXT, *text)
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""])
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path} is not the table that zoo wrote: {one_line(error)}") from error
-    return table.fillna({column: "" for column in TEXT if column in table})
+    return table.fillna({column: "" for column in text if column in table})
 
 
 def delete(path: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from filelock import FileLock
 
 from zoo import plugins, provenance, registry, resume
-from zoo.data import audited, demo, images
+from zoo.data import audited, demo, images, labels
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand, write_csv
@@ -94,7 +94,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     lock = folder.lock()
     try:
         resumed = folder.request.exists() and not request.fresh
-        notes += _write_down(folder, request, describe(request, recipes, data, max_epochs, start_from), data.splits)
+        described = describe(request, recipes, data, max_epochs, start_from)
+        notes += _write_down(folder, request, described, labels.named(data.splits, data.config.classes))
         write_csv(folder.duplicates, copies)
     except BaseException:
         lock.release()
@@ -124,6 +125,8 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
     if folder.request.exists():
         before = folder.read()
         resume.refuse_changes(folder, before, described)
+        if folder.splits.exists():
+            folder.read_splits(before)
         kept = [job for job in folder.expected(before) if job not in again]
         notes = [*folder.check(before, kept), *resume.other_origins(before, described)]
         notes += resume.lost(folder, [job for job in kept if job[0] in described["recipes"]])

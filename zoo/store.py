@@ -17,7 +17,7 @@ import pandas as pd
 import pydantic
 from filelock import FileLock, Timeout
 
-from zoo.data import audited
+from zoo.data import audited, splits
 from zoo.errors import ConfigError, shorten
 from zoo.files import delete, hash_file, read_csv, read_json, read_record, write_csv, write_record
 from zoo.interfaces import RUN_ENTRIES, model_name_fault
@@ -297,6 +297,24 @@ class RunFolder:
         write_csv(self.splits, table)
         return {self.splits.name: hash_file(self.splits)}
 
+    def read_splits(self, record: Mapping[str, Any]) -> pd.DataFrame:
+        """splits.csv, with class numbers as labels; `record` is the content of run.json.
+
+        Raises ConfigError if it is missing or no longer as zoo wrote it, DataError for a table that cannot be read.
+        """
+        if not self.splits.exists():
+            raise ConfigError(f"{self.splits} is missing; the run's own command writes it anew")
+        changed = record.get("files", {}).get(self.splits.name) not in (None, _hash(self.splits))
+        table = None if changed else splits.read(self.splits, record["data"]["classes"])
+        # An earlier version kept no hash, and wrote labels as numbers, which may be other classes where names are
+        # numbers.
+        if table is None or splits.fingerprint(table) != record["data"]["fingerprint"]:
+            raise ConfigError(
+                f"{self.splits} has been changed since zoo wrote it; put back what was there, or delete it: the run's "
+                "own command writes it anew"
+            )
+        return table
+
     @staticmethod
     def expected(record: Mapping[str, Any]) -> list[JobKey]:
         """Every job that a run is made of; `record` is the content of run.json."""
@@ -308,18 +326,12 @@ class RunFolder:
         ]
 
     def check(self, record: Mapping[str, Any], jobs: Iterable[JobKey]) -> list[str]:
-        """Refuse what has been changed since zoo wrote it: splits.csv, and the files of these jobs; what to know else.
+        """Refuse files of these jobs that have been changed since zoo wrote them; what else to know of them.
 
         Raises ConfigError naming every such file, and how to go on.
         """
         self._check_places(record["recipes"])
-        known = record.get("files", {}).get(self.splits.name)
-        if self.splits.exists() and known not in (None, _hash(self.splits)):
-            raise ConfigError(
-                f"{self.splits} has been changed since zoo wrote it; put back what was there, or delete it: the run's "
-                "own command writes it anew"
-            )
-        altered, again, unrecorded = [], [], known is None
+        altered, again, unrecorded = [], [], False
         for job in jobs:
             folder = self.job(*job)
             if files := folder.altered():

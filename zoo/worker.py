@@ -58,7 +58,7 @@ def run(job: Job, notify: Notify) -> None:
     found = plugins.discover(plugins.of(job.origins.values()))
     recipe = registry.build_recipe(job.model, job.recipe, found, job.source)
     store = images.open_store(Path(job.images))
-    table = splits.read(RunFolder(Path(job.run)).splits)
+    table = splits.read(RunFolder(Path(job.run)).splits, job.classes)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
 
     inherited = inherit(recipe, job.start_from)

@@ -158,7 +158,7 @@ def data_split(
     What is not given is as `split` under [data] in the registry says. Images of one group (a patient) and files of one
     picture stay together whatever the method.
     """
-    from zoo.data import splits
+    from zoo.data import labels, splits
     from zoo.data.loading import make_splits
     from zoo.errors import ConfigError
     from zoo.files import write_csv
@@ -174,7 +174,7 @@ def data_split(
     with DecodingProgress(screen) as progress:
         made = make_splits(registry.data, data, image_size, method, progress, groups=groups)
     try:
-        write_csv(out, made.splits)
+        write_csv(out, labels.named(made.splits, made.config.classes))
     except OSError as error:
         raise ConfigError(f"{out} cannot be written: {error.strerror}") from error
     for note in made.notes:

@@ -13,6 +13,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from zoo.data import labels
+
 SIDES = ["path", "role", "label", "group", "source", "image"]
 COLUMNS = [
     "photograph", "first_path", "second_path", "change", "similarity", "crosses", "fold", "first_role", "second_role",
@@ -43,7 +45,7 @@ def pairs(files: pd.DataFrame, near: pd.DataFrame, classes: Sequence[str]) -> pd
     how many. Unknown groups and sources ('') differ from none. Pictures that meet in no fold are no pair.
     Labels are class names.
     """
-    files = files.assign(label=np.asarray(classes, dtype=object)[files["label"]])
+    files = labels.named(files, classes)
     found = [_same_pixels(files), _changed(files, near)]
     table = pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
     differ = pd.DataFrame({

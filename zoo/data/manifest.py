@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.data import labels
 from zoo.data import table as tables
 from zoo.errors import DataError
 from zoo.registry import COLUMNS, ROLES
@@ -35,7 +36,7 @@ def read(
         raise DataError(f"{where} lists no image")
     found = pd.DataFrame({
         "path": tables.paths(given, "path", root, where, strict),
-        "label": tables.labels(given, "label", classes, where),
+        "label": labels.numbers(given, "label", classes, where),
         "group": given.get("group", ""),
         "source": given.get("source", ""),
     }, index=given.index)  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import manifest
+from zoo.data import labels, manifest
 from zoo.data import table as tables
 from zoo.data.splits import COLUMNS, ROLES
 from zoo.errors import DataError, shorten, unknown
@@ -31,7 +31,7 @@ def read(source: tables.Source, root: Path, classes: Sequence[str], strict: bool
         "role": tables.roles(given, "role", ROLES, where),
         "image": given["image"].str.lower() if "image" in given else "",
         "path": tables.paths(given, "path", root, where, strict),
-        "label": tables.labels(given, "label", classes, where),
+        "label": labels.numbers(given, "label", classes, where),
         "group": given.get("group", ""),
     }, index=given.index)  # fmt: skip
     manifest.refuse_twice(found, ["fold", "path"], where)
@@ -44,11 +44,11 @@ def agree(splits: pd.DataFrame, data: pd.DataFrame, where: str, classes: Sequenc
     Raises DataError for images whose label differs between the two: the classes may be in another order now.
     """
     known = data.drop_duplicates("path").set_index("path")
-    labels = splits["path"].map(known["label"])
-    wrong = splits[labels.notna() & (labels != splits["label"])].drop_duplicates("path")
+    now = splits["path"].map(known["label"])
+    wrong = splits[now.notna() & (now != splits["label"])].drop_duplicates("path")
     faults = [
-        f"{path!r} is {classes[label]} in the split, {classes[int(now)]} in the data"
-        for path, label, now in zip(wrong["path"], wrong["label"], labels[wrong.index], strict=True)
+        f"{path!r} is {classes[label]} in the split, {classes[int(other)]} in the data"
+        for path, label, other in zip(wrong["path"], wrong["label"], now[wrong.index], strict=True)
     ]
     tables.refuse(where, faults, "labels must be those of the data; mend either, or the order of the classes")
     groups = known["group"].to_dict()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.data import labels
 from zoo.data.images import ImageStore
 from zoo.errors import DataError, LeakError, shorten
 from zoo.files import read_csv
@@ -46,9 +47,13 @@ def subset(splits: pd.DataFrame, fold: int, role: str, store: ImageStore) -> Sub
     return Subset(store.pixels, store.rows(hashes), part["label"].to_numpy(), hashes, tuple(part["path"]), store.name)
 
 
-def read(path: Path) -> pd.DataFrame:
-    """splits.csv of a run, as zoo wrote it, as a table."""
-    return read_csv(path)
+def read(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """splits.csv of a run, as zoo wrote it, as a table with class numbers as labels.
+
+    Raises DataError for a label that is none of the classes.
+    """
+    table = read_csv(path, text=["label"]).rename_axis("row")
+    return table.assign(label=labels.numbers(table, "label", classes, str(path))).rename_axis(None)
 
 
 def in_order(splits: pd.DataFrame) -> pd.DataFrame:

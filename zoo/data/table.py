@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from zoo.errors import DataError, shorten
@@ -57,27 +58,13 @@ def rows(table: pd.DataFrame, column: str) -> list[tuple[str, str]]:
     return [(f"{table.index.name} {number}", cell) for number, cell in table[column].items()]
 
 
-def labels(table: pd.DataFrame, column: str, classes: Sequence[str], where: str) -> list[int]:
-    """Class numbers from cells that hold a class name or number.
-
-    Raises DataError for any other cell.
-    """
-    numbers = {str(number): number for number in range(len(classes))}
-    numbers |= {class_name: number for number, class_name in enumerate(classes)}  # a name wins over a number
-    faults = [f"{place}: {cell!r}" for place, cell in rows(table, column) if cell not in numbers]
-    refuse(
-        where,
-        faults,
-        f"{column} must be a class ({', '.join(classes)}) or its number from 0; classes are set under [data]",
-    )
-    return [numbers[cell] for cell in table[column]]
-
-
 def folds(table: pd.DataFrame, column: str, where: str) -> list[int]:
-    """Fold numbers. Raises DataError for a cell that is no number of 0 or more."""
-    faults = [f"{place}: {cell!r}" for place, cell in rows(table, column) if not re.fullmatch("[0-9]{1,9}", cell)]
+    """Fold numbers, of which 1.0 is one too. Raises DataError for a cell that is no whole number of 0 or more."""
+    whole = re.compile(r"([0-9]{1,9})(\.0*)?")
+    found = [(place, cell, whole.fullmatch(cell)) for place, cell in rows(table, column)]
+    faults = [f"{place}: {cell!r}" for place, cell, match in found if not match]
     refuse(where, faults, f"{column} must be a number, 0 or more")
-    return [int(cell) for cell in table[column]]
+    return [int(match[1]) for *_, match in found if match]
 
 
 def roles(table: pd.DataFrame, column: str, known: Sequence[str], where: str) -> list[str]:
@@ -176,6 +163,7 @@ def _check_header(header: list[str], where: str) -> None:
 def _cell(value: Any) -> str:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return ""
-    if isinstance(value, float) and value.is_integer():  # whole numbers beside empty cells become floating point
+    # Whole numbers beside empty cells become floating point.
+    if isinstance(value, float | np.floating) and value.is_integer():
         value = int(value)
     return str(value).strip()
