@@ -13,7 +13,7 @@ import pytest
 
 import zoo
 from tests.conftest import disc
-from zoo.data import loading, splits
+from zoo.data import audited, loading, splits
 from zoo.errors import ConfigError, DataError, LeakError
 from zoo.files import write_csv
 from zoo.registry import DataConfig, SplitConfig
@@ -64,6 +64,82 @@ def test_files_of_one_picture_stay_together(classes: Path) -> None:
     data = loading.load_data(CONFIG, str(classes), None, None)
     assert (data.splits.groupby(["fold", "image"])["role"].nunique() == 1).all()
     assert len(data.splits) == 5 * 50
+
+
+def test_one_picture_under_two_labels_is_refused(classes: Path, tmp_path: Path) -> None:
+    """As a person sorts a file into one folder, and later into another."""
+    made = loading.make_splits(CONFIG, str(classes), None, SplitConfig("rotate", 4)).splits
+    image = cv2.imread(str(classes / "normal/03 left.png"))
+    cv2.imwrite(str(classes / "abnormal/copy.bmp"), image)
+    cv2.imwrite(str(classes / "abnormal/again.png"), image)
+    says = (
+        r"1 picture has two labels \(files with the same pixels\); .* mend or remove the other:\n"
+        r"  (abnormal/again\.png \(abnormal\) = normal/03 left\.png \(normal\)"
+        r"|normal/03 left\.png \(normal\) = abnormal/again\.png \(abnormal\)) and 1 more of its files$"
+    )
+    with pytest.raises(DataError, match=says):
+        loading.load_data(CONFIG, str(classes), None, None)
+    with pytest.raises(DataError, match=says):
+        loading.make_splits(CONFIG, str(classes), None, SplitConfig("rotate", 4))
+    cells = {"path": "abnormal/copy.bmp", "label": 1, "image": ""}
+    added = pd.concat([made, made[made["path"] == "normal/03 left.png"].assign(**cells)])
+    with pytest.raises(DataError, match="1 picture has two labels"):
+        loading.load_data(CONFIG, str(classes), None, None, splits_from=added)
+
+
+def test_one_picture_under_two_labels_in_two_folds_is_refused(folds: Path) -> None:
+    """Within each fold it has one label, and plays one role."""
+    place = folds / "Fold1/train/abnormal/odd.png"
+    place.write_bytes((folds / "Fold0/train/normal/normal 3.png").read_bytes())
+    (folds / "Fold1/train/normal/normal 3.png").unlink()
+    loading.load_data(CONFIG, str(folds), None, (0,))
+    for made in (
+        lambda: loading.load_data(CONFIG, str(folds), None, None),
+        lambda: loading.make_splits(CONFIG, str(folds), None, SplitConfig("rotate", 5)),
+    ):
+        with pytest.raises(DataError, match=r"Fold0/train/normal/normal 3\.png \(normal\) = Fold1/train/abnormal/odd"):
+            made()
+
+
+def test_one_path_under_two_labels_is_refused(classes: Path) -> None:
+    rows = [
+        (path.relative_to(classes).as_posix(), fold, role, path.parent.name)
+        for fold in (0, 1)
+        for role, digits in (("train", "012345"), ("validation", "67"), ("test", "89"))
+        for path in sorted(classes.rglob("*.png")) if path.name[1] in digits
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["path", "fold", "role", "label"])
+    made = loading.load_data(CONFIG, str(classes), None, None, splits_from=table).splits
+    table.loc[table["path"].eq("normal/03 left.png") & table["fold"].eq(1), "label"] = "abnormal"
+    table.to_csv(classes / "m.csv", index=False)
+    twice = r"normal/03 left\.png \(normal\) = normal/03 left\.png \(abnormal\)$"
+    with pytest.raises(DataError, match=twice):
+        loading.load_data(CONFIG, str(classes / "m.csv"), None, None)
+    with pytest.raises(DataError, match=twice):
+        loading.make_splits(CONFIG, str(classes / "m.csv"), None, SplitConfig("rotate", 4))
+    with pytest.raises(DataError, match=r"'normal/03 left\.png' is normal in the split, abnormal in the data"):
+        loading.load_data(CONFIG, str(classes / "m.csv"), None, None, splits_from=made)
+
+
+def test_near_duplicates_with_different_labels_are_named(classes: Path) -> None:
+    data = loading.load_data(CONFIG, str(classes), None, None)
+    image = dict(zip(data.splits["path"], data.splits["image"], strict=True))
+    chosen = [f"{name}/{label}{number} left.png" for number in range(4) for label, name in enumerate(CONFIG.classes)]
+    ends = [image[path] for path in chosen]
+    pairs = pd.DataFrame({"first": [*ends[::2], ends[0]], "second": [*ends[1::2], ends[2]], "similarity": 0.9})
+    audited.remember(image.values(), pairs.assign(change="flipped"))
+    try:
+        said = loading.load_data(CONFIG, str(classes), None, None).notes
+        made = loading.make_splits(CONFIG, str(classes), None, SplitConfig("rotate", 4)).notes
+    finally:
+        audited.remember(image.values(), pairs.assign(change="flipped")[:0])
+    note = (
+        "4 pairs of near-duplicates have different labels, as an audit found: normal/00 left.png (normal) = "
+        "abnormal/10 left.png (abnormal), normal/01 left.png (normal) = abnormal/11 left.png (abnormal), normal/02 "
+        "left.png (normal) = abnormal/12 left.png (abnormal), …; look at them: zoo data audit"
+    )
+    assert note in said
+    assert note in made
 
 
 def test_a_split_file_gives_the_folds(classes: Path, tmp_path: Path) -> None:

@@ -23,10 +23,12 @@ def images(count: int = 120, patients: int = 0, sources: int = 3, positive: floa
     rng = np.random.default_rng(seed)
     number = np.arange(count)
     patient = rng.integers(0, patients, count) if patients else number
+    labels = (rng.random(count) < positive).astype(int)
+    labels[49::50] = labels[48::50][: len(labels[49::50])]  # of one picture
     return pd.DataFrame({
         "path": [f"{n:04d}.png" for n in number],
         "image": [f"picture {n - 1 if n % 50 == 49 else n}" for n in number],
-        "label": (rng.random(count) < positive).astype(int),
+        "label": labels,
         "group": [f"p{p}" for p in patient] if patients else "",
         "source": [f"s{p % sources}" for p in patient],
     })  # fmt: skip

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import cache
+from zoo.data import cache, labels
 from zoo.files import read_csv
 
 # Copies of one photograph that differ in their pixels, by image hash.
@@ -41,6 +41,26 @@ def known(images: Iterable[str]) -> pd.DataFrame:
         found.append(pairs[pairs["first"].isin(wanted) & pairs["second"].isin(wanted)])
     filled = [table for table in found if len(table)] or found[:1]
     return pd.concat(filled).drop_duplicates(["first", "second"]).reset_index(drop=True)
+
+
+def conflicts(splits: pd.DataFrame, classes: Sequence[str]) -> list[str]:
+    """Says which near-duplicates, known from an audit, have different labels."""
+    pictures = labels.named(splits.drop_duplicates("image"), classes).set_index("image")[["path", "label"]]
+    pairs = known(pictures.index)
+    for end in ("first", "second"):
+        pairs = pairs.merge(pictures.add_suffix(f"_{end}"), left_on=end, right_index=True)
+    wrong = pairs[pairs["label_first"] != pairs["label_second"]]
+    if wrong.empty:
+        return []
+    named = [
+        f"{row['path_first']} ({row['label_first']}) = {row['path_second']} ({row['label_second']})"
+        for row in wrong.head(3).to_dict("records")
+    ]
+    pairs_have = "pair of near-duplicates has" if len(wrong) == 1 else "pairs of near-duplicates have"
+    return [
+        f"{len(wrong)} {pairs_have} different labels, as an audit found: {', '.join(named)}"
+        f"{', …' * (len(wrong) > len(named))}; look at them: zoo data audit"
+    ]
 
 
 def unseen(images: Iterable[str]) -> set[str]:

@@ -65,8 +65,7 @@ def load_data(
             data = _divide(found, config.split, progress)
             note = f"The data are in no folds; divided by {config.split} (zoo data split writes them to a file)"
             data = dataclasses.replace(data, splits=pick(data.splits, folds, "the split"), notes=[*data.notes, note])
-    splits.check(data.splits, config.classes)
-    return dataclasses.replace(data, is_demo=is_demo, notes=[*data.notes, *splits.notes(data.splits)])
+    return dataclasses.replace(_checked(data), is_demo=is_demo)
 
 
 def make_splits(
@@ -87,8 +86,14 @@ def make_splits(
     is_demo = _is_demo(config, root)
     source, config = settle(config, root, image_size, groups)
     data = _divide(dataset.read(source, config), how, progress)
-    splits.check(data.splits, config.classes)
-    return dataclasses.replace(data, is_demo=is_demo, notes=[*data.notes, *splits.notes(data.splits)])
+    return dataclasses.replace(_checked(data), is_demo=is_demo)
+
+
+def _checked(data: Data) -> Data:
+    """The same, with what to know of its folds once they are found to be in order."""
+    splits.check(data.splits, data.config.classes)
+    notes = [*audited.conflicts(data.splits, data.config.classes), *splits.notes(data.splits)]
+    return dataclasses.replace(data, notes=[*data.notes, *notes])
 
 
 def listed(
@@ -115,9 +120,8 @@ def listed(
     table = pick(split_file.read(splits_from, root, config.classes, strict), folds, where)
     if dataset.is_laid_out(source, config.classes):
         found = dataset.read(source, config, strict=strict)
-        known = found.table.drop_duplicates("path")
-        sources = table["path"].map(known.set_index("path")["source"]).fillna("")
-        table = split_file.agree(table, known, where, config.classes).assign(source=sources)
+        sources = table["path"].map(found.table.drop_duplicates("path").set_index("path")["source"]).fillna("")
+        table = split_file.agree(table, found.table, where, config.classes).assign(source=sources)
         notes = found.notes
     else:  # the split file says all that there is to know
         groups = dataset.groups(table["path"], config.groups) if config.groups else table["group"]
@@ -179,9 +183,10 @@ def _from_file(
 
 
 def _divide(found: Dataset, how: SplitConfig, progress: images.Progress | None) -> Data:
-    store, table = _decode(found, found.table.drop_duplicates("path"), progress)
+    store, table = _decode(found, found.table.drop_duplicates(["path", "label"]), progress)
+    splits.check_labels(table, found.config.classes)
     if found.in_folds:
-        table = table.drop_duplicates(["image", "label"])
+        table = table.drop_duplicates("image")
     table, notes = splitters.divide(table, how, found.config.classes, audited.known(table["image"]))
     return Data(dataset.with_own_roles(found.config), table, store, [*found.notes, *notes])
 

@@ -43,15 +43,15 @@ def agree(splits: pd.DataFrame, data: pd.DataFrame, where: str, classes: Sequenc
 
     Raises DataError for images whose label differs between the two: the classes may be in another order now.
     """
-    known = data.drop_duplicates("path").set_index("path")
-    now = splits["path"].map(known["label"])
-    wrong = splits[now.notna() & (now != splits["label"])].drop_duplicates("path")
+    places = ["path", "label"]
+    both = splits[places].drop_duplicates().merge(data[places].drop_duplicates(), on="path")
     faults = [
-        f"{path!r} is {classes[label]} in the split, {classes[int(other)]} in the data"
-        for path, label, other in zip(wrong["path"], wrong["label"], now[wrong.index], strict=True)
+        f"{path!r} is {classes[label]} in the split, {classes[other]} in the data"
+        for path, label, other in both.itertuples(index=False, name=None)
+        if label != other
     ]
     tables.refuse(where, faults, "labels must be those of the data; mend either, or the order of the classes")
-    groups = known["group"].to_dict()
+    groups = data.drop_duplicates("path").set_index("path")["group"].to_dict()
     return splits.assign(group=[
         group or groups.get(path, "") for group, path in zip(splits["group"], splits["path"], strict=True)
     ])  # fmt: skip

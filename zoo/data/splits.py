@@ -66,11 +66,30 @@ def in_order(splits: pd.DataFrame) -> pd.DataFrame:
 def check(splits: pd.DataFrame, classes: Sequence[str]) -> None:
     """Refuse folds whose scores would mean nothing.
 
-    Raises DataError for a role without images or a class, LeakError for a picture or a group in two roles of a fold.
+    Raises DataError for a picture under two labels and for a role without images or a class, LeakError for a picture
+    or a group in two roles of a fold.
     """
+    check_labels(splits, classes)
     check_complete(splits, classes)
     check_disjoint(splits)
     check_groups(splits)
+
+
+def check_labels(images: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Refuse a picture that has two labels, in one fold or in several. Raises DataError naming its files."""
+    several = images.groupby("image")["label"].transform("nunique") > 1
+    lines = []
+    for _, same in labels.named(images[several], classes).groupby("image", sort=False):
+        files = same.drop_duplicates("label")
+        named = " = ".join(f"{path} ({label})" for path, label in zip(files["path"], files["label"], strict=True))
+        more = same["path"].nunique() - len(files)
+        lines.append(named + (f" and {more} more of its files" if more > 0 else ""))
+    if lines:
+        pictures = "picture has two labels" if len(lines) == 1 else "pictures have two labels each"
+        raise DataError(
+            f"{len(lines)} {pictures} (files with the same pixels); look which is right, and mend or remove the other:"
+            f"\n{shorten(lines)}"
+        )
 
 
 def check_complete(splits: pd.DataFrame, classes: Sequence[str]) -> None:
