@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import pytest
 
-from zoo.data import audit, balance, copies, dataset
+from zoo.data import audit, balance, copies, groups
 from zoo.data.audit import Finding
 from zoo.data.splits import ROLES
 
@@ -123,9 +123,9 @@ def test_eyes_on_two_sides_are_seen_without_groups(names: Sequence[str]) -> None
     (found,) = (finding for finding in audit.groups(eyes(names), True) if finding.severity == "error")
     assert found.kind == "eyes-across-roles"
     pattern = found.advice.split("'")[1]
-    groups = dataset.groups(pd.Series([f"a/{name.format(7)}" for name in names]), pattern)
-    assert len(set(groups)) == 1
-    assert dataset.groups(pd.Series(["x/plain.png"]), pattern) == ["plain"]
+    patients, _ = groups.from_paths([f"a/{name.format(7)}" for name in names], pattern)
+    assert len(set(patients)) == 1
+    assert groups.from_paths(["x/plain.png"], pattern) == (["plain"], [])
 
 
 def test_names_of_eyes_in_no_folds_are_a_warning() -> None:

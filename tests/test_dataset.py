@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
 
 from tests.conftest import ROLES, write_folds
-from zoo.data import dataset
+from zoo.data import dataset, loading, splits
 from zoo.errors import DataError
 from zoo.registry import DataConfig
 
@@ -80,6 +82,64 @@ def test_groups_that_miss_an_image_are_refused(classes: Path, pattern: str) -> N
     with pytest.raises(DataError, match=r"captures nothing in [26] of 6 paths; widen it") as caught:
         dataset.read(classes, DataConfig(groups=pattern))
     assert "'normal/12_right.png'" in str(caught.value)
+
+
+NONE = ["NA", "N/A", "nan", "None", "null", "Unknown", "-", "?", ""]
+
+
+def test_cells_that_say_that_no_patient_is_known_are_none(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.png").touch()
+    groups = [*NONE, "7", "Nancy", "0"]
+    table = pd.DataFrame({"path": [f"{number}.png" for number in range(12)], "label": 0, "group": groups})
+    table.to_csv(tmp_path / "m.csv", index=False)
+    found = dataset.read(tmp_path / "m.csv", CONFIG)
+    assert [*found.table["group"]] == [""] * 9 + ["7", "Nancy", "0"]
+    assert found.notes == [
+        f"{tmp_path / 'm.csv'}: 9 of 12 rows are of no known group, such as a patient "
+        "(empty, '-', '?', 'N/A', 'NA', 'None', 'Unknown', 'nan', 'null')"
+    ]
+    table.assign(group="").to_csv(tmp_path / "m.csv", index=False)
+    assert dataset.read(tmp_path / "m.csv", CONFIG).notes == []
+    frame = table.assign(path=[str(tmp_path / path) for path in table["path"]], group=[None, float("nan"), *range(10)])
+    assert [*dataset.read(frame, CONFIG).table["group"]] == ["", "", *map(str, range(10))]
+
+
+def test_names_that_say_that_no_patient_is_known_are_none(tmp_path: Path) -> None:
+    for class_name in CONFIG.classes:
+        (tmp_path / class_name).mkdir()
+        for name in ("7_left.png", "NA_left.png", "unknown_right.png"):
+            (tmp_path / class_name / name).touch()
+    found = dataset.read(tmp_path, DataConfig(groups="([^/_]+)_(?:left|right)"))
+    assert [*found.table["group"]] == ["7", "", ""] * 2
+    assert found.notes == [
+        "groups = '([^/_]+)_(?:left|right)': 4 of 6 paths are of no known group, such as a patient ('NA', 'unknown')"
+    ]
+
+
+@pytest.mark.parametrize(("here", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_letters_may_be_composed_otherwise_in_a_table(
+    tmp_path: Path, here: Literal["NFC", "NFD"], there: Literal["NFC", "NFD"]
+) -> None:
+    """Paths, classes and groups of a table that was written on another system than its files."""
+    name, lies = (unicodedata.normalize(form, "Jürgen é") for form in (here, there))
+    root = tmp_path / lies
+    for part in ("normal", lies):
+        (root / part).mkdir(parents=True)
+        (root / part / f"{lies}_1.png").touch()
+    config = DataConfig(classes=("normal", unicodedata.normalize("NFC", name)), groups=f"({name})_")
+    table = {"path": [f"normal/{name}_1.png", f"{name}/{lies}_1.png"], "label": ["normal", name]}
+    pd.DataFrame(table).to_csv(root / "m.csv", index=False)
+    source, config = loading.settle(config, str(tmp_path / name), None, None)
+    listed = dataset.read(source, config).table
+    read = dataset.read(root / "m.csv", config).table
+    pd.testing.assert_frame_equal(read, listed, check_dtype=False)
+    assert (read["group"] == unicodedata.normalize("NFC", name)).all()
+    split = read.assign(fold=0, role="train", label=["normal", name], image="")[splits.COLUMNS]
+    split["path"] = [unicodedata.normalize(here, path) for path in split["path"]]
+    columns = ["path", "label", "group"]
+    again = loading.listed(source, config, split, None).table
+    pd.testing.assert_frame_equal(again[columns], listed[columns], check_dtype=False)
 
 
 def test_groups_win_over_the_manifest_s(classes: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -79,6 +80,52 @@ def test_class_folders_that_are_missing_or_empty(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_classes(root, CLASSES)
     assert "normal holds no image, abnormal is missing; folders there: glaucoma, normal" in str(caught.value)
+
+
+def test_what_folders_hold_instead_of_images_is_told(folds: Path) -> None:
+    """DICOM files, or a folder per patient, in the place of images."""
+    for image in (folds / "Fold1/valid/abnormal").iterdir():
+        image.rename(image.with_suffix(".dcm"))
+    (folds / "Fold1/valid/abnormal/patient 7").mkdir()
+    with pytest.raises(DataError, match=r"Fold1/valid/abnormal holds no image, but \.dcm \(2\), folder \(1\)\n"):
+        read_folds(folds, CLASSES, ROLES)
+    root = folds / "Fold1/valid"
+    with pytest.raises(
+        DataError, match=r"normal is missing, abnormal is missing; folders there: test, train, valid; cl"
+    ):
+        read_classes(folds / "Fold1", CLASSES)
+    with pytest.raises(DataError, match=r": abnormal holds no image, but \.dcm \(2\), folder \(1\); folders there: ab"):
+        read_classes(root, CLASSES)
+    with pytest.raises(DataError, match=r"folders there: patient 7; files there: \.dcm \(2\); classes are set"):
+        read_classes(root / "abnormal", CLASSES)
+
+
+NFC, NFD = (unicodedata.normalize(form, "kräftig é") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(("here", "there"), [(NFC, NFD), (NFD, NFC)], ids=["NFD on disk", "NFC on disk"])
+def test_letters_may_be_composed_otherwise_on_the_disk(tmp_path: Path, here: str, there: str) -> None:
+    """A registry that was written on another system than the folders."""
+    for fold in (0, 1):
+        for class_name in (there, "normal"):
+            for role in (f"train {there}", "b", "c"):
+                (tmp_path / f"data/Fold{fold}/{role}/{class_name}").mkdir(parents=True)
+                (tmp_path / f"data/Fold{fold}/{role}/{class_name}/a.png").touch()
+    roles = {"train": f"train {here}", "validation": "b", "test": "c"}
+    table = read_folds(tmp_path / "data", ["normal", here], roles)
+    assert len(table) == 12
+    assert f"Fold1/train {there}/{there}/a.png" in [*table["path"]]
+    assert [*read_classes(tmp_path / "data/Fold0/b", ["normal", here])["path"]] == ["normal/a.png", f"{there}/a.png"]
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in (NFC, NFD, "normal"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").touch()
+    with pytest.raises(DataError) as caught:
+        read_classes(tmp_path, ["normal", NFC])
+    assert ascii(NFC) in str(caught.value)
+    assert ascii(NFD) in str(caught.value)
 
 
 ODD_NAMES = ["ünïcödé 日本.png", " two  spaces.png", "new\nline.png", 'a "quoted", name.png', "-dash.png", "#1%20.png"]

@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,11 @@ def given(path: str | Path | None) -> Path | None:
     if path == "":
         raise ConfigError("the path of a file or folder is empty; name one, or leave it out")
     return None if path is None else Path(path)
+
+
+def nfc(name: str) -> str:
+    """The name with its letters composed as most systems do; macOS takes them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def identity(path: Path) -> tuple[int, int] | str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -12,9 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import folders, manifest
-from zoo.data.table import ENDINGS, Source, refuse
+from zoo.data import folders, groups, manifest, names, table
+from zoo.data.table import ENDINGS, Source
 from zoo.errors import DataError
+from zoo.files import nfc
 from zoo.registry import DataConfig
 
 EXPECTED = f"expected a folder of Fold0, Fold1, …, a folder per class, or a manifest ({', '.join(ENDINGS)})"
@@ -58,7 +58,8 @@ def read(source: Source, config: DataConfig, folds: Sequence[int] | None = None,
         found = folders.read_folds(root, config.classes, config.roles, folds, ignored, strict)
     else:
         found = folders.read_classes(root, config.classes, ignored)
-        others = [folder.name for folder in folders.subfolders(root) if folder.name not in config.classes]
+        classes = {*map(nfc, config.classes)}
+        others = [folder.name for folder in names.subfolders(root) if nfc(folder.name) not in classes]
         if others:
             notes.append(f"folder{'s' * (len(others) > 1)} left out, being no class: {', '.join(others)}")
     if said := folders.said(ignored):
@@ -67,7 +68,10 @@ def read(source: Source, config: DataConfig, folds: Sequence[int] | None = None,
         if column not in found:
             found[column] = ""
     if config.groups:
-        found["group"] = groups(found["path"], config.groups)
+        found["group"], said_of_groups = groups.from_paths([*found["path"]], config.groups)
+    else:
+        found["group"], said_of_groups = groups.known([*found["group"]], table.name(source))
+    notes += said_of_groups
     if not isinstance(source, Path) or source.is_file() or "fold" not in found:
         config = with_own_roles(config)
     return Dataset(root, found, config, notes)
@@ -96,29 +100,9 @@ def with_own_roles(config: DataConfig) -> DataConfig:
     return dataclasses.replace(config, roles={role: role for role in config.roles})
 
 
-def groups(paths: pd.Series[str], pattern: str) -> list[str]:
-    """The group of each path: what the pattern, found anywhere in it, captures under the name `group`, else first.
-
-    Raises DataError naming the paths in which it captures nothing: their images could leak unseen.
-    """
-    expression = re.compile(pattern)
-    named = "group" in expression.groupindex
-    found = []
-    for path in paths:
-        match = expression.search(path)
-        captured = (match["group"],) if match and named else match.groups() if match else ()
-        found.append(next((text for text in captured if text), ""))
-    faults = [repr(path) for path, group in zip(paths, found, strict=True) if not group]
-    refuse(
-        f"groups = {pattern!r}", faults,
-        f"captures nothing in {len(faults)} of {len(paths)} paths; widen it, as in ([0-9]+)_left|(other_[0-9]+)",
-    )  # fmt: skip
-    return found
-
-
 def is_laid_out(source: Source, classes: Sequence[str]) -> bool:
     """Whether the data say more than where they lie: a manifest, fold folders, or a folder for each class."""
     if isinstance(source, pd.DataFrame) or source.is_file():
         return True
-    below = {folder.name for folder in folders.subfolders(source)}
-    return bool(folders.fold_folders(source)) or below.issuperset(classes)
+    below = {nfc(folder.name) for folder in names.subfolders(source)}
+    return bool(folders.fold_folders(source)) or below.issuperset(map(nfc, classes))

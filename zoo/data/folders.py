@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.data.names import subfolder, subfolders
 from zoo.data.table import path_fault
 from zoo.errors import ConfigError, DataError, shorten
 
@@ -39,14 +40,6 @@ def fold_folders(root: Path) -> dict[int, Path]:
     return dict(sorted(folds.items()))
 
 
-def subfolders(root: Path) -> list[Path]:
-    """The folders right below `root`, in order of their names. Raises DataError if it cannot be read."""
-    try:
-        return sorted(child for child in root.iterdir() if not child.name.startswith(".") and child.is_dir())
-    except OSError as error:
-        raise DataError(f"data folder {root} cannot be read: {error.strerror}") from error
-
-
 def read_folds(
     root: Path,
     classes: Sequence[str],
@@ -63,6 +56,7 @@ def read_folds(
     Raises ConfigError for a fold that isn't there, DataError naming every missing or empty folder at once; unless
     `strict`, folders may be missing or empty as long as each class and each role has images in some fold.
     """
+    ignored = Counter() if ignored is None else ignored
     available = fold_folders(root)
     missing = sorted(set(folds or ()) - set(available))
     if missing:
@@ -74,10 +68,11 @@ def read_folds(
     for fold in available if folds is None else sorted(set(folds)):
         for role, role_folder in roles.items():
             for label, class_name in enumerate(classes):
-                folder = available[fold] / role_folder / class_name
-                found = _images(folder, ignored)
+                folder = subfolder(subfolder(available[fold], role_folder), class_name)
+                found, others = _images(folder)
+                ignored.update(others)
                 if not found:
-                    faults.append(f"{folder.relative_to(root)} {'holds no image' if folder.is_dir() else 'is missing'}")
+                    faults.append(f"{available[fold].name}/{role_folder}/{class_name} {_nothing(folder, others)}")
                 rows += [(fold, role, image.relative_to(root).as_posix(), label) for image in found]
     found_somewhere = {row[1] for row in rows} == {*roles} and {row[3] for row in rows} == {*range(len(classes))}
     if faults and (strict or not found_somewhere):
@@ -94,49 +89,71 @@ def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = N
 
     Raises DataError naming the class folders that are missing or empty, and the folders that are there.
     """
+    ignored = Counter() if ignored is None else ignored
     rows = []
     faults = []
     for label, class_name in enumerate(classes):
-        found = _images(root / class_name, ignored)
+        folder = subfolder(root, class_name)
+        found, others = _images(folder)
+        ignored.update(others)
         if not found:
-            faults.append(f"{class_name} {'holds no image' if (root / class_name).is_dir() else 'is missing'}")
+            faults.append(f"{class_name} {_nothing(folder, others)}")
         rows += [(image.relative_to(root).as_posix(), label) for image in found]
     if faults:
-        there = ", ".join(folder.name for folder in subfolders(root)) or "none"
         raise DataError(
             f"{root} holds neither fold folders (Fold0, Fold1, …) nor a folder of images for each class: "
-            f"{', '.join(faults)}; folders there: {there}; classes are set under [data] in registry.toml"
+            f"{', '.join(faults)}; {_what_is_there(root)}; classes are set under [data] in registry.toml"
         )
     return pd.DataFrame(rows, columns=["path", "label"])
 
 
 def said(ignored: Ignored) -> str:
     """What was passed over, in words; '' if nothing was."""
-    kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(ignored.items()))
-    return f"ignored in the folders of images, being no image files: {kinds}" if kinds else ""
+    return f"ignored in the folders of images, being no image files: {_kinds(ignored)}" if ignored else ""
 
 
-def _images(folder: Path, ignored: Ignored | None) -> list[Path]:
-    """The image files right in a folder, in order of their names; a folder that is missing has none.
+def _kinds(counts: Counter[str]) -> str:
+    return ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
+
+
+def _nothing(folder: Path | None, others: Ignored) -> str:
+    """What to say of a folder in which no image was found."""
+    return f"holds no image{f', but {_kinds(others)}' * bool(others)}" if folder else "is missing"
+
+
+def _what_is_there(root: Path, most: int = 20) -> str:
+    """The folders right below `root` by name, and its files by kind."""
+    folders = [folder.name for folder in subfolders(root)]
+    more = f" and {len(folders) - most} more" if len(folders) > most else ""
+    images, others = _images(root)
+    files = Counter(_kind(image) for image in images) + others
+    del files["folder"]
+    return f"folders there: {', '.join(folders[:most]) or 'none'}{more}" + f"; files there: {_kinds(files)}" * bool(
+        files
+    )
+
+
+def _images(folder: Path | None) -> tuple[list[Path], Ignored]:
+    """The image files right in a folder, in order of their names, and what else it holds; None holds nothing.
 
     Raises DataError if it cannot be read, or a name cannot be written down.
     """
-    ignored = Counter() if ignored is None else ignored
-    images = []
+    images: list[Path] = []
+    others: Ignored = Counter()
     try:
-        for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for child in sorted(folder.iterdir()) if folder else ():
             if child.name.startswith(".") or child.name.lower() == "thumbs.db":
                 continue
             if child.suffix.lower() in IMAGE_ENDINGS and child.is_file():
                 images.append(child)
             else:
-                ignored[_kind(child)] += 1
+                others[_kind(child)] += 1
     except OSError as error:
         raise DataError(f"data folder {folder} cannot be read: {error.strerror}") from error
     faults = [f"{image.name!r} {fault}" for image in images if (fault := path_fault(image.name))]
     if faults:
         raise DataError(f"{folder}:\n{shorten(faults)}")
-    return images
+    return images, others
 
 
 def _kind(child: Path) -> str:

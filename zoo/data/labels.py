@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 import pandas as pd
 
 from zoo.data.table import refuse, rows
+from zoo.files import nfc
 
 WORDS = {"true": "1", "false": "0"}
 
@@ -26,7 +27,7 @@ def numbers(table: pd.DataFrame, column: str, classes: Sequence[str], where: str
 
     Raises DataError for any other cell.
     """
-    known = {class_name: number for number, class_name in enumerate(classes)}
+    known = {nfc(class_name): number for number, class_name in enumerate(classes)}
     values = [_value(class_name) for class_name in classes]
     of_value: dict[Decimal | None, int]
     if any(value is not None for value in values):
@@ -37,7 +38,8 @@ def numbers(table: pd.DataFrame, column: str, classes: Sequence[str], where: str
         of_value = {Decimal(number): number for number in range(len(classes))}
         advice = "or its number from 0"
     for cell in table[column].unique():
-        if cell not in known and (number := of_value.get(_value(cell))) is not None:
+        number = known.get(nfc(cell), of_value.get(_value(cell)))
+        if number is not None:
             known[cell] = number
     faults = [f"{place}: {cell!r}" for place, cell in rows(table, column) if cell not in known]
     refuse(where, faults, f"{column} must be a class ({', '.join(classes)}) {advice}; classes are set under [data]")

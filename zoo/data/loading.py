@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import audited, dataset, demo, images, split_file, splits, splitters
+from zoo.data import audited, dataset, demo, groups, images, names, split_file, splits, splitters
 from zoo.data import table as tables
 from zoo.data.dataset import Dataset
 from zoo.errors import ConfigError
@@ -118,14 +118,18 @@ def listed(
     where = tables.name(splits_from)
     root = dataset.root_of(source)
     table = pick(split_file.read(splits_from, root, config.classes, strict), folds, where)
+    table["group"], notes = groups.known([*table["group"]], where)
     if dataset.is_laid_out(source, config.classes):
         found = dataset.read(source, config, strict=strict)
         sources = table["path"].map(found.table.drop_duplicates("path").set_index("path")["source"]).fillna("")
         table = split_file.agree(table, found.table, where, config.classes).assign(source=sources)
-        notes = found.notes
+        notes = [*found.notes, *notes]
     else:  # the split file says all that there is to know
-        groups = dataset.groups(table["path"], config.groups) if config.groups else table["group"]
-        table, notes = table.assign(group=table["group"].where(table["group"] != "", groups), source=""), []
+        if config.groups:
+            captured, said = groups.from_paths([*table["path"]], config.groups)
+            table["group"] = table["group"].where(table["group"] != "", captured)
+            notes += said
+        table["source"] = ""
     return Dataset(root, table, dataset.with_own_roles(config), notes)
 
 
@@ -154,7 +158,7 @@ def settle(
     if isinstance(root, pd.DataFrame):
         source, place = root, Path.cwd()
     else:
-        source = place = demo.folder() if is_demo else expand(root or config.root)
+        source = place = demo.folder() if is_demo else names.Disk().spelled(Path(), expand(root or config.root))
     size = image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
     groups = config.groups if groups is None else groups
     try:

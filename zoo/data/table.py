@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.data import names
 from zoo.errors import DataError, shorten
 
 ENDINGS = (".csv", ".tsv", ".parquet")
@@ -75,13 +76,13 @@ def roles(table: pd.DataFrame, column: str, known: Sequence[str], where: str) ->
 
 
 def paths(table: pd.DataFrame, column: str, root: Path, where: str, strict: bool = True) -> list[str]:
-    """Paths with forward slashes, below `root` or absolute.
+    """Paths with forward slashes, below `root` or absolute, spelled as on the disk.
 
     Raises DataError naming every cell that leads to no file; unless `strict`, only those that can lead to none.
     """
-    found, faults = [], []
+    found, faults, disk = [], [], names.Disk()
     for place, cell in rows(table, column):
-        path = Path(cell)
+        path = disk.spelled(root, Path(cell)) if not path_fault(cell) else Path(cell)
         fault = (path_fault(cell) or (_missing(root / path) if strict else "")) if cell else "is empty"
         if fault:
             faults.append(f"{place}: {cell!r} {fault}")
