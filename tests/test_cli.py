@@ -271,7 +271,7 @@ REFUSALS = {
     "leak": ([], "1 picture in more than one role"),
     "no such fold": (["--folds", "0,9"], "has no fold 9; it has folds 0, 1"),
     "no such model": (["--folds", "0"], "unknown model 'tinny'; did you mean 'tiny'?"),
-    "odd folds": (["--folds", "first"], "neither all nor numbers"),
+    "odd folds": (["--folds", "one"], "neither all, first nor numbers"),
     "no epochs": (["--max-epochs", "0"], "0 is not in the range"),
     "tiny images": (["--image-size", "8"], "8 is not in the range"),
     "no weights file": (["--weights", "nowhere.h5"], "weights file nowhere.h5 does not exist"),

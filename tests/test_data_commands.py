@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, disc
+from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, disc, write_folds
 from zoo import plan
 from zoo.errors import DataError
 from zoo.request import Request
@@ -180,3 +180,20 @@ def test_a_split_that_cannot_be_made(main: Main, classes: Path, options: list[ob
     assert status == 2
     assert says in errors
     assert "Traceback" not in output + errors
+
+
+def test_folds_that_begin_at_one(main: Main, install: Install, tmp_path: Path) -> None:
+    """Fold1 to Fold3, as people count."""
+    install(TINY_PLUGIN)
+    folds = write_folds(tmp_path / "data", folds=3)
+    (folds / "Fold0").rename(folds / "Fold3")
+    data = ["--data", folds, "--image-size", 32]
+    for command in (["data", "show", *data], ["show", "tiny", *data, "--pictures", tmp_path / "pictures"]):
+        status, output, errors = main(*command)
+        assert status == 0, output + errors
+        assert "Fold 1 is taken, the first there is; --folds takes others" in output
+    assert (tmp_path / "pictures/augmented.png").exists()
+    with plan.make_plan(Request(models=("tiny",), data=str(folds), image_size=32, out=tmp_path / "run")) as made:
+        assert [job.fold for job in made.jobs] == [1]
+    status, _, errors = main("data", "show", *data, "--folds", "0")
+    assert (status, "has no fold 0; it has folds 1, 2, 3" in errors) == (2, True)

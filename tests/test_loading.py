@@ -203,6 +203,23 @@ def test_data_in_folds_can_be_divided_anew(folds: Path) -> None:
     loading.load_data(CONFIG, str(folds), None, None, splits_from=made.splits)
 
 
+def test_the_first_fold_is_that_of_the_lowest_number(folds: Path, classes: Path) -> None:
+    """By folders, manifest and split file; what is taken is said unless it is fold 0."""
+    said = ["Fold 2 is taken, the first there is; --folds takes others"]
+    assert loading.load_data(CONFIG, str(folds), None, "first").notes == []
+    (folds / "Fold0").rename(folds / "Fold12")
+    (folds / "Fold1").rename(folds / "Fold2")
+    found = loading.load_data(CONFIG, str(folds), None, "first")
+    assert (set(found.splits["fold"]), found.notes) == ({2}, said)
+    made = loading.make_splits(CONFIG, str(classes), None, SplitConfig("rotate", 4), groups=GROUPS).splits
+    made = made.assign(fold=made["fold"] + 2)
+    for source, splits_from in ((classes, made), (classes / "m.csv", None)):
+        made.drop(columns="image").to_csv(classes / "m.csv", index=False)
+        found = loading.load_data(CONFIG, str(source), None, "first", splits_from=splits_from)
+        assert (set(found.splits["fold"]), found.notes) == ({2}, said)
+        assert len(found.splits) == 40
+
+
 def test_a_manifest_is_data(classes: Path, tmp_path: Path) -> None:
     paths = sorted(path for path in classes.rglob("*.png"))
     frame = pd.DataFrame({

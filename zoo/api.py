@@ -12,6 +12,7 @@ from zoo import auditing, comparison, jobs, plan, plugins
 from zoo.auditing import Audit
 from zoo.comparison import Comparison
 from zoo.data import dataset, labels, loading
+from zoo.data.splits import Folds
 from zoo.evaluation.metrics import check_metric
 from zoo.files import given
 from zoo.registry import Registry, load, split_config
@@ -24,7 +25,7 @@ def compare(
     *,
     data: str | Path | pd.DataFrame | None = None,
     splits: str | Path | pd.DataFrame | None = None,
-    folds: Literal["all"] | Sequence[int] = "all",
+    folds: Literal["all", "first"] | Sequence[int] = "all",
     out: str | Path | None = None,
     workers: int = 1,
     metric: str = "auc",
@@ -47,7 +48,7 @@ def compare(
     request = Request(
         models=tuple(models), data=str(data) if isinstance(data, Path) else data,
         splits=given(splits) if isinstance(splits, str) else splits,
-        folds=None if folds == "all" else tuple(folds), out=given(out), **options,
+        folds=_folds(folds), out=given(out), **options,
     )  # fmt: skip
     with Reserve(ahead=workers == 1) as reserve, plan.make_plan(request) as planned:
         jobs.execute(planned, listen or (lambda job, event: None), workers, reserve)
@@ -100,7 +101,7 @@ def audit(
     *,
     splits: str | Path | pd.DataFrame | None = None,
     groups: str | None = None,
-    folds: Literal["all"] | Sequence[int] = "all",
+    folds: Literal["all", "first"] | Sequence[int] = "all",
     image_size: int | None = None,
     near_duplicates: bool = True,
     listen: auditing.Listen | None = None,
@@ -118,9 +119,13 @@ def audit(
     config = _registry(registry).data
     splits = given(splits) if isinstance(splits, str) else splits
     return auditing.look(
-        config, data, splits, None if folds == "all" else tuple(folds), groups=groups, image_size=image_size,
+        config, data, splits, _folds(folds), groups=groups, image_size=image_size,
         near_duplicates=near_duplicates, listen=listen,
     )  # fmt: skip
+
+
+def _folds(folds: Literal["all", "first"] | Sequence[int]) -> Folds:
+    return None if folds == "all" else "first" if folds == "first" else tuple(folds)
 
 
 def _registry(path: str | Path | None) -> Registry:

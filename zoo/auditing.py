@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -16,7 +16,7 @@ import zoo
 from zoo.data import audit, audited, balance, copies, duplicates, facts, images, loading, splitters
 from zoo.data import table as tables
 from zoo.data.audit import Finding
-from zoo.data.splits import class_counts
+from zoo.data.splits import Folds, class_counts
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation import shortcuts
 from zoo.files import write_csv, write_json
@@ -93,7 +93,7 @@ def look(
     config: DataConfig,
     root: loading.Root,
     splits_from: tables.Source | None = None,
-    folds: Sequence[int] | None = None,
+    folds: Folds = None,
     *,
     groups: str | None = None,
     image_size: int | None = None,

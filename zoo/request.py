@@ -16,6 +16,7 @@ import pandas as pd
 import zoo
 from zoo.data import splits
 from zoo.data.loading import Data
+from zoo.data.splits import Folds
 from zoo.errors import ConfigError
 from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
@@ -29,7 +30,8 @@ class Request:
 
     `data` is a folder or a manifest, `splits` a split file; each may be a data frame instead. `groups` is a regular
     expression, see DataConfig.
-    No `models` means all that are registered, `folds` None all folds. `repeats` runs each fold so often, with other
+    No `models` means all that are registered, `folds` None all folds, "first" the one of the
+    lowest number. `repeats` runs each fold so often, with other
     seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
     `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
     training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
@@ -41,7 +43,7 @@ class Request:
     data: str | pd.DataFrame | None = None
     splits: Path | pd.DataFrame | None = None
     groups: str | None = None
-    folds: tuple[int, ...] | None = (0,)
+    folds: Folds = "first"
     out: Path | None = None
     weights: str | None = None
     seed: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from zoo.commands.options import (
     size_option,
     splits_option,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from zoo.data.splits import Folds
 
 
 @click.group(cls=Group)
@@ -53,14 +56,14 @@ def data_demo(folder: Path) -> None:
 @data_option
 @splits_option
 @groups_option
-@folds_option("0")
+@folds_option("first")
 @size_option
 @click.option("--out", type=PATH, metavar="DIR", default=Path("pictures"), show_default=True)
 def data_show(
     data: str | None,
     splits: Path | None,
     groups: str | None,
-    folds: tuple[int, ...] | None,
+    folds: Folds,
     image_size: int | None,
     out: Path,
 ) -> None:
@@ -97,7 +100,7 @@ def data_audit(
     data: str | None,
     splits: Path | None,
     groups: str | None,
-    folds: tuple[int, ...] | None,
+    folds: Folds,
     image_size: int | None,
     near_duplicates: bool,
     out: Path,

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -94,20 +94,22 @@ def given(name: str) -> Any:
     return click.get_current_context().find_root().meta.get(f"zoo.{name}")
 
 
-def _folds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...] | None:
-    """ "all" to None, "0,3" to (0, 3)."""
+def _folds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...] | Literal["first"] | None:
+    """ "all" to None, "0,3" to (0, 3), "first" as it is."""
     if value == "all":
         return None
+    if value == "first":
+        return "first"
     try:
         return tuple(dict.fromkeys(int(fold) for fold in value.split(",")))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is neither all nor numbers such as 0 or 0,3") from None
+        raise click.BadParameter(f"{value!r} is neither all, first nor numbers such as 0 or 0,3") from None
 
 
 def folds_option(default: str) -> Decorator:
-    """--folds, which gives a tuple of numbers, or None for all."""
+    """--folds, which gives a tuple of numbers, "first", or None for all."""
     return click.option(
-        "--folds", default=default, show_default=True, callback=_folds, help="all, a fold, or several as 0,3."
+        "--folds", default=default, show_default=True, callback=_folds, help="all, first, a fold, or several as 0,3."
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.commands.options import PATH, Command, console, data_option, load_registry, print_rows, size_option, warn
+from zoo.commands.options import PATH, Command, console, data_option, load_registry, print_rows, say, size_option, warn
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--summary", is_flag=True, help="Keras' own summary as well.")
 @click.option("--pictures", type=PATH, metavar="DIR", help="Draw augmented images and the learning rate.")
 def show(model: str, data: str | None, image_size: int | None, summary: bool, pictures: Path | None) -> None:
-    """What MODEL is made of and what each stage trains; --pictures takes the training images of fold 0."""
+    """What MODEL is made of and what each stage trains; --pictures takes the training images of the first fold."""
     from zoo import registry as registries
     from zoo.data.loading import load_data
     from zoo.data.splits import subset
@@ -37,15 +37,18 @@ def show(model: str, data: str | None, image_size: int | None, summary: bool, pi
     from zoo.report import recipe as shown  # loads Keras
 
     screen = console()
-    loaded = load_data(registry.data, data, image_size, (0,)) if pictures or data else None
+    loaded = load_data(registry.data, data, image_size, "first") if pictures or data else None
     config = loaded.config if loaded else registry.data
     network = shown.build(recipe, len(config.classes), image_size or config.image_size)
     stages = registries.checked_stages(recipe.schedule)
     screen.print(shown.describe(recipe, network, stages))
     if summary:
         network.model.summary(print_fn=click.echo)
+    for note in loaded.notes if loaded else ():
+        say(screen, note)
     if pictures and loaded:
-        for path in shown.pictures(recipe, stages, subset(loaded.splits, 0, "train", loaded.store), pictures):
+        training = subset(loaded.splits, loaded.splits["fold"].iloc[0], "train", loaded.store)
+        for path in shown.pictures(recipe, stages, training, pictures):
             click.echo(path)
 
 

@@ -33,10 +33,10 @@ KINDS = ("model", "fold", "repeat")
 
 @click.command(cls=Command)
 @click.argument("model")
-@folds_option("0")
+@folds_option("first")
 @training_options
 def run(model: str, **options: Any) -> None:
-    """Train MODEL on fold 0, or on the folds given, and score it."""
+    """Train MODEL on the first fold, or on the folds given, and score it."""
     from zoo import comparison, jobs
     from zoo.report import tables
     from zoo.report.progress import JobProgress

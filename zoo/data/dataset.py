@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.data import folders, groups, manifest, names, table
+from zoo.data.splits import Folds
 from zoo.data.table import ENDINGS, Source
 from zoo.errors import DataError
 from zoo.files import nfc
@@ -40,7 +41,7 @@ class Dataset:
         return "fold" in self.table
 
 
-def read(source: Source, config: DataConfig, folds: Sequence[int] | None = None, strict: bool = True) -> Dataset:
+def read(source: Source, config: DataConfig, folds: Folds = None, strict: bool = True) -> Dataset:
     """A folder of folds, a folder per class, or a manifest, with nothing decoded.
 
     `folds` picks folds of a folder of folds; other data are read as a whole. The paths of a data frame begin at the

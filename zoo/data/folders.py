@@ -15,8 +15,9 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.data.names import subfolder, subfolders
+from zoo.data.splits import Folds, choose
 from zoo.data.table import path_fault
-from zoo.errors import ConfigError, DataError, shorten
+from zoo.errors import DataError, shorten
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FOLD_FOLDER = re.compile(r"fold[-_ ]?([0-9]+)", re.IGNORECASE)
@@ -44,28 +45,23 @@ def read_folds(
     root: Path,
     classes: Sequence[str],
     roles: Mapping[str, str],
-    folds: Sequence[int] | None = None,
+    folds: Folds = None,
     ignored: Ignored | None = None,
     strict: bool = True,
 ) -> pd.DataFrame:
     """One row per fold and image: fold, role, path (below `root`, with forward slashes), label.
 
     `classes` are folder names, whose positions are the labels; `roles` gives each role its folder; `folds`
-    picks some, None means all.
+    picks some.
 
     Raises ConfigError for a fold that isn't there, DataError naming every missing or empty folder at once; unless
     `strict`, folders may be missing or empty as long as each class and each role has images in some fold.
     """
     ignored = Counter() if ignored is None else ignored
     available = fold_folders(root)
-    missing = sorted(set(folds or ()) - set(available))
-    if missing:
-        raise ConfigError(
-            f"{root} has no fold {', '.join(map(str, missing))}; it has folds {', '.join(map(str, available))}"
-        )
     rows: list[tuple[int, str, str, int]] = []
     faults: list[str] = []
-    for fold in available if folds is None else sorted(set(folds)):
+    for fold in choose(available, folds, str(root)):
         for role, role_folder in roles.items():
             for label, class_name in enumerate(classes):
                 folder = subfolder(subfolder(available[fold], role_folder), class_name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def load_data(
     config: DataConfig,
     root: Root,
     image_size: int | None,
-    folds: Sequence[int] | None,
+    folds: splits.Folds,
     progress: images.Progress | None = None,
     *,
     splits_from: tables.Source | None = None,
@@ -65,7 +64,11 @@ def load_data(
             data = _divide(found, config.split, progress)
             note = f"The data are in no folds; divided by {config.split} (zoo data split writes them to a file)"
             data = dataclasses.replace(data, splits=pick(data.splits, folds, "the split"), notes=[*data.notes, note])
-    return dataclasses.replace(_checked(data), is_demo=is_demo)
+    data = dataclasses.replace(_checked(data), is_demo=is_demo)
+    taken = data.splits["fold"].iloc[0]
+    if folds == "first" and taken != 0:
+        data.notes.append(f"Fold {taken} is taken, the first there is; --folds takes others")
+    return data
 
 
 def make_splits(
@@ -100,7 +103,7 @@ def listed(
     source: tables.Source,
     config: DataConfig,
     splits_from: tables.Source | None,
-    folds: Sequence[int] | None,
+    folds: splits.Folds,
     strict: bool = True,
 ) -> Dataset:
     """What lies where, in the folds of `splits_from`, else the data's own, else none; nothing is decoded.
@@ -133,15 +136,9 @@ def listed(
     return Dataset(root, table, dataset.with_own_roles(config), notes)
 
 
-def pick(table: pd.DataFrame, folds: Sequence[int] | None, where: str) -> pd.DataFrame:
-    """The rows of these folds, None for all. Raises ConfigError for a fold that isn't there."""
-    available = sorted(set(table["fold"].tolist()))
-    missing = sorted(set(folds or ()) - set(available))
-    if missing:
-        raise ConfigError(
-            f"{where} has no fold {', '.join(map(str, missing))}; it has folds {', '.join(map(str, available))}"
-        )
-    return table if folds is None else table[table["fold"].isin(folds)].reset_index(drop=True)
+def pick(table: pd.DataFrame, folds: splits.Folds, where: str) -> pd.DataFrame:
+    """The rows of these folds. Raises ConfigError for a fold that isn't there."""
+    return table[table["fold"].isin(splits.choose(table["fold"], folds, where))].reset_index(drop=True)
 
 
 def settle(
@@ -175,7 +172,7 @@ def _from_file(
     source: tables.Source,
     config: DataConfig,
     splits_from: tables.Source,
-    folds: Sequence[int] | None,
+    folds: splits.Folds,
     progress: images.Progress | None,
 ) -> Data:
     where = tables.name(splits_from)

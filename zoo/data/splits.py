@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from zoo.data import labels
 from zoo.data.images import ImageStore
-from zoo.errors import DataError, LeakError, shorten
+from zoo.errors import ConfigError, DataError, LeakError, shorten
 from zoo.files import read_csv
 
 # The columns of splits.csv.
 COLUMNS = ["fold", "role", "image", "path", "label", "group"]
 ROLES = ("train", "validation", "test")
+
+
+# Which folds to take: these, the one of the lowest number, or None for all.
+Folds = Sequence[int] | Literal["first"] | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,17 @@ def read(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     """
     table = read_csv(path, text=["label"]).rename_axis("row")
     return table.assign(label=labels.numbers(table, "label", classes, str(path))).rename_axis(None)
+
+
+def choose(available: Iterable[int], folds: Folds, where: str) -> list[int]:
+    """The folds to take of those available, in order. Raises ConfigError for one that isn't there."""
+    there = sorted(set(available))
+    missing = sorted(set(folds) - set(there)) if folds and folds != "first" else []
+    if missing:
+        raise ConfigError(
+            f"{where} has no fold {', '.join(map(str, missing))}; it has folds {', '.join(map(str, there))}"
+        )
+    return there[:1] if folds == "first" else there if folds is None else sorted(set(folds))
 
 
 def in_order(splits: pd.DataFrame) -> pd.DataFrame:
