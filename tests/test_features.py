@@ -181,6 +181,39 @@ def test_processes_that_need_the_same_features_share_the_work(own_cache: Path) -
     assert [place.name for place in own_cache.glob("features/.*")] == []
 
 
+@pytest.mark.parametrize("how", ["cut", "flipped", "emptied", "gone", "no checksums"])
+def test_damaged_features_are_computed_anew(own_cache: Path, how: str) -> None:
+    """Where no check of a few of them would notice."""
+    images, prefix, lines = subset(100), prefix_of(residual()), list[str]()
+    right = np.array(features.load(prefix, images.pixels, images.store, Counter()))
+    (file,) = own_cache.rglob("features.npy")
+    data = bytearray(file.read_bytes())
+    if how == "cut":
+        file.write_bytes(data[:-5])
+    elif how == "flipped":
+        data[-50 * right[0].nbytes] ^= 1
+        file.write_bytes(data)
+    elif how == "emptied":
+        file.write_bytes(b"")
+    else:
+        (file if how == "gone" else file.with_name("checksums.json")).unlink()
+    count = Counter()
+    again = features.load(prefix, images.pixels, images.store, count, tell=lines.append)
+    np.testing.assert_array_equal(again, right)
+    assert count.calls[-1] == (100, 100)
+    assert len(lines) == 1 and str(file.parent) in lines[0] and "damaged" in lines[0]
+
+
+def test_features_are_kept_while_a_stage_trains_on_them(own_cache: Path) -> None:
+    images, prefix = subset(10), prefix_of(residual())
+    stored = features.load(prefix, images.pixels, images.store, Counter())[2:]
+    assert cache.clear("features") == (0, 1)
+    assert len(list(own_cache.rglob("features.npy"))) == 1
+    del stored
+    assert cache.clear("features")[1] == 0
+    assert not own_cache.exists()
+
+
 def test_what_a_killed_process_has_computed_is_kept(own_cache: Path) -> None:
     images, prefix, count = subset(200), prefix_of(residual()), Counter()
 
@@ -190,6 +223,10 @@ def test_what_a_killed_process_has_computed_is_kept(own_cache: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         features.load(prefix, images.pixels, images.store, die)
+    (second,) = own_cache.glob(".*-parts/64.npz")
+    data = bytearray(second.read_bytes())
+    data[len(data) // 2] ^= 1  # killed by a power cut, say
+    second.write_bytes(data)
     stored = features.load(prefix, images.pixels, images.store, count)
     assert count.calls[0][0] == 128
     np.testing.assert_allclose(stored, prefix.predict(images.pixels, verbose=0), rtol=1e-5, atol=1e-6)
@@ -228,26 +265,3 @@ def test_a_killed_stage_goes_on_from_features(tmp_path: Path) -> None:
     resumed = train(tmp_path / "b", Residual(weights="none"), Linear(), stages)
     for ours, theirs in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-def test_what_was_used_longest_ago_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    def fill(folder: Path) -> None:
-        (folder / "data").write_bytes(bytes(1000))
-
-    places = [cache.make_once(cache.folder("kind", str(number)), fill, 1000) for number in range(3)]
-    for age, place in enumerate(places):
-        os.utime(place, (1000 + age, 1000 + age))
-    cache.make_once(places[0], fill, 1000)  # used again
-    monkeypatch.setenv("ZOO_CACHE_LIMIT", "0.0000031")
-    cache.make_once(cache.folder("kind", "new"), fill, 1000)
-    assert [place.exists() for place in places] == [True, False, True]
-    assert [(kind.name, kind.entries, kind.size) for kind in cache.info()] == [("kind", 3, 3000)]
-    with pytest.raises(zoo.ConfigError, match="unknown kind 'kinds'; did you mean 'kind'"):
-        cache.clear("kinds")
-    assert cache.clear("kind") == 3000
-    assert cache.info() == []
-    monkeypatch.setenv("ZOO_CACHE_LIMIT", "much")
-    with pytest.raises(zoo.ConfigError, match="number of gigabytes"):
-        cache.limit()

@@ -109,7 +109,8 @@ def look(
     Raises DataError or ConfigError where there is nothing to audit: no such folder, no such class, no readable image.
     """
     tell = listen or (lambda step, done, total: None)
-    source, config = loading.settle(config, root, None, groups)
+    said: list[str] = []
+    source, config = loading.settle(config, root, None, groups, said.append)
     found = loading.listed(source, config, splits_from, folds, strict=False)
     if found.table.empty:
         raise DataError(f"{tables.name(source)} lists no image")
@@ -120,9 +121,11 @@ def look(
         path, fault = files[["path", "fault"]].iloc[0]
         raise DataError(f"{tables.name(source)}: none of {len(read)} images can be read, such as {path!r}: {fault}")
     if near_duplicates:
-        near = _changed_copies(found.root, known, max(LEAST_SIZE, image_size or IMAGE_SIZE), tell)
+        near, lines = _changed_copies(found.root, known, max(LEAST_SIZE, image_size or IMAGE_SIZE), tell)
+        said += lines
     else:
         near = audited.known(known["image"])
+        said += audited.lost()
     known = known.assign(photograph=copies.photographs(known, near))
     pairs = copies.pairs(known, near, config.classes)
     pictures = _pictures(known, read)
@@ -131,6 +134,7 @@ def look(
     table = shortcuts.baseline(pictures, classes)
     tell("shortcut baseline", 1, 1)
     notes = [Finding("note", "read", note) for note in found.notes]
+    notes += [Finding("note", "cache", line) for line in said]
     if not near_duplicates:
         earlier = f"; {audit.counted(len(near), 'pair')} known of earlier audits" if len(near) else ""
         text = f"changed copies (flipped, rotated, …) were not looked for{earlier}"
@@ -165,8 +169,11 @@ def _join(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
     return table.merge(read[["path", "image", "fault"]], on="path")[columns]
 
 
-def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) -> pd.DataFrame:
-    """Pictures that are changed copies of one another, remembered for later runs: zoo.data.audited.COLUMNS."""
+def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Pictures that are changed copies of one another, remembered for later runs: zoo.data.audited.COLUMNS.
+
+    And what was wrong with the user cache.
+    """
     paths = [*known.drop_duplicates("image")["path"]]
     store, _ = images.decode(root, paths, size, partial(tell, "decoding images"))
     found = duplicates.near_duplicates(store.pixels, partial(tell, "looking for changed copies"))
@@ -177,7 +184,7 @@ def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) ->
     })  # fmt: skip
     near = near[near["first"] != near["second"]].reset_index(drop=True)
     audited.remember(store.hashes, near)
-    return near
+    return near, store.notes
 
 
 def _pictures(known: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SEAL = "sha256"  # the entry of a record that is the hash of all others
 
+Identity = tuple[int, int] | str
+
 # The columns of zoo's own tables that hold text, whatever it looks like: "NA" and "007" are names.
 TEXT = ("model", "stage", "weights", "role", "image", "file", "path", "group", "source", "first", "second")
 
@@ -35,16 +37,17 @@ def replacing(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".draft-{path.name}")
     try:
         yield draft
-        _flush(draft)
+        flush(draft)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     draft.replace(path)
     draft.unlink(missing_ok=True)  # renaming a file onto another link to itself does nothing
-    _flush(path.parent)
+    flush(path.parent)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Return when a file or folder is on the disk, where the system can tell."""
     if os.name == "nt":  # Windows flushes neither folders nor files that are open for reading
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -74,7 +77,7 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def identity(path: Path) -> tuple[int, int] | str:
+def identity(path: Path) -> Identity:
     """Alike for hard links to one file. Raises OSError if there is no such file."""
     status = path.stat()
     return (status.st_dev, status.st_ino) if status.st_ino else str(path)  # no inode numbers on some file systems

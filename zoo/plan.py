@@ -27,7 +27,8 @@ from zoo.training import backend
 class Plan:
     """Everything settled and checked before the first job: nothing in it can still turn out to be wrong.
 
-    Its run folder, `resumed` if it was begun before, is this process's alone; as a context it gives the folder back.
+    Its run folder, `resumed` if it was begun before, is this process's alone, and the decoded images are marked as in
+    use; as a context it gives both back.
     """
 
     run: RunFolder
@@ -36,6 +37,7 @@ class Plan:
     splits: pd.DataFrame
     notes: list[str]
     lock: FileLock
+    store: images.ImageStore
     trackers: Sequence[Plugin] = ()
     resumed: bool = False
 
@@ -44,6 +46,8 @@ class Plan:
 
     def __exit__(self, *exception: object) -> None:
         self.lock.release()
+        if self.store.mark:
+            self.store.mark.release()
 
 
 def make_plan(request: Request, progress: images.Progress | None = None) -> Plan:
@@ -113,7 +117,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         for fold in folds
         for repeat in range(request.repeats)
     ]  # fmt: skip
-    return Plan(folder, jobs, data.config, data.splits, notes, lock, trackers, resumed)
+    return Plan(folder, jobs, data.config, data.splits, notes, lock, data.store, trackers, resumed)
 
 
 def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> list[str]:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from zoo import model_file
-from zoo.data import audited, cache
+from zoo.data import audited, cache, checksums
 from zoo.errors import DataError, LeakError, WeightsError, shorten
 from zoo.files import hash_file, write_text
 
@@ -79,28 +79,35 @@ def embed(file: Path, provenance: Provenance) -> None:
             )
 
 
-def read(file: Path) -> Provenance:
+def read(file: Path, tell: cache.Tell = lambda line: None) -> Provenance:
     """What weights that start from this file have seen, the file itself named as the last of its chain.
+
+    `tell` is given a line if the user cache knew of the weights, and is damaged.
 
     Raises WeightsError if what the file says of it is damaged.
     """
     name = f"{file.name} sha256 {hash_file(file)[:12]}"
     try:
-        text = _member(file)
+        text = _member(file, tell)
         found = Provenance(unknown=(name,)) if text is None else Provenance.from_table(json.loads(text))
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{file}: what it says of the images it was trained on is damaged: {error}") from None
     return found | Provenance(files=(name,))
 
 
-def _member(file: Path) -> bytes | None:
+def _member(file: Path, tell: cache.Tell) -> bytes | None:
     """What the file says of itself, else what the cache knows of its weights."""
     inside = model_file.member(file, MEMBER)
     if inside is not None:
         return inside
     digest = hash_weights(file)
-    kept = cache.folder("provenance", digest, MEMBER) if digest else None
-    return kept.read_bytes() if kept and kept.is_file() else None
+    entry = cache.folder("provenance", digest)
+    if not digest or not entry.exists():
+        return None
+    if fault := checksums.fault(entry):
+        tell(f"what was known of {file.name} is lost: {entry} in the user cache is damaged ({fault})")
+        return None
+    return (entry / MEMBER).read_bytes()
 
 
 def hash_weights(file: Path) -> str:
@@ -144,7 +151,8 @@ def check_leaks(splits: pd.DataFrame, files: Iterable[str], allowed: bool) -> tu
 
     Raises LeakError if a fold would score weights on pictures that they have seen, unless that is `allowed`.
     """
-    inherited = {Path(file).name: read(Path(file)) for file in sorted(files)}
+    notes: list[str] = []
+    inherited = {Path(file).name: read(Path(file), notes.append) for file in sorted(files)}
     copies = audited.known({*splits["image"], *(image for each in inherited.values() for image in each.images)})
     lines = [
         f"fold {fold}: {line}"
@@ -156,7 +164,7 @@ def check_leaks(splits: pd.DataFrame, files: Iterable[str], allowed: bool) -> tu
             "the scores of these folds would be inflated; divide anew (zoo data split), start from weights that have "
             f"not seen these images, or have every number marked as leaked with --allow-leak:\n{shorten(lines)}"
         )
-    notes = [f"LEAKED, as allowed: {line}" for line in lines]
+    notes += [f"LEAKED, as allowed: {line}" for line in lines]
     unknown = dict.fromkeys(name for each in inherited.values() for name in each.unknown)
     notes += [
         f"{name}: origin unknown; it cannot be told whether these weights have seen test images" for name in unknown

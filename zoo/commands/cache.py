@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from zoo.commands.options import Group, print_rows
+from zoo.commands.options import Group, echo, print_rows
 
 
 @click.group(cls=Group)
@@ -22,13 +22,15 @@ def info() -> None:
         for kind in user_cache.info()
     ]
     print_rows(rows, empty="the cache is empty")
-    click.echo(f"{user_cache.folder()}, at most {user_cache.limit() / 1e9:g} GB of each kind (ZOO_CACHE_LIMIT)")
+    echo(f"{user_cache.folder()}, at most {user_cache.limit() / 1e9:g} GB of each kind (ZOO_CACHE_LIMIT)")
 
 
 @cache.command("clear")
 @click.argument("kind", required=False)
 def clear(kind: str | None) -> None:
-    """Delete one KIND, or all. A run at work is not disturbed."""
+    """Delete one KIND, or all, but for what a run at work uses."""
     from zoo.data import cache as user_cache
 
-    click.echo(f"{user_cache.clear(kind) / 1e6:,.1f} MB freed")
+    freed, kept = user_cache.clear(kind)
+    use = f"; kept {kept} entr{'ies' if kept > 1 else 'y'} that a run at work uses" if kept else ""
+    echo(f"{freed / 1e6:,.1f} MB freed{use}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import cache, labels
+from zoo.data import cache, checksums, labels
 from zoo.files import read_csv
 
 # Copies of one photograph that differ in their pixels, by image hash.
@@ -18,7 +18,8 @@ COLUMNS = ["first", "second", "similarity", "change"]
 def remember(images: Iterable[str], pairs: pd.DataFrame) -> None:
     """Keep the near-duplicates among `images` (hashes), a table of COLUMNS, for whoever meets these pictures again.
 
-    An audit of the same pictures replaces what was kept. Raises DataError if the cache cannot be written.
+    An audit of the same pictures replaces what was kept, and what is damaged is forgotten. Raises DataError if the
+    cache cannot be written.
     """
     listed = "\n".join(sorted(set(images)))
     key = hashlib.sha256(listed.encode()).hexdigest()[:32]
@@ -28,7 +29,11 @@ def remember(images: Iterable[str], pairs: pd.DataFrame) -> None:
         pairs[COLUMNS].to_csv(folder / "pairs.csv", index=False)
         (folder / "images.txt").write_text(listed, encoding="utf-8")
 
-    cache.remove(place)
+    try:
+        for entry in (place, *_damaged()):
+            cache.discard(entry)
+    except OSError as error:
+        raise cache.unwritable(place.parent, error) from error
     cache.make_once(place, fill, 200 * len(pairs) + len(listed) + 100)
 
 
@@ -36,8 +41,8 @@ def known(images: Iterable[str]) -> pd.DataFrame:
     """The near-duplicates among these pictures that some audit found, whichever images it looked at: COLUMNS."""
     wanted = set(images)
     found = [pd.DataFrame(columns=COLUMNS)]
-    for file in sorted(cache.folder("audits").glob("[!.]*/pairs.csv")):
-        pairs = read_csv(file)
+    for entry in _whole():
+        pairs = read_csv(entry / "pairs.csv")
         found.append(pairs[pairs["first"].isin(wanted) & pairs["second"].isin(wanted)])
     filled = [table for table in found if len(table)] or found[:1]
     return pd.concat(filled).drop_duplicates(["first", "second"]).reset_index(drop=True)
@@ -69,9 +74,30 @@ def unseen(images: Iterable[str]) -> set[str]:
     It is the audit that has seen most of them that counts: a file that has changed since then shows another picture.
     """
     wanted = set(images)
-    files = cache.folder("audits").glob("[!.]*/images.txt")
-    left = (wanted.difference(file.read_text(encoding="utf-8").split("\n")) for file in files)
-    return min(left, key=len, default=wanted)
+    texts = ((entry / "images.txt").read_text(encoding="utf-8") for entry in _whole())
+    return min((wanted.difference(text.split("\n")) for text in texts), key=len, default=wanted)
+
+
+def lost() -> list[str]:
+    """A line for each earlier audit of which the user cache no longer has what it found."""
+    return [
+        f"what an audit found is lost: {entry} in the user cache is damaged ({fault}); zoo data audit looks again"
+        for entry, fault in _damaged().items()
+    ]
+
+
+def _entries() -> dict[Path, str | None]:
+    """What the cache has of each audit, and what is wrong with it."""
+    entries = {entry: checksums.fault(entry) for entry in sorted(cache.folder("audits").glob("[!.]*"))}
+    return {entry: fault for entry, fault in entries.items() if entry.exists()}  # an audit may just replace its own
+
+
+def _whole() -> list[Path]:
+    return [entry for entry, fault in _entries().items() if fault is None]
+
+
+def _damaged() -> dict[Path, str]:
+    return {entry: fault for entry, fault in _entries().items() if fault is not None}
 
 
 def notes(splits: pd.DataFrame) -> list[str]:

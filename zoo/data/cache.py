@@ -5,14 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from os.path import samestat
 from pathlib import Path
 
 import platformdirs
 
+from zoo.data import checksums, in_use
+from zoo.data.in_use import Mark
 from zoo.errors import ConfigError, DataError, unknown
+from zoo.files import flush, identity
+
+PARTS = "-parts"
+
+# Called with a line about what was wrong.
+Tell = Callable[[str], None]
 
 
 def folder(*names: str) -> Path:
@@ -40,53 +49,133 @@ class Kind:
 
 def info() -> list[Kind]:
     """What the cache holds."""
-    return [Kind(kind.name, sum(1 for _ in kind.iterdir()), _size(kind)) for kind in _kinds()]
+    kinds = [Kind(kind.name, len(_entries(kind)), _size(_entries(kind))) for kind in _kinds()]
+    return [kind for kind in kinds if kind.entries]
 
 
-def clear(kind: str | None = None) -> int:
-    """Delete one kind of things, or all; the bytes that were freed. A run that has them open is not disturbed.
+def clear(kind: str | None = None) -> tuple[int, int]:
+    """Delete one kind of things, or all; the bytes that were freed, and how many entries a run has in use and keeps.
 
-    Raises ConfigError for a kind that the cache doesn't hold.
+    Raises ConfigError for a kind that the cache doesn't hold, DataError if it cannot be written.
     """
     kinds = _kinds()
     known = [place.name for place in kinds]
     if kind is not None and kind not in known:
         raise ConfigError(unknown("kind", kind, known))
-    places = [place for place in kinds if kind in (None, place.name)]
-    freed = sum(_size(place) for place in places)
-    for place in places:
-        remove(place)
-    return freed
+    freed = kept = 0
+    for place in kinds:
+        if kind in (None, place.name):
+            before = _size([place])
+            try:
+                _sweep(place)
+                kept += sum(not remove(entry) for entry in (*_entries(place), *_unfinished(place)))
+            except OSError as error:
+                raise unwritable(place, error) from error
+            with contextlib.suppress(OSError):  # what is in use stays
+                place.rmdir()
+            freed += before - _size([place])
+    return freed, kept
 
 
 def _kinds() -> list[Path]:
     root = folder()
-    return sorted(place for place in root.iterdir() if place.is_dir()) if root.is_dir() else []
+    return sorted(place for place in root.glob("[!.]*") if place.is_dir()) if root.is_dir() else []
 
 
-def remove(place: Path) -> None:
-    """Delete a folder of the cache. It vanishes at once: nobody finds half of it."""
-    doomed = place.with_name(f".{place.name}-{os.getpid()}-removed")
+def _entries(kind: Path) -> list[Path]:
+    return [*kind.glob("[!.]*")]
+
+
+def unfinished(entry: Path) -> Path:
+    """Where parts of an entry are kept until all are there; like an entry they wait for who goes on with them."""
+    return entry.with_name(f".{entry.name}{PARTS}")
+
+
+def _unfinished(kind: Path) -> list[Path]:
+    return [*kind.glob(f".*{PARTS}")]
+
+
+def use(entry: Path) -> Mark:
+    """Keep an entry, there or not yet, from `trim` and `clear` in all processes, until the mark is released."""
+    return in_use.mark(_marks(entry), _mark(entry))
+
+
+def _marks(entry: Path) -> Path:
+    return entry.parent.parent / ".in-use"
+
+
+def _mark(entry: Path) -> str:
+    return f"{entry.parent.name}.{entry.name}"
+
+
+def remove(entry: Path) -> bool:
+    """Delete an entry unless somebody uses it; whether it is gone. Raises OSError if it cannot be."""
+    with in_use.gate(_marks(entry)):
+        if _mark(entry) in in_use.names(_marks(entry)):
+            return False
+        doomed = _set_aside(entry)
+    _delete(doomed)
+    return True
+
+
+def discard(entry: Path) -> None:
+    """Delete an entry that is no good, whoever uses it. Raises OSError if it cannot be."""
+    _delete(_set_aside(entry))
+
+
+def _set_aside(entry: Path) -> Path:
+    """An entry under a name where nobody looks for it: it vanishes at once, and nobody finds half of it."""
+    doomed = entry.with_name(f".{entry.name}.{uuid.uuid4().hex}")
     with contextlib.suppress(FileNotFoundError):
-        place.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+        entry.rename(doomed)
+    return doomed
+
+
+def _delete(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            place.unlink()
+
+
+def _sweep(kind: Path) -> None:
+    """Delete what killed processes have left half made, or half deleted."""
+    for left in kind.glob(".*"):
+        if not left.name.endswith(PARTS):
+            remove(left)
 
 
 def trim(kind: Path, most: int) -> None:
-    """Delete what was used longest ago in a folder of the cache, until the rest takes at most `most` bytes."""
-    entries = [(entry.stat().st_mtime, entry) for entry in kind.iterdir() if not entry.name.startswith(".")]
-    total = _size(kind)
-    for _, entry in sorted(entries):
+    """Delete what was used longest ago in a folder of the cache, until the rest takes at most `most` bytes.
+
+    What somebody uses stays. Raises OSError if the cache cannot be written.
+    """
+    _sweep(kind)
+    total = _size([kind])
+    for entry in sorted((*_entries(kind), *_unfinished(kind)), key=_used):
         if total <= most:
             return
-        total -= _size(entry)
-        remove(entry)
+        size = _size([entry])
+        total -= size if remove(entry) else 0
 
 
-def _size(place: Path) -> int:
-    """Bytes in a folder; hard links to one file (the demo's ten folds) count once."""
-    statuses = [file.stat() for file in place.rglob("*") if file.is_file()]
-    return sum({(status.st_dev, status.st_ino): status.st_size for status in statuses}.values())
+def _used(entry: Path) -> float:
+    try:
+        return entry.lstat().st_mtime
+    except OSError:  # another process has deleted it
+        return 0.0
+
+
+def _size(places: Iterable[Path]) -> int:
+    """Bytes in these folders; hard links to one file (the demo's ten folds) count once."""
+    sizes = {}
+    for place in places:
+        below = (Path(parent, name) for parent, _, names in os.walk(place) for name in names)
+        for file in below if place.is_dir() else (place,):
+            with contextlib.suppress(OSError):  # another process has deleted it
+                sizes[identity(file)] = file.stat().st_size
+    return sum(sizes.values())
 
 
 def make_room(kind: Path, size: int) -> None:
@@ -109,30 +198,58 @@ def unwritable(kind: Path, error: OSError) -> DataError:
     return DataError(f"cache {kind} cannot be written: {error}; set ZOO_CACHE to another place")
 
 
-def make_once(target: Path, fill: Callable[[Path], None], size: int) -> Path:
-    """Let `fill` make the folder `target` unless it exists. Nobody ever sees half of it.
+def find(entry: Path, tell: Tell) -> bool:
+    """Whether an entry is there, byte for byte as it was made; it then counts as used just now.
 
-    It is made beside its place and renamed, so that of two processes that make it at once one wins and both
-    find it whole. `size` is what it will take in bytes. What was used longest ago makes room for it, see `limit`.
+    One that is damaged is deleted, and `tell` is given a line about it. Raises DataError if it cannot be deleted.
+    """
+    try:
+        seen = entry.lstat()
+    except OSError:
+        return False
+    if fault := checksums.fault(entry):
+        try:
+            with in_use.gate(_marks(entry)):
+                # Unless another process was first, and has made it anew.
+                doomed = _set_aside(entry) if os.path.lexists(entry) and samestat(seen, entry.lstat()) else None
+        except OSError as error:
+            raise unwritable(entry.parent, error) from error
+        if doomed:
+            tell(f"{entry} in the user cache is damaged ({fault}); it is made anew")
+            _delete(doomed)
+        return False
+    with contextlib.suppress(OSError):  # another user's cache
+        os.utime(entry)  # `trim` deletes what was used longest ago
+    return True
+
+
+def make_once(target: Path, fill: Callable[[Path], None], size: int, tell: Tell = lambda line: None) -> Path:
+    """Let `fill` make the folder `target` unless it is there and whole. Nobody ever sees half of it.
+
+    It is made beside its place, flushed to the disk and renamed, so that of two processes that make it at once one
+    wins and both find it whole. `size` is what it will take in bytes. What was used longest ago makes room for it, see
+    `limit`. `tell` is given a line about one that is damaged, and therefore made anew.
 
     Raises DataError if the disk has no room or the cache cannot be written.
     """
-    if target.exists():
-        os.utime(target)  # `trim` deletes what was used longest ago
+    if find(target, tell):
         return target
     make_room(target.parent, size)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    mark = use(draft)
     try:
-        draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    except OSError as error:
-        raise unwritable(target.parent, error) from error
-    try:
+        draft.mkdir()
         fill(draft)
-        draft.chmod(0o755)  # mkdtemp keeps it private; other users of the cache may read it
+        checksums.seal(draft)
         try:
             draft.rename(target)
         except OSError:
-            if not target.exists():  # else another process was first
+            if not target.is_dir():  # else another process was first
                 raise
+        flush(target.parent)
+    except OSError as error:
+        raise unwritable(target.parent, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        mark.release()
     return target

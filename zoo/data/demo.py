@@ -33,9 +33,12 @@ LABEL_NOISE = 0.06
 BEST_ACCURACY = 1 - LABEL_NOISE / (RATIO_RANGE[1] - 0.5) / np.sqrt(2 * np.pi)
 
 
-def folder() -> Path:
-    """The demo in the study's layout, in the user cache; made on first use, in seconds."""
-    return cache.make_once(cache.folder("demo", str(VERSION)), _fill, size=20_000_000)
+def folder(tell: cache.Tell = lambda line: None) -> Path:
+    """The demo in the study's layout, in the user cache; made on first use, in seconds.
+
+    `tell` is given a line if it was there and damaged, and therefore made anew.
+    """
+    return cache.make_once(cache.folder("demo", str(VERSION)), _fill, 20_000_000, tell)
 
 
 def write(target: Path) -> None:

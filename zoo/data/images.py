@@ -11,6 +11,7 @@ than 16 million one is decoded at a time.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import threading
@@ -25,7 +26,8 @@ import numpy as np
 import pandas as pd
 
 from zoo.data import cache, formats
-from zoo.errors import ConfigError, DataError, shorten
+from zoo.data.in_use import Mark
+from zoo.errors import ConfigError, DataError, TrainingError, one_line, shorten
 from zoo.files import hash_file, identity, read_csv
 
 # Part of every cache key: raise it when decoding or resizing changes, so that old caches are not reused.
@@ -35,6 +37,9 @@ MAX_PIXELS = 100_000_000
 LARGE = 16_000_000  # pixels
 _one_large = threading.Lock()
 
+# What to say of a store that was there when the run began.
+AGAIN = "the decoded images in {} are no longer as they were; run the same command again, which decodes them anew"
+
 Progress = Callable[[int, int], None]
 
 
@@ -43,12 +48,14 @@ class ImageStore:
     """Decoded images: `pixels` is uint8 RGB (n, size, size, 3), memory-mapped; `hashes` has one entry a row.
 
     A hash is the sha256 of the image's shape and pixels as decoded, before resizing: what tells whether two
-    files are the same picture.
+    files are the same picture. While `mark` is held no process deletes the store. `notes` says what was wrong with it.
     """
 
     folder: Path
     pixels: np.ndarray
     hashes: tuple[str, ...]
+    mark: Mark | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -62,9 +69,20 @@ class ImageStore:
 
 
 def open_store(folder: Path) -> ImageStore:
-    """The store that `decode` made in that folder."""
-    index = read_csv(folder / "index.csv")
-    return ImageStore(folder, np.load(folder / "pixels.npy", mmap_mode="r"), tuple(index["image"]))
+    """The store that `decode` made in that folder.
+
+    Raises TrainingError if it is no longer there, or damaged: `decode` makes it anew.
+    """
+    try:
+        index = read_csv(folder / "index.csv")
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+        store = ImageStore(folder, pixels, tuple(index["image"]))
+    except (OSError, ValueError, KeyError, DataError) as error:
+        what = f"damaged: {one_line(error)}" if folder.exists() else "gone"
+        raise TrainingError(f"{AGAIN.format(folder)} ({what})") from error
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != len(store.hashes):
+        raise TrainingError(f"{AGAIN.format(folder)} (damaged)")
+    return store
 
 
 def decode(
@@ -73,7 +91,8 @@ def decode(
     """All of the files (relative to `root`) in a store, and the image hash of each path.
 
     Files with the same bytes are decoded once. The store is keyed by the bytes of all files and the size, so it
-    is reused until a file changes. `progress` is called with images done and in all.
+    is reused until a file changes, and made anew if it is damaged; its mark is held. `progress` is called with images
+    done and in all.
 
     Raises DataError that names every file that cannot be read.
     """
@@ -90,10 +109,13 @@ def decode(
             _decode_into(folder, [files[digest] for digest in digests], digests, size, pool, progress)
 
         needed = len(digests) * size * size * 3
-        folder = cache.make_once(cache.folder("images", f"{key}-{size}"), fill, needed)
+        folder = cache.folder("images", f"{key}-{size}")
+        mark, notes = cache.use(folder), list[str]()
+        cache.make_once(folder, fill, needed, notes.append)
+    store = dataclasses.replace(open_store(folder), mark=mark, notes=tuple(notes))
     index = read_csv(folder / "index.csv")
     image_of_file = dict(zip(index["file"], index["image"], strict=True))
-    return open_store(folder), {path: image_of_file[digest] for path, digest in file_hashes.items()}
+    return store, {path: image_of_file[digest] for path, digest in file_hashes.items()}
 
 
 def _hash_files(root: Path, paths: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, str]:

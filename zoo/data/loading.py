@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import audited, dataset, demo, groups, images, names, split_file, splits, splitters
+from zoo.data import audited, cache, dataset, demo, groups, images, names, split_file, splits, splitters
 from zoo.data import table as tables
 from zoo.data.dataset import Dataset
 from zoo.errors import ConfigError
@@ -52,7 +52,8 @@ def load_data(
     Raises DataError, ConfigError or LeakError for whatever would spoil a training run.
     """
     is_demo = _is_demo(config, root)
-    source, config = settle(config, root, image_size, groups)
+    said: list[str] = []
+    source, config = settle(config, root, image_size, groups, said.append)
     if splits_from is not None:
         data = _from_file(source, config, splits_from, folds, progress)
     else:
@@ -64,7 +65,7 @@ def load_data(
             data = _divide(found, config.split, progress)
             note = f"The data are in no folds; divided by {config.split} (zoo data split writes them to a file)"
             data = dataclasses.replace(data, splits=pick(data.splits, folds, "the split"), notes=[*data.notes, note])
-    data = dataclasses.replace(_checked(data), is_demo=is_demo)
+    data = dataclasses.replace(_checked(data, said), is_demo=is_demo)
     taken = data.splits["fold"].iloc[0]
     if folds == "first" and taken != 0:
         data.notes.append(f"Fold {taken} is taken, the first there is; --folds takes others")
@@ -87,16 +88,18 @@ def make_splits(
     Raises DataError, ConfigError or LeakError for data or folds that would spoil a training run.
     """
     is_demo = _is_demo(config, root)
-    source, config = settle(config, root, image_size, groups)
+    said: list[str] = []
+    source, config = settle(config, root, image_size, groups, said.append)
     data = _divide(dataset.read(source, config), how, progress)
-    return dataclasses.replace(_checked(data), is_demo=is_demo)
+    return dataclasses.replace(_checked(data, said), is_demo=is_demo)
 
 
-def _checked(data: Data) -> Data:
-    """The same, with what to know of its folds once they are found to be in order."""
+def _checked(data: Data, said: list[str]) -> Data:
+    """The same, with what to know of its folds once they are found to be in order, after what was said before."""
     splits.check(data.splits, data.config.classes)
+    told = [*said, *data.store.notes, *audited.lost(), *data.notes]
     notes = [*audited.conflicts(data.splits, data.config.classes), *splits.notes(data.splits)]
-    return dataclasses.replace(data, notes=[*data.notes, *notes])
+    return dataclasses.replace(data, notes=[*told, *notes])
 
 
 def listed(
@@ -142,9 +145,11 @@ def pick(table: pd.DataFrame, folds: splits.Folds, where: str) -> pd.DataFrame:
 
 
 def settle(
-    config: DataConfig, root: Root, image_size: int | None, groups: str | None
+    config: DataConfig, root: Root, image_size: int | None, groups: str | None, tell: cache.Tell = lambda line: None
 ) -> tuple[tables.Source, DataConfig]:
     """Where the data are, and the config that says so: what is given wins over it.
+
+    `tell` is given a line if the demo in the user cache was damaged.
 
     Raises ConfigError for groups that are no regular expression with a capture group.
     """
@@ -155,7 +160,7 @@ def settle(
     if isinstance(root, pd.DataFrame):
         source, place = root, Path.cwd()
     else:
-        source = place = demo.folder() if is_demo else names.Disk().spelled(Path(), expand(root or config.root))
+        source = place = demo.folder(tell) if is_demo else names.Disk().spelled(Path(), expand(root or config.root))
     size = image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
     groups = config.groups if groups is None else groups
     try:

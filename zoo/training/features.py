@@ -7,8 +7,10 @@ import hashlib
 import json
 import shutil
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,24 +30,39 @@ CHECKED = 4  # images whose stored features are compared with fresh ones
 Progress = Callable[[int, int], None]
 
 
-def load(prefix: keras.Model, pixels: np.ndarray, name: str, progress: Progress, check: bool = True) -> np.ndarray:
+def load(
+    prefix: keras.Model,
+    pixels: np.ndarray,
+    name: str,
+    progress: Progress,
+    check: bool = True,
+    tell: cache.Tell = lambda line: None,
+) -> np.ndarray:
     """The prefix's outputs for all images in inference mode, memory-mapped: (n, …), in the order of `pixels`.
 
     `pixels` is uint8 (n, size, size, 3), and `name` says which images these are, by content. The outputs are stored in
     the user cache under a hash of the prefix's layers and weights, and of `name`: whatever computes the same takes
-    them from there. With `check` a few of those are computed anew, in case the code of a layer has changed without a
-    sign.
+    them from there, and no process deletes them while the array is in use. With `check` a few of those are computed
+    anew, in case the code of a layer has changed without a sign. `tell` is given a line where the stored ones are
+    damaged, and therefore computed anew.
 
     Raises DataError if the disk has no room or the cache cannot be written.
     """
     key = hashlib.sha256(f"{fingerprint(prefix)} {name}".encode()).hexdigest()[:32]
     place = cache.folder("features", key)
-    kept = place.exists()
-    stored = _open(_computed(prefix, pixels, place, progress))
-    if kept and check and not _agrees(prefix, pixels, stored):
-        cache.remove(place)
-        stored = _open(_computed(prefix, pixels, place, progress))
-    return stored
+    mark = cache.use(place)
+    try:
+        stored = _open(place) if cache.find(place, tell) else None
+        if stored is not None and check and not _agrees(prefix, pixels, stored):
+            cache.discard(place)
+            stored = None
+        if stored is None:
+            stored = _open(_computed(prefix, pixels, place, progress))
+    except BaseException:
+        mark.release()
+        raise
+    weakref.finalize(stored, mark.release)
+    return np.asarray(stored)
 
 
 def fingerprint(prefix: keras.Model) -> str:
@@ -60,12 +77,12 @@ def fingerprint(prefix: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _open(folder: Path) -> np.ndarray:
-    return np.asarray(np.load(folder / "features.npy", mmap_mode="r"))
+def _open(folder: Path) -> np.memmap[Any, Any]:
+    return np.load(folder / "features.npy", mmap_mode="r")
 
 
 def _computed(prefix: keras.Model, pixels: np.ndarray, place: Path, progress: Progress) -> Path:
-    """The folder of the features, made unless it exists.
+    """The folder of the features, made unless another process is first.
 
     A batch at a time, each a file: processes that need the same features divide the batches among themselves, and
     those that a killed process has left are not computed again.
@@ -73,19 +90,20 @@ def _computed(prefix: keras.Model, pixels: np.ndarray, place: Path, progress: Pr
     shape = (len(pixels), *prefix.output_shape[1:])
     dtype = np.dtype(np.float32)
     size = int(np.prod(shape)) * dtype.itemsize
-    if place.exists():
-        return cache.make_once(place, lambda folder: None, size)
-    parts = place.with_name(f".{place.name}-parts")
-    cache.make_room(place.parent, 2 * size)
-    parts.mkdir(exist_ok=True)
+    parts = cache.unfinished(place)
+    mark = cache.use(parts)
 
     def join(folder: Path) -> None:
         features = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=dtype, shape=shape)
         for start in range(0, len(pixels), BATCH):
-            features[start : start + BATCH] = np.load(parts / f"{start}.npy")
+            features[start : start + BATCH] = _read(parts / f"{start}.npz")
         features.flush()
 
     try:
+        cache.make_room(place.parent, 2 * size)
+        if parts.is_file():
+            parts.unlink()
+        parts.mkdir(exist_ok=True)
         _compute(prefix, pixels, place, parts, progress)
         with FileLock(parts / "join.lock"):
             cache.make_once(place, join, size)
@@ -93,6 +111,8 @@ def _computed(prefix: keras.Model, pixels: np.ndarray, place: Path, progress: Pr
     except OSError as error:
         if not place.exists():  # else another process was done first, and took the parts away
             raise cache.unwritable(parts, error) from error
+    finally:
+        mark.release()
     return place
 
 
@@ -102,17 +122,29 @@ def _compute(prefix: keras.Model, pixels: np.ndarray, place: Path, parts: Path, 
     missing = [*range(0, len(pixels), BATCH)]
     while missing and not place.exists():
         for start in missing:
-            file = parts / f"{start}.npy"
+            file = parts / f"{start}.npz"
             with contextlib.suppress(Timeout), FileLock(parts / f"{start}.lock", timeout=0):
-                if not file.exists():
+                if not _is_whole(file):  # of a process that was killed, and who knows by what
                     images = np.ascontiguousarray(pixels[start : start + BATCH])
                     with replacing(file) as draft, draft.open("wb") as opened:
-                        np.save(opened, np.asarray(prefix.predict_on_batch(images), dtype=np.float32))
-                done = sum(min(BATCH, len(pixels) - int(part.stem)) for part in parts.glob("[0-9]*.npy"))
+                        np.savez(opened, np.asarray(prefix.predict_on_batch(images), dtype=np.float32))
+                done = sum(min(BATCH, len(pixels) - int(part.stem)) for part in parts.glob("[0-9]*.npz"))
                 progress(done, len(pixels))
-        missing = [start for start in missing if not (parts / f"{start}.npy").exists()]
+        missing = [start for start in missing if not (parts / f"{start}.npz").exists()]
         if missing:
             time.sleep(WAIT)  # for whoever computes the last ones
+
+
+def _read(file: Path) -> np.ndarray:
+    with np.load(file) as archive:  # which checks a sum over all bytes
+        return archive["arr_0"]
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        return _read(file).size > 0
+    except Exception:  # whatever damage makes of it
+        return False
 
 
 def _agrees(prefix: keras.Model, pixels: np.ndarray, stored: np.ndarray) -> bool:

@@ -150,6 +150,7 @@ def _inputs(
                 subset.store: features.load(
                     prefix, subset.pixels, subset.store,
                     lambda done, total: notify({"event": "features", "done": done, "total": total}), check,
+                    lambda line: notify({"event": "warning", "text": line}),
                 )
                 for subset in {subset.store: subset for subset in subsets}.values()
             }  # fmt: skip
