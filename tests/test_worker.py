@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.conftest import TINY_PLUGIN, Install
 from tests.parts import subset
-from zoo.errors import LeakError
+from zoo import worker
+from zoo.errors import LeakError, TrainingError
+from zoo.plan import make_plan
 from zoo.provenance import Provenance
+from zoo.request import Request
 from zoo.worker import Job, predictions_table, refuse_leak
 
 
@@ -80,3 +87,48 @@ def test_it_ends_at_once_when_its_parent_is_gone(tmp_path: Any) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stdout == ""
+
+
+def test_a_damaged_checkpoint_starts_over_to_the_same_weights(
+    install: Install, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(TINY_PLUGIN)
+    monkeypatch.setattr("zoo.training.callbacks.SAVE_EVERY", 0.0)
+    events: list[dict[str, Any]] = []
+
+    def work(run: str, die: bool = False) -> Any:
+        def listen(event: dict[str, Any]) -> None:
+            events.append(event)
+            if die and event["event"] == "epoch_ended" and event["number"] == 2:
+                raise KeyboardInterrupt
+
+        wanted = Request(("tiny",), str(folds), image_size=32, max_epochs=2, out=tmp_path / run)
+        with make_plan(wanted) as planned:
+            planned.jobs[0].folder.set_status("running")
+            try:
+                worker.run(planned.jobs[0], listen)
+            except KeyboardInterrupt:
+                return planned.jobs[0].folder
+            import keras
+
+            return keras.saving.load_model(planned.jobs[0].folder.best).get_weights()
+
+    whole = work("whole")
+    folder = work("killed", die=True)
+    os.truncate(folder.checkpoint / "epoch.npz", 500)
+    events.clear()
+    for ours, theirs in zip(work("killed"), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    said = [event["text"] for event in events if event["event"] == "warning"]
+    assert len(said) == 1 and said[0].startswith("its checkpoint is damaged (") and said[0].endswith("starting over")
+    assert "resumed" not in {event["event"] for event in events}
+
+
+def test_images_that_are_gone_fail_the_job_with_what_to_do(install: Install, folds: Path, tmp_path: Path) -> None:
+    install(TINY_PLUGIN)
+    with make_plan(Request(("tiny",), str(folds), image_size=32, out=tmp_path / "run")) as planned:
+        (job,) = planned.jobs
+        shutil.rmtree(job.images)
+        with pytest.raises(TrainingError, match=r"\(gone\)$") as raised:
+            worker.run(job, print)
+    assert "run the same command again" in str(raised.value)

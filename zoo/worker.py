@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import model_file, provenance
-from zoo.errors import LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
+from zoo.errors import ConfigError, LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
 from zoo.files import read_json, write_csv, write_json
 from zoo.job import Job
 from zoo.provenance import Provenance
@@ -69,8 +69,11 @@ def run(job: Job, notify: Notify) -> None:
         notify({"event": "warning", "text": f"{job.precision} makes a CPU slower; it is for GPUs"})
     # A state of weights that have seen other images is not this job's, wherever it came from.
     checkpoint = Checkpoint(
-        folder.checkpoint, origin={**machine, "seen": seen.digest, "parts": recipe.origins, "code": recipe.code}
-    )
+        folder.checkpoint,
+        origin={
+            **machine, "seen": seen.digest, "parts": recipe.origins, "code": recipe.code, "recipe": job.recipe,
+        },
+    )  # fmt: skip
     keras.utils.set_random_seed(recipe.seed)
     try:
         network = assemble(recipe, job, folder, checkpoint, notify)
@@ -132,22 +135,25 @@ def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint
 
     shape = (job.image_size, job.image_size, 3)
     bare = dataclasses.replace(recipe.backbone, weights="none")
-    if checkpoint.usable():
-        start = read_json(folder.provenance)
+    state, begun = checkpoint.load(), _begun(folder)
+    if state and begun:
         network = model.assemble(bare, recipe.head, shape, len(job.classes))
-        return dataclasses.replace(network, weights=start["weights"], warning=start["warning"])
-    if checkpoint.found():
-        notify(
-            {
-                "event": "warning",
-                "text": "begun on another device, with another version of Keras, or with other code of a plug-in: "
-                "starting over",
-            }
-        )
+        return dataclasses.replace(network, weights=begun["weights"], warning=begun["warning"])
+    if fault := checkpoint.fault or (f"its {folder.provenance.name} is damaged" if state else ""):
+        notify({"event": "warning", "text": f"{fault}: starting over"})
         checkpoint.remove()
     if job.start_from:
         return model.start_from(model.assemble(bare, recipe.head, shape, len(job.classes)), Path(job.start_from))
     return model.assemble(recipe.backbone, recipe.head, shape, len(job.classes))
+
+
+def _begun(folder: JobFolder) -> dict[str, Any] | None:
+    """What a job that goes on has written down of the weights that it started from; None if that is damaged."""
+    try:
+        begun = read_json(folder.provenance)
+    except (OSError, ConfigError):
+        return None
+    return begun if isinstance(begun, dict) and begun.keys() >= {"weights", "warning"} else None
 
 
 def score(

@@ -6,6 +6,7 @@ replaced after epochs and holds whatever differs from them. What a stage leaves 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.errors import one_line
 from zoo.files import replacing
 
 Arrays = list[np.ndarray]
@@ -67,7 +69,7 @@ class Checkpoint:
     """The state of a job in a folder of its own.
 
     `origin` is plain data about what made the state, such as the backend and its version: `load` gives back
-    only a state of the same origin, since another would not go on in the same way.
+    only a state of the same origin, since another would not go on in the same way, and only one that is whole.
     """
 
     # Fields of a state that are the weights of some epoch, of which only those that the stage changed are written.
@@ -76,13 +78,15 @@ class Checkpoint:
 
     def __init__(self, folder: Path, origin: dict[str, Any]) -> None:
         self.folder = folder
-        self.origin = origin
+        self.origin = json.loads(json.dumps(origin))  # as it will be read
+        self.fault = ""
         self._base: Arrays = []
+        self._base_hash = ""
 
     def begin_stage(self, state: State) -> None:
         """Save the state before the first epoch of a stage."""
         self.folder.mkdir(exist_ok=True)
-        self._base = state.weights
+        self._base, self._base_hash = state.weights, _hash(state.weights)
         with replacing(self._stage_file(state.stage)) as draft, draft.open("wb") as file:
             np.savez(file, **_numbered("base", state.weights))  # type: ignore[arg-type]  # names are no arguments of savez
         self.save(state)
@@ -104,45 +108,49 @@ class Checkpoint:
         about = {
             "origin": self.origin, "stage": state.stage, "epoch": state.epoch, "ended": state.ended,
             "history": state.history, "counts": {name: len(getattr(state, name)) for name in self.WHOLE},
+            "base": self._base_hash, "shapes": _shapes(arrays),
         }  # fmt: skip
         with replacing(self._epoch_file) as draft, draft.open("wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
 
-    def found(self) -> bool:
-        """Whether a state is there, of whatever origin."""
-        return self._epoch_file.exists()
-
-    def usable(self) -> bool:
-        """Whether a state is there that `load` gives back."""
-        return self._about() is not None
-
     def load(self) -> State | None:
-        """The state saved last; None if there is none, or one of another origin."""
-        about = self._about()
-        if about is None:
+        """The state saved last; None if there is none that training can go on from: where there is one all the same,
+        `fault` then says what is wrong with it."""
+        self.fault = ""
+        if not self.folder.is_file() and not any(self.folder.glob("[!.]*")):
             return None
-        with np.load(self._epoch_file) as file:
-            arrays = dict(file)
-        with np.load(self._stage_file(about["stage"])) as file:
-            self._base = [file[f"base-{number}"] for number in range(len(file.files))]
+        try:
+            arrays = _read(self._epoch_file)
+            about = json.loads(str(arrays.pop("about")))
+            if about.pop("origin") != self.origin:
+                self.fault = "begun on another device, with another version of Keras, or with other code of a plug-in"
+                return None
+            return self._state(about, arrays)
+        except Exception as error:  # whatever damage makes of the files
+            self.fault = f"its checkpoint is damaged ({one_line(error)})"
+            return None
+
+    def _state(self, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> State:
+        stage = _read(self._stage_file(about["stage"]))
+        base = [stage[f"base-{number}"] for number in range(len(stage))]
+        if about.pop("shapes") != _shapes(arrays) or about.pop("base") != _hash(base):
+            raise ValueError("epoch.npz and the file of the stage don't belong together")
         counts = about.pop("counts")
         parts: dict[str, Any] = {
             name: [arrays[f"{name}-{number}"] for number in range(counts[name])] for name in self.WHOLE
         }
         for name in self.WEIGHTS:
-            parts[name] = [arrays.get(f"{name}-{number}", base) for number, base in enumerate(self._base)]
-        return State(**about, **parts)
-
-    def _about(self) -> dict[str, Any] | None:
-        if not self._epoch_file.exists():
-            return None
-        with np.load(self._epoch_file) as file:
-            about: dict[str, Any] = json.loads(str(file["about"]))
-        return about if about.pop("origin") == self.origin else None
+            parts[name] = [arrays.get(f"{name}-{number}", array) for number, array in enumerate(base)]
+        state = State(**about, **parts)
+        self._base, self._base_hash = base, _hash(base)
+        return state
 
     def remove(self) -> None:
         """Delete the state."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            self.folder.unlink(missing_ok=True)
 
     @property
     def _epoch_file(self) -> Path:
@@ -154,3 +162,21 @@ class Checkpoint:
 
 def _numbered(name: str, arrays: Arrays) -> dict[str, np.ndarray]:
     return {f"{name}-{number}": array for number, array in enumerate(arrays)}
+
+
+def _read(file: Path) -> dict[str, np.ndarray]:
+    with file.open("rb") as opened, np.load(opened) as archive:  # which checks a sum over all bytes
+        return dict(archive)
+
+
+def _shapes(arrays: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    return {name: [array.dtype.str, *array.shape] for name, array in arrays.items()}
+
+
+def _hash(arrays: Arrays) -> str:
+    """sha256 of arrays in order, their shapes included."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

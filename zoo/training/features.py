@@ -136,7 +136,7 @@ def _compute(prefix: keras.Model, pixels: np.ndarray, place: Path, parts: Path, 
 
 
 def _read(file: Path) -> np.ndarray:
-    with np.load(file) as archive:  # which checks a sum over all bytes
+    with file.open("rb") as opened, np.load(opened) as archive:  # which checks a sum over all bytes
         return archive["arr_0"]
 
 
