@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
 from tests.parts import subset
-from zoo import worker
+from zoo import reserve, worker
 from zoo.errors import LeakError, TrainingError
 from zoo.plan import make_plan
 from zoo.provenance import Provenance
@@ -58,20 +58,21 @@ def test_probabilities_are_those_of_the_positive_class() -> None:
     assert three.iloc[0][["probability", "probability_a", "probability_b"]].tolist() == [0.25, 0.25, 0.5]
 
 
-def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any) -> None:
-    """The job fails at once, since its run folder is empty; what it says of that is one event."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "zoo.worker"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as worker:  # fmt: skip
+def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job fails at once, since its run folder is empty; what it says of that is one event. The log is in UTF-8,
+    whatever the terminal."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with reserve.start((), subprocess.DEVNULL) as worker:
         assert worker.stdin and worker.stdout
-        worker.stdin.write(job(run=str(tmp_path)).to_json() + "\n")
+        worker.stdin.write(job(run=str(tmp_path), source="ä–.toml").to_json() + "\n")
         worker.stdin.flush()
         said = worker.stdout.read()
     assert worker.returncode == 1
     assert said.count("\n") == 1
     assert '"event": "job_failed"' in said
-    assert "Traceback" in job(run=str(tmp_path)).folder.log.read_text()
+    log = job(run=str(tmp_path)).folder.log.read_text(encoding="utf-8")
+    assert "Traceback" in log
+    assert "ä–.toml" in log
 
 
 def test_without_a_job_there_is_nothing_to_do() -> None:

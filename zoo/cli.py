@@ -16,6 +16,7 @@ import click
 from zoo import __version__
 from zoo.commands import cache, data, plugins, report, show, train
 from zoo.commands.options import Group, echo
+from zoo.encoding import make_streams_plain
 from zoo.errors import ZooError, debugging, one_line
 
 
@@ -32,6 +33,7 @@ for command in (train.run, train.compare, report.report, show.show, show.list_, 
 
 def main() -> int:
     """Run the command line; the exit status."""
+    make_streams_plain()
     stdout = sys.stdout
     try:
         code = cli.main(standalone_mode=False)
@@ -54,6 +56,9 @@ def _fail(text: str, status: int) -> int:
     if debugging():
         echo(traceback.format_exc().rstrip(), err=True)
     echo(f"zoo: {text}", err=True)
+    locale = sys.getfilesystemencoding()
+    if locale != "utf-8" and not text.isascii():
+        echo(f"In this locale names of files are read as {locale}; PYTHONUTF8=1 reads them as UTF-8", err=True)
     return status
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import zoo
 from zoo import isolation, plugins, registry
+from zoo.encoding import OF_LOGS
 from zoo.errors import PluginError, ZooError, debugging, one_line
 from zoo.interfaces import PART_KINDS
 from zoo.plugins import UNREADABLE, Plugin, Plugins
@@ -198,7 +199,7 @@ def _look(environment: dict[str, str], limit: float) -> Diagnosis | str:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "zoo.doctor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=None if debugging() else subprocess.DEVNULL,
-            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **environment}, text=True, timeout=limit + 30,
+            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **environment, **OF_LOGS}, text=True, timeout=limit + 30,
         )  # fmt: skip
         told = json.loads(done.stdout)
     except subprocess.TimeoutExpired:

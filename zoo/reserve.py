@@ -10,6 +10,8 @@ import threading
 from types import TracebackType
 from typing import IO
 
+from zoo.encoding import OF_LOGS
+
 # Libraries that reserve a whole GPU at once would leave nothing to the job beside.
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"
@@ -20,7 +22,8 @@ def start(cores: tuple[int, ...], log: IO[bytes] | int) -> subprocess.Popen[str]
     """A worker, see `zoo.worker`, on these CPU cores, () for all; `log` is for what it prints until it has a job."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.worker", ",".join(map(str, cores))],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env={**ENVIRONMENT, **os.environ},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+        env={**ENVIRONMENT, **os.environ, **OF_LOGS},
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from zoo import isolation
+from zoo.encoding import OF_LOGS
 from zoo.errors import ended, line
 from zoo.files import read_csv
 from zoo.job import Job
@@ -186,7 +187,7 @@ class _Tracker:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "zoo.tracker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                text=True, errors="replace",
+                text=True, errors="replace", env={**os.environ, **OF_LOGS},
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then tells the tracker
             )  # fmt: skip
 

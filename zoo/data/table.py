@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,9 @@ def path_fault(path: str) -> str:
     try:
         path.encode()
     except UnicodeEncodeError:
+        locale = sys.getfilesystemencoding()
+        if locale != "utf-8":
+            return f"has a name that is not {locale}, as the locale says"
         return "has a name that is not UTF-8; rename it"
     return ""
 

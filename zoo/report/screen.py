@@ -7,7 +7,9 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
+from zoo.encoding import plain
 from zoo.errors import printable
 
 LONGEST, MOST = 2000, 100  # characters of a line, and lines of a sentence
@@ -21,6 +23,10 @@ class Screen(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As of Console. In the letters of the terminal's encoding from the beginning, so that columns are in line."""
+        return super().render_str(text if self.encoding.startswith("utf") else plain(text, self.encoding), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As of Console."""
