@@ -77,6 +77,20 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def names_fault(names: Sequence[str]) -> str:
+    """Why these are not two or more names that can stand in tables and lead to folders; '' if they are."""
+    for name in names:
+        if not name.strip():
+            return f"{name!r} is no name"
+        if name != name.strip():
+            return f"{name!r} has blanks at its ends"
+        if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+            return f"{name!r} has a line break or another control character in it"
+    if len(names) < 2 or len({*map(nfc, names)}) < len(names):
+        return f"must be two or more different names, not {', '.join(map(ascii, names)) or 'none'}"
+    return ""
+
+
 def identity(path: Path) -> Identity:
     """Alike for hard links to one file. Raises OSError if there is no such file."""
     status = path.stat()

@@ -17,7 +17,7 @@ import pydantic
 
 from zoo import isolation
 from zoo.errors import ConfigError, PluginError, one_line, unknown
-from zoo.files import expand, nfc
+from zoo.files import expand, names_fault
 from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, blame, model_name_fault, title
 from zoo.plugins import Plugins
 
@@ -89,8 +89,8 @@ class DataConfig:
             raise ValueError('root is empty; name a folder, a manifest, or "demo"')
         if self.image_size < 32:
             raise ValueError(f"image_size must be at least 32 pixels, not {self.image_size}")
-        if len(self.classes) < 2 or len(set(map(nfc, self.classes))) < len(self.classes):
-            raise ValueError(f"classes must be two or more different names, not {list(self.classes)}")
+        if fault := names_fault(self.classes):
+            raise ValueError(f"classes: {fault}")
         if sorted(self.roles) != sorted(ROLES) or len(set(self.roles.values())) < len(ROLES):
             raise ValueError(f"roles must give {', '.join(ROLES)} a folder each, not {self.roles}")
         if self.groups and not _capture_groups(self.groups):
