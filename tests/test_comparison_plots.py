@@ -138,8 +138,27 @@ def test_a_huge_first_loss_does_not_flatten_the_rest(tmp_path: Path, figures: li
     huge = history({"head": 30})
     comparison_plots.learning_curves({0: huge}, "title", tmp_path / "curves")
     huge.loc[0, "val_loss"] = 50.0
-    comparison_plots.learning_curves({0: huge}, "title", tmp_path / "curves")
+    found = texts(comparison_plots.learning_curves({0: huge}, "title", tmp_path / "curves"))
     assert [figure.axes[1].get_yscale() for figure in figures] == ["linear", "log"]
+    assert {"1", "10"} <= set(found)
+
+
+@pytest.mark.parametrize("odd", ["$\\frac{$", "a_$1^2$ 日本"])
+def test_names_are_no_formulas_and_in_any_script(tmp_path: Path, odd: str, recwarn: pytest.WarningsRecorder) -> None:
+    table = predictions([odd, "b"], folds=2)
+    pictures = {
+        "curves": (comparison_plots.learning_curves, [{0: history({odd: 3})}, odd], {odd, f"stage 1: {odd}"}),
+        "metric": (comparison_plots.metric_by_model, [*scores({odd: [0.5, 0.6]}), "f1", "test"], {odd}),
+        "roc": (comparison_plots.roc_and_pr, [table[table["model"] == odd], odd, "test"], set()),
+        "rocs": (comparison_plots.roc_of_models, [table, "test"], set()),
+        "confusion": (comparison_plots.confusion_sums, [table, [odd, "c"], "test", 0.5], {odd, "b", "c"}),
+        "verdicts": (comparison_plots.verdicts, [comparison([odd, "b"])], {odd, "b"}),
+    }
+    for name, (draw, arguments, expected) in pictures.items():
+        found = texts(draw(*arguments, tmp_path / name / "picture"))
+        assert expected <= set(found)
+        assert any(odd in text for text in found)
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 @pytest.mark.parametrize(("count", "folds"), [(1, 1), (2, 10), (6, 1), (20, 5)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +51,13 @@ def draw(audit: Audit, path: Path) -> bool:
             facts = [row[f"{side}_role"] and f"fold {row['fold']} {row[f'{side}_role']}", row[f"{side}_label"]]
             facts += [row[f"{side}_group"]]
             lines = [shorten_path(row[f"{side}_path"], 34), ", ".join(text for text in facts if text)[:44]]
-            axes.set_xlabel(printable("\n".join(lines), keep="\n"), fontsize=6.5, parse_math=False)
+            axes.set_xlabel(printable("\n".join(lines), keep="\n"), fontsize=6.5)
     number = len(audit.copies)
     title = (
         f"{len(shown)} of {number:,} pairs, the worst first" if number > len(shown) else "all pairs, the worst first"
     )
     figure.suptitle(f"Copies of one photograph: {title}", fontsize=10)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # names may be in any script
-        plots.save(figure, path)
+    plots.save(figure, path)
     return True
 
 

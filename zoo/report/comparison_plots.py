@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 from sklearn import metrics as sklearn_metrics
 
 from zoo.evaluation import metrics
@@ -63,6 +63,8 @@ def learning_curves(histories: Histories, title: str, path: Path) -> list[Path]:
     losses = np.ma.masked_invalid(table[["loss", "val_loss"]].to_numpy()).compressed()
     if len(losses) and losses.min() > 0 and losses.max() > 5 * np.quantile(losses, 0.95):
         grid[1, 0].set_yscale("log")
+        grid[1, 0].yaxis.set_major_formatter("{x:g}")  # 0.01, not a formula
+        grid[1, 0].yaxis.set_minor_formatter(LogFormatter())
     handles = [Line2D([], [], color=BLUE), Line2D([], [], color=ORANGE)]
     labels = ["training", "validation"]
     if len(parts) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from zoo.files import replacing
@@ -23,9 +25,15 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure whole or not at all, in the format that the ending names (.png, .svg)."""
+    """Write the figure whole or not at all, in the format that the ending names (.png, .svg).
+
+    Names of classes, models and files may be anything: a $ in them begins no formula, and they may be in any script.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as draft:
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with replacing(path) as draft, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(draft, dpi=DPI, format=path.suffix[1:], metadata={"Date": None})
 
 
