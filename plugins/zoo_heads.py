@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import keras
 
 
+MOST_UNITS = 65536  # of a dense layer
+
+
 @dataclass(frozen=True)
 class Pooled(zoo.Head):
     """Global average pooling, batch normalisation, dropout, and the output layer."""
@@ -47,8 +50,8 @@ class Dense(zoo.Head):
     dropout: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
-        if not self.units or min(self.units) < 1:
-            raise ValueError(f"units must be one or more numbers above 0, not {list(self.units)}")
+        if not self.units or not 1 <= min(self.units) <= max(self.units) <= MOST_UNITS:
+            raise ValueError(f"units must be one or more numbers from 1 to {MOST_UNITS}, not {list(self.units)}")
         if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.units):
             raise ValueError(f"dropout must be one rate, or one for each of the {len(self.units)} layers")
         if not all(0 <= rate < 1 for rate in self._rates()):

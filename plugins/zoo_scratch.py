@@ -27,9 +27,9 @@ class ScratchCNN(zoo.Backbone):
     convolutions: int = 2
 
     def __post_init__(self) -> None:
-        for field in ("width", "depth", "convolutions"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}")
+        for field, most in (("width", 4096), ("depth", 12), ("convolutions", 100)):
+            if not 1 <= getattr(self, field) <= most:
+                raise ValueError(f"{field} must be at least 1 and at most {most}, not {getattr(self, field)}")
 
     def build(self, image_shape: tuple[int, int, int]) -> keras.Model:
         import keras

@@ -278,7 +278,6 @@ def test_from_python_with_repeats(parts: None, tmp_path: Path, monkeypatch: pyte
         (["--redo", "tiny"], "'tiny' is not MODEL:FOLD"),
         (["--redo", "tiny:7"], "redo tiny:7: this request has no such job"),
         (["--metric", "f2"], "unknown metric 'f2'; known: "),
-        (["--workers", "0"], "0 is not in the range"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -17,8 +17,8 @@ def test_a_stage_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("epochs", 0, "epochs must be at least 1"),
-        ("patience", 0, "patience must be at least 1"),
+        ("epochs", 0, "epochs must be a whole number from 1"),
+        ("patience", 0, "patience must be a whole number from 1"),
         ("learning_rate", 0.0, "learning_rate must be above 0"),
         ("learning_rate", float("nan"), "learning_rate must be above 0"),
         ("optimizer", "rmsprob", "one of rmsprop"),

@@ -65,7 +65,7 @@ FAULTS: dict[type[Any], tuple[str, str, set[str]]] = {
     parts.Asking: ("is_pure_data", "imports pandas", set()),
     parts.Arrays: ("gives_stages", "float32 is not JSON serializable", {"is_pure_data", "makes_optimizers"}),
     parts.NotTyped: (
-        "gives_stages", "epochs: Input should be a valid integer", {"is_pure_data", "makes_optimizers"}
+        "gives_stages", "epochs must be a whole number", {"is_pure_data", "makes_optimizers"}
     ),
     parts.NoOptimizer: ("makes_optimizers", "cannot make the optimizer of stage 'head' .*momentum", set()),
     parts.Floats: (

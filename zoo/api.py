@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from zoo import auditing, comparison, jobs, plan, plugins
+from zoo import auditing, comparison, jobs, limits, plan, plugins
 from zoo.auditing import Audit
 from zoo.comparison import Comparison
 from zoo.data import dataset, labels, loading
@@ -45,6 +45,8 @@ def compare(
     """
     check_metric(metric)
     options |= {name: given(options[name]) for name in ("registry", "start_from") if name in options}
+    limits.ROPE.check("rope", rope)
+    workers = limits.WORKERS.check("workers", workers)
     request = Request(
         models=tuple(models), data=str(data) if isinstance(data, Path) else data,
         splits=given(splits) if isinstance(splits, str) else splits,

@@ -20,11 +20,11 @@ from zoo.data.splits import Folds, class_counts
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation import shortcuts
 from zoo.files import write_csv, write_json
+from zoo.limits import AUDIT_SIZE
 from zoo.registry import DataConfig
 
 # Pixels a side at which pictures are compared: the thresholds of zoo.data.duplicates were set there.
 IMAGE_SIZE = 224
-LEAST_SIZE = 64
 LIBRARIES = ("numpy", "opencv-python-headless", "pandas", "scikit-learn")
 
 # Called with what is being done, steps done and in all.
@@ -108,6 +108,8 @@ def look(
 
     Raises DataError or ConfigError where there is nothing to audit: no such folder, no such class, no readable image.
     """
+    if image_size is not None:
+        image_size = AUDIT_SIZE.check("image_size", image_size)
     tell = listen or (lambda step, done, total: None)
     said: list[str] = []
     source, config = loading.settle(config, root, None, groups, said.append)
@@ -121,7 +123,7 @@ def look(
         path, fault = files[["path", "fault"]].iloc[0]
         raise DataError(f"{tables.name(source)}: none of {len(read)} images can be read, such as {path!r}: {fault}")
     if near_duplicates:
-        near, lines = _changed_copies(found.root, known, max(LEAST_SIZE, image_size or IMAGE_SIZE), tell)
+        near, lines = _changed_copies(found.root, known, image_size or IMAGE_SIZE, tell)
         said += lines
     else:
         near = audited.known(known["image"])

@@ -14,6 +14,7 @@ import pandas as pd
 from zoo.errors import ConfigError, DataError, line, unknown
 from zoo.evaluation import comparison, metrics
 from zoo.files import read_csv, replacing, write_csv, write_json
+from zoo.limits import ROPE, THRESHOLD
 from zoo.store import JobKey, RunFolder
 
 
@@ -80,9 +81,12 @@ def compare(
 
     `models` and `folds` pick some, none given means all; `metric` is the one that pairs are compared by.
 
-    Raises ConfigError for a folder that is no run, and for unknown models, folds or metrics.
+    Raises ConfigError for a folder that is no run, for unknown models, folds or metrics, and for a threshold or rope
+    that is no number of its kind.
     """
     metrics.check_metric(metric)
+    ROPE.check("rope", rope)
+    THRESHOLD.check("threshold", threshold)
     record = run.read()
     for model in models:
         if model not in record["recipes"]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from zoo.errors import PluginError, WeightsError, one_line
 from zoo.files import hash_code
+from zoo.limits import DECAY_EPOCHS, EPOCHS, require
 
 if TYPE_CHECKING:
     import keras
@@ -134,8 +135,8 @@ class Decay:
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate must be above 0 and at most 1, not {self.rate}")
-        if self.every_epochs <= 0:
-            raise ValueError(f"every_epochs must be above 0, not {self.every_epochs}")
+        if not 0 < self.every_epochs <= DECAY_EPOCHS.most:
+            raise ValueError(f"every_epochs must be above 0 and at most {DECAY_EPOCHS.most:,}, not {self.every_epochs}")
         if self.every_steps is not None and self.every_steps < 1:
             raise ValueError(f"every_steps must be at least 1, not {self.every_steps}")
 
@@ -154,8 +155,7 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.warmup_epochs < 0:
-            raise ValueError(f"warmup_epochs must be 0 or more, not {self.warmup_epochs}")
+        require(self, warmup_epochs=DECAY_EPOCHS)
         if not 0 <= self.final <= 1:
             raise ValueError(f"final must be between 0 and 1, not {self.final}")
 
@@ -191,10 +191,7 @@ class Stage:
     class_weights: Literal["balanced"] | dict[str, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
-        if self.patience < 1:
-            raise ValueError(f"patience must be at least 1, not {self.patience}")
+        require(self, epochs=EPOCHS, patience=EPOCHS)
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         if isinstance(self.unfreeze, int) and self.unfreeze < 0:

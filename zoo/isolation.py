@@ -24,8 +24,9 @@ from typing import Any, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
 from zoo import surroundings
-from zoo.errors import ConfigError, PluginError, ZooError
+from zoo.errors import PluginError, ZooError
 from zoo.interfaces import Part
+from zoo.limits import SECONDS
 
 # Libraries that take seconds to import, or hundreds of megabytes.
 HEAVY = ("keras", "tensorflow", "jax", "torch", "sklearn", "pandas", "matplotlib", "scipy")
@@ -192,11 +193,5 @@ def of_part(cls: type[Part], work: Callable[[], T], fault: Callable[[BaseExcepti
 
 def timeout() -> float:
     """Seconds that a plug-in may take to load. Raises ConfigError for a wrong ZOO_PLUGIN_TIMEOUT."""
-    text = os.environ.get("ZOO_PLUGIN_TIMEOUT") or str(TIMEOUT)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise ConfigError(f"ZOO_PLUGIN_TIMEOUT must be a number of seconds above 0, not {text!r}")
+    seconds: float = SECONDS.of_environment("ZOO_PLUGIN_TIMEOUT", TIMEOUT)
     return seconds

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
-from zoo import plugins, provenance, registry, resume
+from zoo import limits, plugins, provenance, registry, resume
 from zoo.data import audited, demo, images, labels
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
@@ -88,6 +88,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     for model, fold in request.redo:
         if model not in recipes or fold not in set(data.splits["fold"]):
             raise ConfigError(f"redo {model}:{fold}: this request has no such job")
+    folds = list(dict.fromkeys(data.splits["fold"].tolist()))
+    _check_numbers(recipes.values(), len(folds), request.repeats)
     start_from = start_from_file(request)
     copies, said = provenance.check_leaks(data.splits, weights_files(recipes.values(), start_from), request.allow_leak)
     notes += said
@@ -104,7 +106,6 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     except BaseException:
         lock.release()
         raise
-    folds = list(dict.fromkeys(data.splits["fold"].tolist()))
     jobs = [
         Job(
             model=name, fold=fold, repeat=repeat, recipe={**recipe.table(), "seed": recipe.seed + repeat},
@@ -192,6 +193,19 @@ def _absent(recipe: Recipe) -> str:
             f"with {backbone.__zoo_origin__}: is it packed into its wheel? --weights none starts from random weights"
         )
     return f"{recipe.name}: weights file {backbone.weights} does not exist; use auto, imagenet, none or a file"
+
+
+def _check_numbers(recipes: Collection[Recipe], folds: int, repeats: int) -> None:
+    """Refuse more jobs than anybody waits for, and seeds that repeats would take beyond the last."""
+    count = len(recipes) * folds * repeats
+    if count > limits.JOBS:
+        raise ConfigError(
+            f"{len(recipes)} models x {folds} folds x {repeats} repeats are {count:,} jobs, and "
+            f"{limits.JOBS:,} are the most: name fewer"
+        )
+    for recipe in recipes:
+        if fault := limits.SEED.fault(recipe.seed + repeats - 1):
+            raise ConfigError(f"{recipe.name}: the seed of its last repeat {fault}")
 
 
 def _check_class_weights(recipe: Recipe, classes: Sequence[str]) -> None:

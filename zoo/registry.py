@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import pydantic
 
-from zoo import isolation
+from zoo import isolation, limits
 from zoo.errors import ConfigError, PluginError, one_line, unknown
 from zoo.files import expand, names_fault
 from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, blame, model_name_fault, title
@@ -27,8 +27,6 @@ DEMO = "demo"
 
 METHODS = ("rotate", "stratified", "grouped", "repeated", "leave-one-source-out")
 COLUMNS = ("path", "label", "group", "source", "fold", "role")
-
-MOST_STAGES = 1000  # of a schedule, which could go on for ever
 
 T = TypeVar("T")
 
@@ -46,6 +44,7 @@ class SplitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        limits.require(self, folds=limits.FOLDS, repeats=limits.FOLDS, seed=limits.SPLIT_SEED)
         if self.method not in METHODS:
             raise ValueError(unknown("method", self.method, [*METHODS]))
         least = 3 if self.method == "rotate" else 2
@@ -58,8 +57,9 @@ class SplitConfig:
         most = self.folds * (self.folds - 1)
         if isinstance(self.combinations, int) and not 1 <= self.combinations <= most:
             raise ValueError(f"combinations must be all, or 1 to {most} with {self.folds} folds")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed must be 0 or more and below 2**31, not {self.seed}")
+        made = most if self.combinations == "all" else self.combinations or self.folds * (self.repeats or 1)
+        if made > limits.FOLDS_MADE:
+            raise ValueError(f"that is {made:,} folds, and {limits.FOLDS_MADE:,} are the most")
 
     def __str__(self) -> str:
         shown = [f"{self.folds} folds", *(f"{k} {v}" for k in ("repeats", "combinations") if (v := getattr(self, k)))]
@@ -87,8 +87,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.root:
             raise ValueError('root is empty; name a folder, a manifest, or "demo"')
-        if self.image_size < 32:
-            raise ValueError(f"image_size must be at least 32 pixels, not {self.image_size}")
+        limits.require(self, image_size=limits.IMAGE_SIZE)
         if fault := names_fault(self.classes):
             raise ValueError(f"classes: {fault}")
         if sorted(self.roles) != sorted(ROLES) or len(set(self.roles.values())) < len(ROLES):
@@ -123,10 +122,7 @@ class ModelConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be 0 or more and below 2**32, not {self.seed}")
+        limits.require(self, batch_size=limits.BATCH_SIZE, seed=limits.SEED)
 
 
 @dataclass(frozen=True)
@@ -169,7 +165,7 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"registry {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # Python reads no number of thousands of digits either
         raise ConfigError(f"registry {path} is not TOML: {error}") from error
     for name in tables:
         if name not in ("data", "defaults", "models"):
@@ -228,11 +224,11 @@ def checked_stages(schedule: Schedule) -> list[Stage]:
 
 def _stages(schedule: Schedule) -> list[Stage]:
     try:
-        stages = list(islice(schedule.stages(), MOST_STAGES + 1))
+        stages = list(islice(schedule.stages(), limits.STAGES + 1))
     except BaseException as error:
         raise blame(schedule, "gives no stages", error) from error
-    if len(stages) > MOST_STAGES:
-        raise PluginError(f"{title(schedule)} gives more than {MOST_STAGES} stages")
+    if len(stages) > limits.STAGES:
+        raise PluginError(f"{title(schedule)} gives more than {limits.STAGES} stages")
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
         raise PluginError(f"{title(schedule)} must return one or more zoo.Stage, not {short(stages)}")
     for stage in stages:
@@ -261,6 +257,8 @@ def build_part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: 
     def make() -> Part:
         part: Part = check(offer.value, fields, f"{where} ({name})")
         json.dumps(part.table())  # as its job will hold it
+        if faults := [*limits.unusable(part.table())]:
+            raise ValueError("; ".join(faults))
         return part
 
     def fault(error: BaseException) -> PluginError:
@@ -275,6 +273,8 @@ def check(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     Raises ConfigError with the place of every fault, and the known names for an unknown field.
     """
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    if wrong := [*limits.unusable(table)]:
+        raise ConfigError(f"{where}: {'; '.join(wrong)}")
     try:
         # Through JSON, because there a list may fill a tuple, as TOML has no other sequence.
         return check_fields(cls).validate_json(json.dumps(table, default=str), strict=True)

@@ -20,6 +20,7 @@ from zoo.data.splits import Folds
 from zoo.errors import ConfigError
 from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
+from zoo.limits import EPOCHS, FOLD, IMAGE_SIZE, REPEATS, SEED
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
 
@@ -37,6 +38,8 @@ class Request:
     training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
     `precision` is what the backbone computes in while it is trained, one of PRECISIONS.
     `trackers` names the plug-ins that are told how the run goes.
+
+    Raises ConfigError for a number out of its limits, see zoo.limits.
     """
 
     models: tuple[str, ...] = ()
@@ -58,6 +61,15 @@ class Request:
     allow_leak: bool = False
     precision: str = "float32"
     trackers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a number out of its limits."""
+        numbers = {"seed": SEED, "max_epochs": EPOCHS, "image_size": IMAGE_SIZE, "repeats": REPEATS}
+        for name, limit in numbers.items():
+            if (value := getattr(self, name)) is not None or name == "repeats":
+                object.__setattr__(self, name, limit.check(name, value))
+        if self.folds is not None and self.folds != "first":
+            object.__setattr__(self, "folds", tuple(FOLD.check("folds", fold) for fold in self.folds))
 
 
 def weights_files(recipes: Iterable[Recipe], start_from: Path | None) -> set[str]:

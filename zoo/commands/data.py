@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo import limits
 from zoo.commands.options import (
     PATH,
     Group,
+    Number,
     console,
     data_option,
     folds_option,
@@ -35,9 +37,9 @@ def _combinations(ctx: click.Context, param: click.Parameter, value: str | None)
     if value in (None, "all"):
         return value
     try:
-        return int(str(value))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is neither all nor a number") from None
+        return int(limits.COMBINATIONS.read(str(value)))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @data.command("demo")
@@ -92,7 +94,7 @@ def data_show(
 @groups_option
 @folds_option("all")
 @click.option(
-    "--image-size", type=click.IntRange(min=64), help="Pixels a side for comparing pictures; 224 if not given."
+    "--image-size", type=Number(limits.AUDIT_SIZE), help="Pixels a side for comparing pictures; 224 if not given."
 )
 @click.option("--near-duplicates/--no-near-duplicates", default=True, help="Look for changed copies; takes minutes.")
 @click.option("--out", type=PATH, metavar="DIR", default=Path("audit"), show_default=True)
@@ -144,12 +146,12 @@ def data_audit(
 @data_option
 @groups_option
 @click.option("--method", metavar="NAME", help="rotate, stratified, grouped, repeated or leave-one-source-out.")
-@click.option("--folds", type=int, metavar="K", help="So many folds, or parts to rotate.")
-@click.option("--repeats", type=int, metavar="R", help="repeated: K folds so many times, with other seeds.")
+@click.option("--folds", type=Number(limits.FOLDS), metavar="K", help="So many folds, or parts to rotate.")
+@click.option("--repeats", type=Number(limits.FOLDS), metavar="R", help="repeated: K folds so often, with other seeds.")
 @click.option(
     "--combinations", metavar="all|M", callback=_combinations, help="rotate: all K(K-1) folds, or M of them; else K."
 )
-@click.option("--seed", type=int, help="Of the division.")
+@click.option("--seed", type=Number(limits.SPLIT_SEED), help="Of the division.")
 @size_option
 @click.option("--out", type=PATH, metavar="FILE", default=Path("splits.csv"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace FILE.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import traceback
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from zoo import limits
 from zoo.errors import debugging, line, printable
 from zoo.interfaces import PRECISIONS
 
@@ -94,6 +96,20 @@ def given(name: str) -> Any:
     return click.get_current_context().find_root().meta.get(f"zoo.{name}")
 
 
+class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
+    """A number within a limit."""
+
+    def __init__(self, limit: limits.Limit) -> None:
+        self.limit = limit
+        self.name = f"{limit.least}..{limit.most}" if math.isfinite(limit.most) else "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.limit.read(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 def _folds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...] | Literal["first"] | None:
     """ "all" to None, "0,3" to (0, 3), "first" as it is."""
     if value == "all":
@@ -101,9 +117,9 @@ def _folds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     if value == "first":
         return "first"
     try:
-        return tuple(dict.fromkeys(int(fold) for fold in value.split(",")))
+        return tuple(dict.fromkeys(limits.FOLD.read(fold) for fold in value.split(",")))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is neither all, first nor numbers such as 0 or 0,3") from None
+        raise click.BadParameter(f"{limits.shown(value)} is neither all, first nor numbers such as 0 or 0,3") from None
 
 
 def folds_option(default: str) -> Decorator:
@@ -126,7 +142,7 @@ groups_option = click.option(
 splits_option = click.option(
     "--splits", type=PATH, metavar="FILE", help="Take the folds from FILE, see zoo data split."
 )
-size_option = click.option("--image-size", type=click.IntRange(min=32), help="Height and width in pixels.")
+size_option = click.option("--image-size", type=Number(limits.IMAGE_SIZE), help="Height and width in pixels.")
 
 
 def console() -> Console:
@@ -185,9 +201,10 @@ def _jobs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     pairs = []
     for value in values:
         model, _, fold = value.rpartition(":")
-        if not model or not fold.isdecimal():
-            raise click.BadParameter(f"{value!r} is not MODEL:FOLD, such as scratch-cnn:3")
-        pairs.append((model, int(fold)))
+        try:
+            pairs.append((model, limits.FOLD.read(fold if model else "")))
+        except ValueError:
+            raise click.BadParameter(f"{limits.shown(value)} is not MODEL:FOLD, such as scratch-cnn:3") from None
     return tuple(pairs)
 
 
@@ -215,10 +232,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Score weights on images that they have seen, and mark every number as leaked.",
         ),
-        click.option(
-            "--seed", type=click.IntRange(0, 2**32 - 1), help="Of initial weights, shuffling, dropout, augmentation."
-        ),
-        click.option("--max-epochs", type=click.IntRange(min=1), help="At most so many epochs a stage."),
+        click.option("--seed", type=Number(limits.SEED), help="Of initial weights, shuffling, dropout, augmentation."),
+        click.option("--max-epochs", type=Number(limits.EPOCHS), help="At most so many epochs a stage."),
         size_option,
         click.option(
             "--feature-cache/--no-feature-cache",
@@ -257,6 +272,6 @@ metric_option = click.option(
     help="What models are compared by: auc, accuracy, f1, precision, recall, specificity or loss.",
 )  # fmt: skip
 rope_option = click.option(
-    "--rope", type=click.FloatRange(min=0), default=0.01, show_default=True,
+    "--rope", type=Number(limits.ROPE), default=0.01, show_default=True,
     help="Differences up to this count as none (region of practical equivalence).",
 )  # fmt: skip

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.commands.options import PATH, Command, console, folds_option, metric_option, rope_option, say
+from zoo import limits
+from zoo.commands.options import PATH, Command, Number, console, folds_option, metric_option, rope_option, say
 from zoo.errors import one_line
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @metric_option
 @rope_option
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+    "--threshold", type=Number(limits.THRESHOLD), default=0.5, show_default=True,
     help="The probability from which an image is called positive.",
 )  # fmt: skip
 @click.option(

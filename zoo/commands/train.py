@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo import limits
 from zoo.commands.options import (
     Command,
+    Number,
     console,
     folds_option,
     given,
@@ -67,9 +69,9 @@ def run(model: str, **options: Any) -> None:
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @folds_option("all")
 @training_options
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Jobs at a time.")
+@click.option("--workers", type=Number(limits.WORKERS), default=1, show_default=True, help="Jobs at a time.")
 @click.option(
-    "--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each fold, with other seeds."
+    "--repeats", type=Number(limits.REPEATS), default=1, show_default=True, help="Runs of each fold, with other seeds."
 )
 @metric_option
 @rope_option

@@ -17,6 +17,7 @@ from zoo.data import checksums, in_use
 from zoo.data.in_use import Mark
 from zoo.errors import ConfigError, DataError, unknown
 from zoo.files import flush, identity
+from zoo.limits import CACHE_SIZE
 
 PARTS = "-parts"
 
@@ -30,12 +31,11 @@ def folder(*names: str) -> Path:
 
 
 def limit() -> int:
-    """How many bytes of each kind the cache keeps: $ZOO_CACHE_LIMIT in gigabytes, else 20 GB."""
-    text = os.environ.get("ZOO_CACHE_LIMIT", "20")
-    try:
-        return int(float(text) * 1e9)
-    except ValueError:
-        raise ConfigError(f"ZOO_CACHE_LIMIT is {text!r}; it must be a number of gigabytes") from None
+    """How many bytes of each kind the cache keeps: $ZOO_CACHE_LIMIT in gigabytes, else 20 GB.
+
+    Raises ConfigError for a wrong ZOO_CACHE_LIMIT.
+    """
+    return int(CACHE_SIZE.of_environment("ZOO_CACHE_LIMIT", 20) * 1e9)
 
 
 @dataclass(frozen=True)

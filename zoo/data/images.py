@@ -25,9 +25,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from zoo import limits
 from zoo.data import cache, formats
 from zoo.data.in_use import Mark
-from zoo.errors import ConfigError, DataError, TrainingError, one_line, shorten
+from zoo.errors import DataError, TrainingError, one_line, shorten
 from zoo.files import hash_file, identity, read_csv
 
 # Part of every cache key: raise it when decoding or resizing changes, so that old caches are not reused.
@@ -167,11 +168,12 @@ def _decode_into(
 
 
 def max_pixels() -> int:
-    """The largest image that is decoded: $ZOO_MAX_PIXELS, else 100 million pixels."""
-    text = os.environ.get("ZOO_MAX_PIXELS", str(MAX_PIXELS))
-    if not text.isdecimal() or not int(text):
-        raise ConfigError(f"ZOO_MAX_PIXELS is {text!r}; it must be a number of pixels such as {MAX_PIXELS}")
-    return int(text)
+    """The largest image that is decoded: $ZOO_MAX_PIXELS, else 100 million pixels.
+
+    Raises ConfigError for a wrong ZOO_MAX_PIXELS.
+    """
+    pixels: int = limits.MAX_PIXELS.of_environment("ZOO_MAX_PIXELS", MAX_PIXELS)
+    return pixels
 
 
 def read_image(file: Path) -> np.ndarray:
