@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from zoo.data import facts, images
+from zoo.data import decoding, facts, images
 
 
 def framed(tmp_path: Path, name: str = "a.png") -> Path:
@@ -25,7 +25,7 @@ def framed(tmp_path: Path, name: str = "a.png") -> Path:
 def test_a_picture_of_which_all_is_known(tmp_path: Path) -> None:
     file = framed(tmp_path)
     (row,) = facts.read(tmp_path, ["a.png"]).to_dict("records")
-    picture = images.read_image(file)
+    picture = decoding.read_image(file).pixels
     assert (row["width"], row["height"], row["aspect"]) == (100, 50, 2.0)
     assert (row["format"], row["bytes"], row["fault"]) == ("PNG", file.stat().st_size, "")
     assert row["image"] == images.hash_image(picture)

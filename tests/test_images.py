@@ -1,8 +1,7 @@
-"""Files to RGB 0..255, against Pillow as an independent reader, and the reuse of what was decoded."""
+"""The store of decoded images: what is kept, what is told, and the reuse of what was decoded."""
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data import images
-from zoo.errors import ConfigError, DataError
-
-
-@pytest.fixture
-def picture() -> np.ndarray:
-    """40 x 60 RGB, smooth enough for JPEG, the same along no axis."""
-    y, x = np.mgrid[0:40, 0:60]
-    return np.stack([x * 4, y * 6, (x + y) * 2], axis=-1).astype(np.uint8)
+from zoo.data import decoding, images
+from zoo.data.remarks import Remarks
+from zoo.errors import DataError
 
 
 def file(path: Path, image: Image.Image, kind: str = "PNG", **options: Any) -> Path:
@@ -28,78 +21,8 @@ def file(path: Path, image: Image.Image, kind: str = "PNG", **options: Any) -> P
     return path
 
 
-def test_rgb_is_rgb(tmp_path: Path, picture: np.ndarray) -> None:
-    read = images.read_image(file(tmp_path / "a.png", Image.fromarray(picture)))
-    np.testing.assert_array_equal(read, picture)
-    assert read.dtype == np.uint8
-
-
-def test_greyscale_is_repeated(tmp_path: Path, picture: np.ndarray) -> None:
-    read = images.read_image(file(tmp_path / "a.png", Image.fromarray(picture[..., 0])))
-    np.testing.assert_array_equal(read, np.repeat(picture[..., :1], 3, axis=2))
-
-
-def test_alpha_is_dropped(tmp_path: Path, picture: np.ndarray) -> None:
-    transparent = np.dstack([picture, np.zeros(picture.shape[:2], np.uint8)])
-    np.testing.assert_array_equal(images.read_image(file(tmp_path / "a.png", Image.fromarray(transparent))), picture)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bits_become_8(tmp_path: Path, picture: np.ndarray, kind: str) -> None:
-    deep = picture[..., 0].astype(np.uint16) * 257
-    read = images.read_image(file(tmp_path / "a.img", Image.fromarray(deep), kind))
-    np.testing.assert_array_equal(read[..., 1], picture[..., 0])
-
-
-def test_palette_is_resolved(tmp_path: Path, picture: np.ndarray) -> None:
-    palette = Image.fromarray(picture).convert("P")
-    np.testing.assert_array_equal(images.read_image(file(tmp_path / "a.png", palette)), palette.convert("RGB"))
-
-
-def test_cmyk_is_converted(tmp_path: Path, picture: np.ndarray) -> None:
-    path = file(tmp_path / "a.jpg", Image.fromarray(picture).convert("CMYK"), "JPEG", quality=95)
-    expected = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    assert np.abs(images.read_image(path) - expected).mean() < 2
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
-    from PIL import ImageOps
-
-    exif = Image.Exif()
-    exif[274] = orientation
-    path = file(tmp_path / "a.jpg", Image.fromarray(picture), "JPEG", exif=exif, quality=95)
-    expected = np.asarray(ImageOps.exif_transpose(Image.open(path))).astype(int)
-    read = images.read_image(path)
-    assert read.shape == expected.shape
-    assert np.abs(read - expected).mean() < 2
-
-
-def test_floating_point_pixels_are_refused(tmp_path: Path, picture: np.ndarray) -> None:
-    path = file(tmp_path / "a.tif", Image.fromarray(picture[..., 0].astype(np.float32)), "TIFF")
-    with pytest.raises(DataError, match=r"8 or 16 bits|not an image"):
-        images.read_image(path)
-
-
-def test_16_bits_round_as_numpy_does(tmp_path: Path) -> None:
-    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    read = images.read_image(file(tmp_path / "a.png", Image.fromarray(every)))
-    np.testing.assert_array_equal(read[..., 2], np.round(every / 257))
-
-
-def test_the_content_counts_not_the_ending(tmp_path: Path, picture: np.ndarray) -> None:
-    read = images.read_image(file(tmp_path / "a.jpg", Image.fromarray(picture), "PNG"))
-    np.testing.assert_array_equal(read, picture)
-
-
-def test_a_text_is_no_png(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_text("patient 7, left eye")
-    with pytest.raises(DataError, match="not an image"):
-        images.read_image(tmp_path / "a.png")
-
-
-def test_a_gif_is_refused_by_name(tmp_path: Path, picture: np.ndarray) -> None:
-    file(tmp_path / "a.png", Image.fromarray(picture).convert("P"), "GIF")
+def test_a_gif_is_refused_by_name(tmp_path: Path) -> None:
+    file(tmp_path / "a.png", Image.new("P", (60, 40)), "GIF")
     with pytest.raises(DataError, match=r"1 image cannot be used.*\n.*a\.png: a GIF; save it as PNG"):
         images.decode(tmp_path, ["a.png"], 32)
 
@@ -125,24 +48,13 @@ def test_too_many_pixels_are_refused_undecoded(huge: Path, monkeypatch: pytest.M
         images.decode(huge.parent, [huge.name], 32)
 
 
-def test_the_pixel_limit_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = file(tmp_path / "wide.png", Image.new("L", (20_000, 20)))
-    assert images.read_image(path).shape == (20, 20_000, 3)
-    monkeypatch.setenv("ZOO_MAX_PIXELS", "399999")
-    with pytest.raises(DataError, match="more than the 399,999"):
-        images.read_image(path)
-    monkeypatch.setenv("ZOO_MAX_PIXELS", "many")
-    with pytest.raises(ConfigError, match="ZOO_MAX_PIXELS is 'many'; it must be a number of pixels"):
-        images.read_image(path)
-
-
 def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "LARGE", 1000)
+    monkeypatch.setattr(decoding, "LARGE", 1000)
     at_once: list[bool] = []
     decode = cv2.imdecode
 
     def watched(*arguments: Any) -> Any:
-        at_once.append(images._one_large.locked())
+        at_once.append(decoding._one_large.locked())
         return decode(*arguments)
 
     monkeypatch.setattr(cv2, "imdecode", watched)
@@ -168,31 +80,6 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").chmod(0)
     with pytest.raises(DataError, match=r"a\.png cannot be read: Permission denied"):
         images.decode(tmp_path, ["a.png"], 38)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.999])
-def test_a_cut_off_file_is_refused(tmp_path: Path, kind: str, kept: float) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3)).astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(noise).save(stream, kind)
-    data = stream.getvalue()
-    path = tmp_path / "a.img"
-    path.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(DataError, match=r"cut off|cannot decode|not an image"):
-        images.read_image(path)
-
-
-def test_a_thumbnail_does_not_hide_that_a_jpeg_is_cut_off(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3)).astype(np.uint8)
-    plain, small = io.BytesIO(), io.BytesIO()
-    Image.fromarray(noise[:20, :20]).save(small, "JPEG")
-    Image.fromarray(noise).save(plain, "JPEG", exif=b"Exif\x00\x00" + small.getvalue())
-    path = tmp_path / "a.jpg"
-    path.write_bytes(plain.getvalue()[:-1000])
-    assert small.getvalue() in path.read_bytes()
-    with pytest.raises(DataError, match="cut off"):
-        images.read_image(path)
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(40, 60, 32), (20, 30, 64), (32, 32, 32), (500, 8, 32)])
@@ -273,3 +160,23 @@ def test_progress_reaches_the_total(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     images.decode(tmp_path / "d", names, size=35, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (2, 2)
+
+
+def test_what_to_know_of_a_file_is_told_again_when_it_comes_from_the_cache(tmp_path: Path) -> None:
+    deep = (np.arange(1200, dtype=np.uint16) % 1024).reshape(30, 40)
+    file(tmp_path / "NA.png", Image.fromarray(deep))
+    file(tmp_path / "good.png", Image.new("RGB", (40, 30)))
+    paths = ["good.png", "NA.png"]
+    first, _ = images.decode(tmp_path, paths, 32)
+    again, _ = images.decode(tmp_path, paths, 32)
+    assert first.remarks == again.remarks == {"NA.png": Remarks(span=(0, 1023))}
+
+
+def test_a_file_that_is_in_ten_folds_is_told_of_once(tmp_path: Path) -> None:
+    pages = [Image.new("L", (40, 30), shade) for shade in (10, 20)]
+    pages[0].save(tmp_path / "0.tif", save_all=True, append_images=pages[1:])
+    names = [f"{fold}.tif" for fold in range(10)]
+    for name in names[1:]:
+        os.link(tmp_path / "0.tif", tmp_path / name)
+    store, _ = images.decode(tmp_path, names, 32)
+    assert store.remarks == {"0.tif": Remarks(further=1)}

@@ -13,7 +13,7 @@ import pytest
 import zoo
 from tests.conftest import TINY_PLUGIN, Install, Main
 from zoo import comparison, isolation, registry
-from zoo.data import cache, images
+from zoo.data import cache, decoding
 from zoo.errors import ConfigError, PluginError
 from zoo.interfaces import OPTIMIZERS, PART_KINDS, Cosine, Decay, Stage
 from zoo.plugins import discover
@@ -210,7 +210,7 @@ def test_an_epoch_count_that_fits(tmp_path: Path) -> None:
     ("variable", "read", "wrong", "right"),
     [
         ("ZOO_CACHE_LIMIT", cache.limit, ["inf", "nan", "-1", "abc", "1e400"], {"": 20e9, "0": 0, "0.5": 5e8}),
-        ("ZOO_MAX_PIXELS", images.max_pixels, ["-1", "0", "1e9", "²", LONG, "nan"], {"": 10**8, "77": 77}),
+        ("ZOO_MAX_PIXELS", decoding.max_pixels, ["-1", "0", "1e9", "²", LONG, "nan"], {"": 10**8, "77": 77}),
         ("ZOO_PLUGIN_TIMEOUT", isolation.timeout, ["nan", "-1", "0", "abc", "inf"], {"": 20, "0.5": 0.5}),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Zoo
 from tests.parts import Linear, Residual, subset
-from zoo.data import images
+from zoo.data import decoding
 from zoo.training import batchnorm, precision
 from zoo.training import model as networks
 
@@ -73,7 +73,7 @@ def test_a_run_keeps_nothing_of_half_precision(install: Install, zoo: Zoo, folds
     model = keras.saving.load_model(run / "tiny/fold-0/best.keras", safe_mode=True, compile=False)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     predictions = pd.read_csv(run / "tiny/fold-0/predictions.csv").query("role == 'test'")
-    pixels = np.stack([images.read_image(folds / path) for path in predictions["path"]])
+    pixels = np.stack([decoding.read_image(folds / path).pixels for path in predictions["path"]])
     np.testing.assert_allclose(np.asarray(model(pixels))[:, -1], predictions["probability"], atol=1e-5)
     assert json.loads((run / "run.json").read_text())["precision"] == "mixed_float16"
     done = zoo(*request)

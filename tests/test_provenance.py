@@ -16,7 +16,7 @@ import pytest
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
 from zoo import plan, provenance
-from zoo.data import audited, images
+from zoo.data import audited, decoding, images
 from zoo.provenance import Provenance
 from zoo.request import Request
 
@@ -91,7 +91,7 @@ def test_near_duplicates_that_an_audit_knows_may_not_be_in_test_and_training(
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))  # other tests use the same images
     names = ["Fold0/train/normal/normal 2.png", "Fold0/valid/normal/normal 0.png"]
-    first, second = (images.hash_image(images.read_image(folds / name)) for name in names)
+    first, second = (images.hash_image(decoding.read_image(folds / name).pixels) for name in names)
     with plan.make_plan(request(folds, tmp_path)) as planned:
         assert planned.run.known_duplicates().empty
         assert any("Nobody has looked for near-duplicates" in note for note in planned.notes)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROLES
-from zoo.data import folders, images, labels, splits
+from zoo.data import decoding, folders, images, labels, splits
 from zoo.errors import DataError, LeakError
 from zoo.files import write_csv
 
@@ -26,7 +26,7 @@ def test_a_subset_pairs_pixels_with_labels(table: pd.DataFrame, folds: Path) -> 
     test = splits.subset(table, 1, "test", store)
     assert len(test) == 4
     for row, label, path in zip(test.rows, test.labels, test.paths, strict=True):
-        np.testing.assert_array_equal(store.pixels[row], images.read_image(folds / path))
+        np.testing.assert_array_equal(store.pixels[row], decoding.read_image(folds / path).pixels)
         assert path.startswith(f"Fold1/valid/{['normal', 'abnormal'][label]}/")
 
 

@@ -169,9 +169,9 @@ def test_training(
 
     predictions = pd.read_csv(cached / "predictions.csv")
     table = predictions[predictions["role"] == "test"]
-    from zoo.data import images
+    from zoo.data import decoding
 
-    pixels = np.stack([images.read_image(folds / path) for path in table["path"]])
+    pixels = np.stack([decoding.read_image(folds / path).pixels for path in table["path"]])
     np.save(tmp_path / "images.npy", pixels)
     loaded = subprocess.run(
         [sys.executable, "-P", "-c", code, cached / "best.keras", tmp_path / "images.npy", tmp_path / "out.npy"],

@@ -24,7 +24,7 @@ SEAL = "sha256"  # the entry of a record that is the hash of all others
 Identity = tuple[int, int] | str
 
 # The columns of zoo's own tables that hold text, whatever it looks like: "NA" and "007" are names.
-TEXT = ("model", "stage", "weights", "role", "image", "file", "path", "group", "source", "first", "second")
+TEXT = ("model", "stage", "weights", "role", "image", "file", "path", "group", "source", "first", "second", "remarks")
 
 
 @contextmanager

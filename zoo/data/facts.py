@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from zoo.data import formats, images
+from zoo.data import decoding, formats, images
+from zoo.data.remarks import Remarks
 from zoo.errors import DataError
 from zoo.files import identity
 
@@ -27,8 +28,8 @@ CORNER = 8  # a corner is one in so many pixels of each side
 BLACK = 16  # grey levels from which a pixel is no longer black
 CORNERS = [f"corner_{place}_{what}" for place in ("nw", "ne", "sw", "se") for what in ("mean", "spread")]
 COLUMNS = [
-    "path", "image", "fault", "width", "height", "aspect", "bytes", "format", "red", "green", "blue", "border_mean",
-    "border_spread", "border_black", *CORNERS,
+    "path", "image", "fault", "remarks", "width", "height", "aspect", "bytes", "format", "red", "green", "blue",
+    "border_mean", "border_spread", "border_black", *CORNERS,
 ]  # fmt: skip
 
 
@@ -36,9 +37,10 @@ def read(root: Path, paths: Sequence[str], progress: Progress | None = None) -> 
     """COLUMNS, a row per path, in the order given; each file (hard links are one) is decoded once, in threads.
 
     `image` is the sha256 of the decoded pixels; `fault` says why a file cannot be used, '' if it can, and all else is
-    then '' or NaN. Width and height are pixels as decoded, aspect is width / height; colours and greys are 0..255:
-    means over the whole picture, mean and standard deviation of the grey of border and corners; border_black is the
-    share of the border that is nearly black. `progress` is called with files done and in all.
+    then '' or NaN; `remarks` is what to know of one that can (zoo.data.remarks). Width and height are pixels as
+    decoded, aspect is width / height; colours and greys are 0..255: means over the whole picture, mean and standard
+    deviation of the grey of border and corners; border_black is the share of the border that is nearly black.
+    `progress` is called with files done and in all.
     """
     path_of: dict[object, str] = {}
     identities: dict[str, object] = {}
@@ -54,22 +56,28 @@ def read(root: Path, paths: Sequence[str], progress: Progress | None = None) -> 
             found[key] = facts
             if progress:
                 progress(len(found), len(path_of))
-    texts = {"image": "", "fault": "", "format": ""}
-    return pd.DataFrame([{"path": path, **texts, **found[key]} for path, key in identities.items()], columns=COLUMNS)
+    nothing = {"image": "", "fault": "", "remarks": Remarks(), "format": ""}
+    return pd.DataFrame([{"path": path, **nothing, **found[key]} for path, key in identities.items()], columns=COLUMNS)
 
 
 def _facts(file: Path) -> dict[str, Any]:
     try:
         data = file.read_bytes()
-        image = images.read_bytes(data)
+        picture = decoding.read_bytes(data)
     except DataError as error:
         return {"fault": str(error)}
     except FileNotFoundError:
         return {"fault": "not found"}
     except OSError as error:
         return {"fault": f"cannot be read: {error.strerror}"}
+    image = picture.pixels
     height, width = image.shape[:2]
-    facts = {"image": images.hash_image(image), "format": formats.name(data), "bytes": len(data)}
+    facts = {
+        "remarks": picture.remarks,
+        "image": images.hash_image(image),
+        "format": formats.name(data),
+        "bytes": len(data),
+    }
     facts |= {"width": width, "height": height, "aspect": width / height}
     facts |= dict(zip(("red", "green", "blue"), cv2.mean(image), strict=False))
     return facts | _edges(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))

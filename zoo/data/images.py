@@ -1,12 +1,7 @@
 """Decode every distinct image once, into a memory-mapped uint8 array that later runs reuse.
 
-How files become RGB 0..255, all through OpenCV: greyscale is repeated over the three channels; an alpha channel
-is dropped (the colour stored beneath it counts); 16 bits become 8 by dividing by 257 and rounding; CMYK is
-converted; an EXIF orientation is applied. Images are stretched to a square of the wanted size, by area
+How files become RGB 0..255 is told in zoo.data.decoding. Images are stretched to a square of the wanted size, by area
 averaging when they shrink and bilinearly when they grow.
-
-Memory is bounded: an image of more pixels than `max_pixels` is refused before it is decoded, and of those of more
-than 16 million one is decoded at a time.
 """
 
 from __future__ import annotations
@@ -14,29 +9,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from zoo import limits
-from zoo.data import cache, formats
+from zoo.data import cache, remarks
+from zoo.data.decoding import DECODER_VERSION, read_image
 from zoo.data.in_use import Mark
+from zoo.data.remarks import Remarks
 from zoo.errors import DataError, TrainingError, one_line, shorten
 from zoo.files import hash_file, identity, read_csv
-
-# Part of every cache key: raise it when decoding or resizing changes, so that old caches are not reused.
-DECODER_VERSION = 1
-
-MAX_PIXELS = 100_000_000
-LARGE = 16_000_000  # pixels
-_one_large = threading.Lock()
 
 # What to say of a store that was there when the run began.
 AGAIN = "the decoded images in {} are no longer as they were; run the same command again, which decodes them anew"
@@ -46,7 +33,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Decoded images: `pixels` is uint8 RGB (n, size, size, 3), memory-mapped; `hashes` has one entry a row.
+    """Decoded images: `pixels` is uint8 RGB (n, size, size, 3), memory-mapped; `hashes` has one entry a row; `remarks`
+    says what to know of files that `decode` was asked for, by the first path of each.
 
     A hash is the sha256 of the image's shape and pixels as decoded, before resizing: what tells whether two
     files are the same picture. While `mark` is held no process deletes the store. `notes` says what was wrong with it.
@@ -55,6 +43,7 @@ class ImageStore:
     folder: Path
     pixels: np.ndarray
     hashes: tuple[str, ...]
+    remarks: Mapping[str, Remarks] = field(default_factory=dict)
     mark: Mark | None = None
     notes: tuple[str, ...] = ()
 
@@ -113,9 +102,15 @@ def decode(
         folder = cache.folder("images", f"{key}-{size}")
         mark, notes = cache.use(folder), list[str]()
         cache.make_once(folder, fill, needed, notes.append)
-    store = dataclasses.replace(open_store(folder), mark=mark, notes=tuple(notes))
     index = read_csv(folder / "index.csv")
     image_of_file = dict(zip(index["file"], index["image"], strict=True))
+    first_path = {digest: path for path, digest in reversed(file_hashes.items())}
+    told = {
+        first_path[file]: remarks.parse(text)
+        for file, text in zip(index["file"], index["remarks"], strict=True)
+        if text
+    }
+    store = dataclasses.replace(open_store(folder), remarks=told, mark=mark, notes=tuple(notes))
     return store, {path: image_of_file[digest] for path, digest in file_hashes.items()}
 
 
@@ -142,20 +137,22 @@ def _decode_into(
         folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(len(files), size, size, 3)
     )
 
-    def work(row: int) -> tuple[str, str]:
+    def work(row: int) -> tuple[str, str, str]:
         try:
-            image = read_image(files[row][0])
+            picture = read_image(files[row][0])
         except DataError as error:
-            return "", str(error)
+            return "", "", str(error)
         except OSError as error:
-            return "", f"cannot be read: {error.strerror}"
-        pixels[row] = resize(image, size)
-        return hash_image(image), ""
+            return "", "", f"cannot be read: {error.strerror}"
+        pixels[row] = resize(picture.pixels, size)
+        return hash_image(picture.pixels), str(picture.remarks), ""
 
     hashes: list[str] = []
+    told: list[str] = []
     faults: list[str] = []
-    for row, (digest, fault) in enumerate(pool.map(work, range(len(files)))):
+    for row, (digest, remark, fault) in enumerate(pool.map(work, range(len(files)))):
         hashes.append(digest)
+        told.append(remark)
         if fault:
             faults += [f"{file}: {fault}" for file in files[row]]
         if progress:
@@ -164,63 +161,7 @@ def _decode_into(
         count = f"{len(faults)} image{'s' if len(faults) > 1 else ''} cannot be used"
         raise DataError(f"{count}; mend or remove:\n{shorten(sorted(faults))}")
     pixels.flush()
-    pd.DataFrame({"file": digests, "image": hashes}).to_csv(folder / "index.csv", index=False)
-
-
-def max_pixels() -> int:
-    """The largest image that is decoded: $ZOO_MAX_PIXELS, else 100 million pixels.
-
-    Raises ConfigError for a wrong ZOO_MAX_PIXELS.
-    """
-    pixels: int = limits.MAX_PIXELS.of_environment("ZOO_MAX_PIXELS", MAX_PIXELS)
-    return pixels
-
-
-def read_image(file: Path) -> np.ndarray:
-    """Decode one file to uint8 RGB (height, width, 3), as this module's docstring says.
-
-    Raises DataError saying why it cannot be used.
-    """
-    return read_bytes(file.read_bytes())
-
-
-def read_bytes(data: bytes) -> np.ndarray:
-    """As `read_image`, of a file's content."""
-    if not data:
-        raise DataError("empty file")
-    width, height = formats.pixels(data)
-    if width * height > max_pixels():
-        raise DataError(
-            f"{width} x {height} pixels, more than the {max_pixels():,} that are decoded; shrink it, or raise "
-            "ZOO_MAX_PIXELS"
-        )
-    if _is_cut_off(data):
-        raise DataError("cut off before the end of the image")
-    with _one_large if width * height > LARGE else nullcontext():
-        return _decode(data)
-
-
-def _decode(data: bytes) -> np.ndarray:
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise DataError(f"OpenCV cannot decode it ({' '.join(error.err.split())})") from error
-    if image is None:
-        raise DataError("not an image that OpenCV can decode")
-    if image.dtype == np.uint16:
-        image = cv2.convertScaleAbs(image, alpha=1 / 257)
-    if image.dtype != np.uint8:
-        raise DataError(f"pixels are {image.dtype}; save it with 8 or 16 bits a channel")
-    return np.asarray(image)
-
-
-def _is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG or PNG stops before its end marker; decoders may fill the rest with grey and say nothing."""
-    if data.startswith(b"\xff\xd8"):  # JPEG: an end-of-image marker must follow the last start of scan
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data
-    return False
+    pd.DataFrame({"file": digests, "image": hashes, "remarks": told}).to_csv(folder / "index.csv", index=False)
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from zoo.auditing import Audit
-from zoo.data.images import read_image, resize
+from zoo.data.decoding import read_image
+from zoo.data.images import resize
 from zoo.errors import DataError, printable
 from zoo.report import plots
 
@@ -64,7 +65,7 @@ def draw(audit: Audit, path: Path) -> bool:
 def _pictures(root: Path, row: dict[Any, Any]) -> list[Any]:
     """Both pictures of a pair; none if a file has gone since it was read."""
     try:
-        return [resize(read_image(root / row[f"{side}_path"]), SIDE) for side in ("first", "second")]
+        return [resize(read_image(root / row[f"{side}_path"]).pixels, SIDE) for side in ("first", "second")]
     except (OSError, DataError):
         return []
 
