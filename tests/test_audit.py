@@ -9,6 +9,7 @@ import pytest
 
 from zoo.data import audit, balance, copies, groups
 from zoo.data.audit import Finding
+from zoo.data.remarks import Remarks
 from zoo.data.splits import ROLES
 
 CLASSES = ("normal", "abnormal")
@@ -198,3 +199,14 @@ def test_errors_come_first() -> None:
     findings = [Finding(level, "kind", "") for level in ("note", "error", "warning", "error")]
     assert [finding.severity for finding in audit.in_order(findings)] == ["error", "error", "warning", "note"]
     assert set(ROLES) == {"train", "validation", "test"}
+
+
+def test_files_that_can_be_used_but_should_be_looked_at() -> None:
+    table = pd.DataFrame({"path": ["a.png", "fold1/a.png", "b.jpg", "c.tif", "d.png"], "image": [*"AABCD"]})
+    narrow = Remarks(span=(0, 1023))
+    table["remarks"] = [narrow, narrow, Remarks(damage="bad Huffman code"), Remarks(further=2), Remarks()]
+    found = [*audit.remarked(table)]
+    assert kinds(found) == [("warning", kind) for kind in ("damaged", "narrow-range", "further-pictures")]
+    assert found[0].rows.to_dict("records") == [{"path": "b.jpg", "what": "bad Huffman code"}]
+    assert found[1].text.startswith("1 image holds 16 bits a channel but only values 0..1023")
+    assert found[2].text.endswith("the first is used, 2 are ignored")

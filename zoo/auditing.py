@@ -25,7 +25,7 @@ from zoo.registry import DataConfig
 
 # Pixels a side at which pictures are compared: the thresholds of zoo.data.duplicates were set there.
 IMAGE_SIZE = 224
-LIBRARIES = ("numpy", "opencv-python-headless", "pandas", "scikit-learn")
+LIBRARIES = ("numpy", "opencv-python-headless", "pandas", "scikit-learn", "simplejpeg")
 
 # Called with what is being done, steps done and in all.
 Listen = Callable[[str, int, int], None]
@@ -143,6 +143,7 @@ def look(
         notes.append(Finding("note", "not-compared", text))
     findings = [
         *audit.unreadable(files),
+        *audit.remarked(known.merge(read[["path", "remarks"]], on="path")),
         *audit.changed(files),
         *audit.copies(known, pairs, found.in_folds),
         *audit.groups(known, found.in_folds),

@@ -16,6 +16,8 @@ from typing import Literal
 
 import pandas as pd
 
+from zoo.data import remarks
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -53,6 +55,14 @@ def unreadable(files: pd.DataFrame) -> Iterator[Finding]:
             "error", "unreadable", f"{counted(len(rows), 'file')} cannot be read, and training would refuse them",
             "Mend or remove them. All other findings are about the rest.", rows.reset_index(drop=True),
         )  # fmt: skip
+
+
+def remarked(files: pd.DataFrame) -> Iterator[Finding]:
+    """Files that can be used but should be looked at; `files` has a column remarks."""
+    files = files.drop_duplicates(["image", "remarks"])  # in folds a picture is there several times
+    for told in remarks.told(dict(zip(files["path"], files["remarks"], strict=True))):
+        rows = pd.DataFrame({"path": [*told.files], "what": [*told.files.values()]})
+        yield Finding("warning", told.kind, told.text, f"{told.advice}.", rows)
 
 
 def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:

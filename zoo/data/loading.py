@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import audited, cache, dataset, demo, groups, images, names, split_file, splits, splitters
+from zoo.data import audited, cache, dataset, demo, groups, images, names, remarks, split_file, splits, splitters
 from zoo.data import table as tables
 from zoo.data.dataset import Dataset
 from zoo.errors import ConfigError
@@ -95,11 +95,12 @@ def make_splits(
 
 
 def _checked(data: Data, said: list[str]) -> Data:
-    """The same, with what to know of its folds once they are found to be in order, after what was said before."""
+    """The same once its folds are found to be in order, with all that there is to know, `said` first."""
     splits.check(data.splits, data.config.classes)
     told = [*said, *data.store.notes, *audited.lost(), *data.notes]
     notes = [*audited.conflicts(data.splits, data.config.classes), *splits.notes(data.splits)]
-    return dataclasses.replace(data, notes=[*told, *notes])
+    files = [str(remark) for remark in remarks.told(data.store.remarks)]
+    return dataclasses.replace(data, notes=[*told, *notes, *files])
 
 
 def listed(
