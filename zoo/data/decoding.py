@@ -30,8 +30,8 @@ MAX_PIXELS = 100_000_000
 LARGE = 16_000_000  # pixels
 _one_large = threading.Lock()
 
-# What is wrong with a file is said by whoever reads it, not by OpenCV in lines of its own.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# What is wrong with a file is said by whoever reads it, not by OpenCV in lines of its own. OpenCV 5 renamed this.
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 
 @dataclass(frozen=True)

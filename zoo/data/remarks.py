@@ -51,10 +51,11 @@ class Told:
 
 def told(remarks: Mapping[str, Remarks]) -> list[Told]:
     """The remarks of files, by path, gathered by kind: the most serious first."""
-    damaged = {path: each.damage for path, each in remarks.items() if each.damage}
-    several = {path: each.further for path, each in remarks.items() if each.further > 0}
+    known = sorted(remarks.items())
+    damaged = {path: each.damage for path, each in known if each.damage}
+    several = {path: each.further for path, each in known if each.further > 0}
     narrow: dict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
-    for path, each in remarks.items():
+    for path, each in known:
         if each.span[1]:
             narrow[(each.span[1] - each.span[0]).bit_length()][path] = each.span
     return [
