@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 import zoo
-from zoo import plugins, registry
+from zoo import archive, plugins, registry
 from zoo.errors import WeightsError, ZooError, one_line
 from zoo.files import expand
 from zoo.interfaces import PART_KINDS, Recipe, distribution
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
 MEMBER = "zoo-model.json"
+LARGEST = 10_000  # pixels a side, and classes
 # The parts whose code a network may need when it is loaded; the others only trained it.
 NETWORK = ("backbone", "head")
 
@@ -52,6 +53,8 @@ class About:
     def __post_init__(self) -> None:
         if not all(isinstance(self.recipe.get(kind), dict) and "name" in self.recipe[kind] for kind in PART_KINDS):
             raise ValueError("recipe must give each part a table with a name")
+        if not (0 < self.image_size <= LARGEST and len(self.classes) <= LARGEST):
+            raise ValueError("no network is for so many pixels or classes")
 
     @classmethod
     def of(cls, recipe: Recipe, classes: Sequence[str], image_size: int) -> About:
@@ -64,16 +67,8 @@ class About:
 
 def add_member(file: Path, name: str, text: str) -> None:
     """Put one more member into a .keras file."""
-    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, text)
-
-
-def member(file: Path, name: str) -> bytes | None:
-    """A member of a file; None if it has none of that name or is no archive. Raises BadZipFile for a damaged one."""
-    if not zipfile.is_zipfile(file):
-        return None
-    with zipfile.ZipFile(file) as archive:
-        return archive.read(name) if name in archive.namelist() else None
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr(name, text)
 
 
 def write(file: Path, about: About) -> None:
@@ -84,8 +79,9 @@ def write(file: Path, about: About) -> None:
 def read(file: Path) -> About | None:
     """What the file says of itself; None if it says nothing, or nothing that makes sense."""
     try:
-        return pydantic.TypeAdapter(About).validate_json(member(file, MEMBER) or b"")
-    except (OSError, zipfile.BadZipFile, pydantic.ValidationError):
+        text = archive.member(file, MEMBER)
+        return None if text is None else pydantic.TypeAdapter(About).validate_python(archive.parse(file, MEMBER, text))
+    except (OSError, ValueError, WeightsError):  # pydantic's is a ValueError
         return None
 
 
@@ -96,7 +92,8 @@ def load(path: str | Path) -> keras.Model:
     probabilities, see `Head.build`. This is `keras.saving.load_model` in safe mode, after the plug-ins that the
     network came from have made their layers known to Keras: each part of its recipe is built once for that.
 
-    Raises WeightsError for a file that cannot be loaded; where a plug-in is missing it names the distribution.
+    Raises WeightsError for a file that cannot be loaded, or is refused since it would take far more memory than it has
+    bytes or refers to others; where a plug-in is missing it names the distribution.
     """
     import keras
 
@@ -121,12 +118,13 @@ def load(path: str | Path) -> keras.Model:
 def _custom_classes(file: Path) -> list[str]:
     """Under which names the classes of its layers are registered with Keras, its own left out.
 
-    Raises WeightsError for what is no model file.
+    Raises WeightsError for what is no model file, or refused.
     """
     try:
-        text = member(file, "config.json")
-        config = json.loads(text) if text is not None else None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        archive.check(file)
+        text = archive.member(file, "config.json")
+        config = archive.parse(file, "config.json", text) if text is not None else None
+    except (OSError, ValueError) as error:
         raise WeightsError(f"{file} is damaged: {one_line(error)}") from error
     if config is None:
         raise WeightsError(f"{file}: {'no model file of Keras' if file.exists() else 'no such file'}")

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo import model_file
+from zoo import archive, model_file
 from zoo.data import audited, cache, checksums
 from zoo.errors import DataError, LeakError, WeightsError, shorten
 from zoo.files import hash_file, write_text
@@ -64,7 +62,11 @@ class Provenance:
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Provenance:
         """What `table` gave. Raises KeyError or TypeError for anything else."""
-        return cls(frozenset(table["images"]), tuple(table["files"]), tuple(table["unknown"]))
+        lists = [table[name] for name in ("images", "files", "unknown")]
+        if not all(isinstance(each, list) and all(isinstance(item, str) for item in each) for each in lists):
+            raise TypeError("images, files and unknown must be lists of text")
+        images, files, unknown = lists
+        return cls(frozenset(images), tuple(files), tuple(unknown))
 
 
 def embed(file: Path, provenance: Provenance) -> None:
@@ -84,20 +86,22 @@ def read(file: Path, tell: cache.Tell = lambda line: None) -> Provenance:
 
     `tell` is given a line if the user cache knew of the weights, and is damaged.
 
-    Raises WeightsError if what the file says of it is damaged.
+    Raises WeightsError if what the file says of it is damaged, or the file is refused.
     """
+    archive.check(file)
     name = f"{file.name} sha256 {hash_file(file)[:12]}"
     try:
         text = _member(file, tell)
-        found = Provenance(unknown=(name,)) if text is None else Provenance.from_table(json.loads(text))
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        table = {} if text is None else archive.parse(file, MEMBER, text)
+        found = Provenance(unknown=(name,)) if text is None else Provenance.from_table(table)
+    except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{file}: what it says of the images it was trained on is damaged: {error}") from None
     return found | Provenance(files=(name,))
 
 
 def _member(file: Path, tell: cache.Tell) -> bytes | None:
     """What the file says of itself, else what the cache knows of its weights."""
-    inside = model_file.member(file, MEMBER)
+    inside = archive.member(file, MEMBER)
     if inside is not None:
         return inside
     digest = hash_weights(file)
@@ -113,25 +117,15 @@ def _member(file: Path, tell: cache.Tell) -> bytes | None:
 def hash_weights(file: Path) -> str:
     """sha256 of the arrays in a .keras or .h5 file, in whatever order and under whatever names; '' if it holds none.
 
-    The optimiser's are left out.
+    The optimiser's are left out. Raises WeightsError for a file that is damaged or refused.
     """
-    import h5py
-
-    hashes: list[str] = []
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
-            hashes.append(hashlib.sha256(np.ascontiguousarray(item[()]).tobytes()).hexdigest())
-
     try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                source: Any = io.BytesIO(archive.read("model.weights.h5"))
-        else:
-            source = file
-        with h5py.File(source, "r") as weights:
-            weights.visititems(visit)
-    except (OSError, KeyError, zipfile.BadZipFile):
+        hashes = [
+            hashlib.sha256(np.ascontiguousarray(item[()]).tobytes()).hexdigest()
+            for name, item in archive.arrays(file)
+            if not name.startswith("optimizer")
+        ]
+    except OSError:  # HDF5 that is damaged: Keras will say so
         return ""
     return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest() if hashes else ""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import keras
 
+from zoo import archive
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
 from zoo.interfaces import Backbone, Head, Stage, blame, title
@@ -126,6 +127,7 @@ def start_from(network: Network, path: Path) -> Network:
 def _load_file(load: Callable[[str], None], path: Path, what: str) -> str:
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
+    archive.check(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that the file leaves random
