@@ -6,6 +6,7 @@ request itself is wrong.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -39,7 +40,9 @@ def main() -> int:
         code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.UsageError as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)  # which quotes what was typed
+        echo(said.getvalue().rstrip(), err=True)
         return 2
     except ZooError as error:
         return _fail(str(error), 2)

@@ -15,6 +15,7 @@ from zoo.commands.options import (
     Number,
     console,
     data_option,
+    echo,
     folds_option,
     groups_option,
     load_registry,
@@ -49,9 +50,7 @@ def data_demo(folder: Path) -> None:
     from zoo.data import demo
 
     demo.write(folder)
-    click.echo(
-        f"{folder}: {demo.IMAGES} images in {demo.FOLDS} folds; {folder / 'demo.csv'} has their cup-to-disc ratios"
-    )
+    echo(f"{folder}: {demo.IMAGES} images in {demo.FOLDS} folds; {folder / 'demo.csv'} has their cup-to-disc ratios")
 
 
 @data.command("show")
@@ -85,7 +84,7 @@ def data_show(
     counts = class_counts(loaded.splits, loaded.config.classes)
     screen.print(tables.class_counts(counts, loaded.config.roles, loaded.config.image_size))
     for path in samples(loaded.splits, loaded.store, loaded.config.classes, out):
-        click.echo(path)
+        echo(path)
 
 
 @data.command("audit")

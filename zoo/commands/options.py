@@ -184,9 +184,9 @@ def warn(found: Plugins) -> None:
                 echo("".join(traceback.format_exception(plugin.error)).rstrip(), err=True)
 
 
-def echo(text: str, err: bool = False) -> None:
+def echo(text: object, err: bool = False) -> None:
     """Print text as it is, to standard error if `err`; what isn't printable becomes a mark."""
-    click.echo(printable(text, keep="\n"), err=err)
+    click.echo(printable(str(text), keep="\n"), err=err)
 
 
 def say(screen: Console, text: str, style: str | None = None) -> None:

@@ -58,7 +58,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         for finding in diagnosis.findings:
             echo(f"{finding.plugin}: {finding.fault}\n  to mend it: {finding.remedy}")
         faults = len(diagnosis.findings)
-        click.echo(f"plug-ins: {len(diagnosis.plugins)}, faults: {faults or 'none'}")
+        echo(f"plug-ins: {len(diagnosis.plugins)}, faults: {faults or 'none'}")
     ctx.exit(1 if diagnosis.findings else 0)
 
 
@@ -77,11 +77,11 @@ def new(name: str, kind: str, spdx: str, author: str, out: Path | None) -> None:
 
     folder = scaffold.create(name, kind, spdx, author, out, load_registry())
     name = name.removeprefix("zoo-")
-    click.echo(f"{folder}: the package zoo-{name}; what it adds stands in {scaffold.module_of(name)}.py")
-    click.echo("what to do next:")
-    click.echo(f"  cd {shlex.quote(str(folder))}")
-    click.echo('  pip install -e ".[test]"        # from now on zoo finds it')
-    click.echo("  pytest                          # it passes as it is; edit, and test again")
-    click.echo(f"  zoo list {'trackers' if kind == 'tracker' else 'models'}")
+    echo(f"{folder}: the package zoo-{name}; what it adds stands in {scaffold.module_of(name)}.py")
+    echo("what to do next:")
+    echo(f"  cd {shlex.quote(str(folder))}")
+    echo('  pip install -e ".[test]"        # from now on zoo finds it')
+    echo("  pytest                          # it passes as it is; edit, and test again")
+    echo(f"  zoo list {'trackers' if kind == 'tracker' else 'models'}")
     what = f"scratch-cnn --tracker {name}" if kind == "tracker" else name
-    click.echo(f"  zoo run {what} --max-epochs 1")
+    echo(f"  zoo run {what} --max-epochs 1")

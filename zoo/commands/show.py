@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.commands.options import PATH, Command, console, data_option, load_registry, print_rows, say, size_option, warn
+from zoo.commands.options import (
+    PATH,
+    Command,
+    console,
+    data_option,
+    echo,
+    load_registry,
+    print_rows,
+    say,
+    size_option,
+    warn,
+)
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -43,13 +54,13 @@ def show(model: str, data: str | None, image_size: int | None, summary: bool, pi
     stages = registries.checked_stages(recipe.schedule)
     screen.print(shown.describe(recipe, network, stages))
     if summary:
-        network.model.summary(print_fn=click.echo)
+        network.model.summary(print_fn=echo)
     for note in loaded.notes if loaded else ():
         say(screen, note)
     if pictures and loaded:
         training = subset(loaded.splits, loaded.splits["fold"].iloc[0], "train", loaded.store)
         for path in shown.pictures(recipe, stages, training, pictures):
-            click.echo(path)
+            echo(path)
 
 
 @click.command("list", cls=Command)
