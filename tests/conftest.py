@@ -101,7 +101,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(folder / "zoo"))
         patch.setenv("KERAS_HOME", str(folder / "keras"))
-        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         yield folder
 
 

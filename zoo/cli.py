@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from zoo import __version__
+from zoo import __version__, logs
 from zoo.commands import cache, data, plugins, report, show, train
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
@@ -35,6 +35,7 @@ for command in (train.run, train.compare, report.report, show.show, show.list_, 
 def main() -> int:
     """Run the command line; the exit status."""
     make_streams_plain()
+    logs.quieten()
     stdout = sys.stdout
     try:
         code = cli.main(standalone_mode=False)

@@ -199,7 +199,7 @@ def _look(environment: dict[str, str], limit: float) -> Diagnosis | str:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "zoo.doctor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=None if debugging() else subprocess.DEVNULL,
-            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **environment, **OF_LOGS}, text=True, timeout=limit + 30,
+            env={**os.environ, **environment, **OF_LOGS}, text=True, timeout=limit + 30,
         )  # fmt: skip
         told = json.loads(done.stdout)
     except subprocess.TimeoutExpired:

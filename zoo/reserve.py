@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import threading
 from types import TracebackType
 from typing import IO
 
+from zoo import logs
 from zoo.encoding import OF_LOGS
 
 # Libraries that reserve a whole GPU at once would leave nothing to the job beside.
-ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"
-}  # fmt: skip
+ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def start(cores: tuple[int, ...], log: IO[bytes] | int) -> subprocess.Popen[str]:
@@ -23,7 +21,7 @@ def start(cores: tuple[int, ...], log: IO[bytes] | int) -> subprocess.Popen[str]
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.worker", ",".join(map(str, cores))],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-        env={**ENVIRONMENT, **os.environ, **OF_LOGS},
+        env={**ENVIRONMENT, **logs.environment(logs.ERRORS), **OF_LOGS},
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
     )  # fmt: skip
 

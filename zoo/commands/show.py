@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo import logs
 from zoo.commands.options import (
     PATH,
     Command,
@@ -45,7 +46,8 @@ def show(model: str, data: str | None, image_size: int | None, summary: bool, pi
     registry = load_registry()
     recipe = registry.recipe(model)
     backend.check_recipe(recipe)
-    from zoo.report import recipe as shown  # loads Keras
+    with logs.loading():
+        from zoo.report import recipe as shown  # loads Keras
 
     screen = console()
     loaded = load_data(registry.data, data, image_size, "first") if pictures or data else None

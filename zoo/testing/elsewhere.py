@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from zoo import isolation, offers, registry
+from zoo import isolation, logs, offers, registry
 from zoo.errors import PluginError, one_line
 from zoo.testing.subject import Subject
 
@@ -36,7 +36,7 @@ def call(subject: Subject, task: str, backend: str | None = None, **arguments: A
 
     Raises ElsewhereError if it raises anything or the process ends.
     """
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": os.pathsep.join(_path())}
+    environment = {**logs.environment(logs.FATAL), "PYTHONPATH": os.pathsep.join(_path())}
     if backend:
         environment["KERAS_BACKEND"] = backend
     part = {"module": subject.module} if task == "imports" else subject.described()
