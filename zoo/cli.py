@@ -18,7 +18,7 @@ from zoo import __version__, logs
 from zoo.commands import cache, data, plugins, report, show, train
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
-from zoo.errors import ZooError, debugging, one_line
+from zoo.errors import ZooError, debugging, of_system, one_line
 
 
 @click.group(cls=Group)
@@ -53,6 +53,8 @@ def main() -> int:
         # Where nobody reads any more rich raises an exit from that, and click one of its own, with stdout wrapped.
         if BrokenPipeError in (type(error), type(error.__context__)) or sys.stdout is not stdout:
             return 1
+        if isinstance(error, OSError):
+            return _fail(of_system(error), 2)
         return _fail(f"unexpected {one_line(error)} (--debug shows where)", 1)
 
 

@@ -1,5 +1,6 @@
 """Every error that zoo raises on purpose. The CLI prints them as one or two lines, without a traceback."""
 
+import errno
 import os
 import signal
 
@@ -74,6 +75,32 @@ def one_line(error: BaseException) -> str:
     except BaseException:
         kind = "an error"
     return line(f"{kind}: {text}")
+
+
+REMEDIES = {
+    errno.ENOSPC: "free some room, or name another place",
+    errno.EDQUOT: "free some room, or name another place",
+    errno.EROFS: "name another place to write to",
+    errno.EEXIST: "name another place to write to",
+    errno.ENOTDIR: "name another place",
+    errno.EISDIR: "name a file",
+    errno.EACCES: "name another place, or ask for the right to",
+    errno.EPERM: "name another place, or ask for the right to",
+}
+
+
+def reason(error: OSError) -> str:
+    """What the system says is wrong with a file, and what to do if that is known."""
+    remedy = REMEDIES.get(error.errno or 0)
+    return "; ".join(filter(None, [error.strerror or one_line(error), remedy]))
+
+
+def of_system(error: OSError) -> str:
+    """What the system says of a file, on one line: which, and the reason."""
+    place = error.filename if error.filename2 is None else error.filename2
+    # Files that zoo writes are named: see zoo.files.replacing.
+    told = os.fsdecode(place) if isinstance(place, str | bytes | os.PathLike) else "standard output or a file"
+    return line(f"{told}: {reason(error)}")
 
 
 def ended(code: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -32,18 +34,23 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a draft beside `path` to write to, which takes its place when the block ends well.
 
     The draft is flushed to the disk before it is renamed, and the folder after: a reader, or a resume after a
-    power cut, sees the old file or the new one.
+    power cut, sees the old file or the new one. An OSError names `path`, of which the draft is nobody's business.
     """
     draft = path.with_name(f".draft-{path.name}")
     try:
+        if path.exists() and not path.is_file():  # a device, say, whose place the draft would take
+            raise OSError(errno.EEXIST, "not a file", str(path))
         yield draft
         flush(draft)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+        draft.replace(path)
+        draft.unlink(missing_ok=True)  # renaming a file onto another link to itself does nothing
+        flush(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(draft), draft):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk names no file
         raise
-    draft.replace(path)
-    draft.unlink(missing_ok=True)  # renaming a file onto another link to itself does nothing
-    flush(path.parent)
 
 
 def flush(path: Path) -> None:
@@ -55,6 +62,16 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_writable(folder: Path, option: str = "--out DIR") -> None:
+    """Raise ConfigError unless a folder is there to be written to, or can be made: better before the work than after.
+
+    Of a disk without room that tells nothing.
+    """
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise ConfigError(f"{folder} cannot be written: {place} is no folder to write to; name another with {option}")
 
 
 def expand(path: str | Path) -> Path:

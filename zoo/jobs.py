@@ -63,7 +63,8 @@ def execute(plan: Plan, listen: Listen, workers: int = 1, reserve: Reserve | Non
                     left -= 1
                     if event["failed"]:
                         failed.append(job)
-                    comparison.write_results(plan.run)
+                    with contextlib.suppress(OSError):  # a full disk, of which whoever writes them in the end tells
+                        comparison.write_results(plan.run)
                 else:
                     listen(job, event)
                 tracking.on_event(job, event)

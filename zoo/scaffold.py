@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, reason
 from zoo.interfaces import PART_KINDS, model_name_fault
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def create(name: str, kind: str, spdx: str, author: str, out: Path | None, regis
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{folder} cannot be written: {reason(error)}") from error
     return folder
 
 

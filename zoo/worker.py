@@ -245,11 +245,11 @@ def main(cores: str = "") -> int:
     job = Job.from_json(line)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     folder = job.folder
-    folder.set_status("running")
-    with folder.log.open("ab") as log:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(log.fileno(), stream.fileno())
     try:
+        folder.set_status("running")
+        with folder.log.open("ab") as log:
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(log.fileno(), stream.fileno())
         run(job, notify)
         return 0
     except BaseException as error:  # a part may call sys.exit, and the job isn't done then; Ctrl-C goes to the parent
@@ -257,8 +257,11 @@ def main(cores: str = "") -> int:
         refused = isinstance(error, ZooError) and not isinstance(error, TrainingError)
         text = str(error) if isinstance(error, ZooError) else one_line(error)
         text += "" if refused else job.suspects(text)
-        folder.set_status("failed", error=text, refused=refused, traceback=traceback.format_exc())
-        traceback.print_exc()
+        trace = traceback.format_exc()
+        with contextlib.suppress(OSError):  # a full disk takes neither, and is what the event tells
+            folder.set_status("failed", error=text, refused=refused, traceback=trace)
+        with contextlib.suppress(OSError):
+            print(trace, file=sys.stderr, flush=True)
         notify({"event": "job_failed", "error": text, "refused": refused})
         return 1
 

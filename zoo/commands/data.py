@@ -71,10 +71,12 @@ def data_show(
     """Count the images of each role, and write a picture of ten labelled images of each to DIR."""
     from zoo.data.loading import load_data
     from zoo.data.splits import class_counts
+    from zoo.files import check_writable
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress
     from zoo.report.run_pictures import samples
 
+    check_writable(out)
     screen = console()
     registry = load_registry()
     with DecodingProgress(screen) as progress:
@@ -112,12 +114,13 @@ def data_audit(
     """
     from zoo import auditing
     from zoo.data.audit import EYE_GROUPS
+    from zoo.files import check_writable
     from zoo.report import audit as report
     from zoo.report.progress import StepProgress
 
     screen = console()
     registry = load_registry()
-    report.check_writable(out)
+    check_writable(out)
     with StepProgress(screen) as listen:
         done = auditing.look(
             registry.data, data, splits, folds, groups=groups, image_size=image_size, near_duplicates=near_duplicates,
@@ -164,14 +167,17 @@ def data_split(
     """
     from zoo.data import labels, splits
     from zoo.data.loading import make_splits
-    from zoo.errors import ConfigError
-    from zoo.files import write_csv
+    from zoo.errors import ConfigError, reason
+    from zoo.files import check_writable, write_csv
     from zoo.registry import split_config
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress
 
     if out.exists() and not force:
         raise ConfigError(f"{out} exists; name another file with --out, or replace it with --force")
+    check_writable(out.parent, "--out FILE")
+    if out.exists() and not out.is_file():
+        raise ConfigError(f"{out} is no file; name another with --out FILE")
     screen = console()
     registry = load_registry()
     method = split_config(registry.data.split, **how)
@@ -180,7 +186,7 @@ def data_split(
     try:
         write_csv(out, labels.named(made.splits, made.config.classes))
     except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{out} cannot be written: {reason(error)}") from error
     for note in made.notes:
         say(screen, note)
     counts = splits.class_counts(made.splits, made.config.classes)

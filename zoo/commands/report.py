@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,19 @@ def report(
 ) -> None:  # fmt: skip
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
     from zoo import comparison
+    from zoo.files import check_writable
     from zoo.store import RunFolder
 
     names = tuple(models.split(",")) if models else ()
-    done = comparison.compare(RunFolder(run), names, folds, metric, threshold, rope)
     narrowed = bool(names) or folds is not None or threshold != 0.5
-    publish(console(), done, out or (None if narrowed else run))
+    folder, out = RunFolder(run), out or (None if narrowed else run)
+    folder.read()
+    with ExitStack() as stack:
+        if out:
+            check_writable(out)
+            if out.resolve() == run.resolve():  # a run at work writes the same files
+                stack.callback(folder.lock().release)
+        publish(console(), comparison.compare(folder, names, folds, metric, threshold, rope), out)
 
 
 def publish(screen: Console, done: Comparison, out: Path | None) -> None:

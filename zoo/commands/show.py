@@ -41,8 +41,11 @@ def show(model: str, data: str | None, image_size: int | None, summary: bool, pi
     from zoo import registry as registries
     from zoo.data.loading import load_data
     from zoo.data.splits import subset
+    from zoo.files import check_writable
     from zoo.training import backend
 
+    if pictures:
+        check_writable(pictures, "--pictures DIR")
     registry = load_registry()
     recipe = registry.recipe(model)
     backend.check_recipe(recipe)

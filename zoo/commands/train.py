@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +21,7 @@ from zoo.commands.options import (
     say,
     training_options,
 )  # fmt: skip
-from zoo.errors import one_line
+from zoo.errors import of_system, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,8 +61,9 @@ def run(model: str, **options: Any) -> None:
 
             failed = jobs.execute(planned, listen, reserve=reserve)
         done = comparison.compare(planned.run)
-        done.write(planned.run.path)
-        comparison.write_best(done)
+        with _kept(screen, planned):
+            done.write(planned.run.path)
+            comparison.write_best(done)
         if len(done.results) > 1:
             screen.print(tables.results(done.results, data.roles))
         _end(screen, planned, failed)
@@ -101,8 +105,9 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **o
 
             failed = jobs.execute(planned, listen, workers, reserve)
         done = comparison.compare(planned.run, metric=metric, rope=rope)
-        comparison.write_best(done)
-        publish(screen, done, planned.run.path)
+        with _kept(screen, planned):
+            publish(screen, done, planned.run.path)
+            comparison.write_best(done)
         _end(screen, planned, failed)
 
 
@@ -131,6 +136,17 @@ def _draw(job: Job, data: DataConfig, shown: JobProgress | ComparisonProgress) -
         draw(job.folder, job.title, data.classes, data.roles)
     except Exception as error:
         shown.on_event(job, {"event": "warning", "text": f"its pictures cannot be drawn: {one_line(error)}"})
+
+
+@contextmanager
+def _kept(screen: Console, planned: Plan) -> Iterator[None]:
+    """Within, tables of jobs that are over are written; where that cannot be, say how to have them, and end with 1."""
+    try:
+        yield
+    except OSError as error:
+        again = shlex.join(["zoo", "report", str(planned.run.path)])
+        say(screen, f"tables cannot be written: {of_system(error)}; then {again}", style="red")
+        click.get_current_context().exit(1)
 
 
 def _end(screen: Console, planned: Plan, failed: list[Job]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data import cache
-from zoo.errors import DataError
+from zoo.errors import DataError, reason
 
 CLASSES = ("normal", "abnormal")
 IMAGES = 400
@@ -51,7 +51,7 @@ def write(target: Path) -> None:
     try:
         _fill(target)
     except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror}") from error
+        raise DataError(f"{target} cannot be written: {reason(error)}") from error
 
 
 def describe(images: int = IMAGES, seed: int = 0) -> pd.DataFrame:
@@ -80,7 +80,8 @@ def _fill(target: Path) -> None:
             path = target / f"Fold{fold}" / roles.get(part, "train") / CLASSES[label] / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if fold == 0:
-                cv2.imwrite(str(path), cv2.cvtColor(draw(ratio, seed=row), cv2.COLOR_RGB2BGR))
+                _, data = cv2.imencode(".png", cv2.cvtColor(draw(ratio, seed=row), cv2.COLOR_RGB2BGR))
+                path.write_bytes(data)  # imwrite says nothing of a full disk
                 first[name] = path
             else:
                 _link(first[name], path)

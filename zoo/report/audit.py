@@ -72,13 +72,6 @@ def split_would_help(audit: Audit) -> bool:
     return any(finding.kind in SPLIT_MENDS for finding in audit.findings)
 
 
-def check_writable(out: Path) -> None:
-    """Raise ConfigError if nothing can be written to `out`: better before the audit than after."""
-    place = next(place for place in (out.absolute(), *out.absolute().parents) if place.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise ConfigError(f"{out} cannot be written: {place} is no folder to write to; name another with --out DIR")
-
-
 def write(audit: Audit, out: Path) -> list[Path]:
     """audit.html, pairs.png if there are pairs, duplicates.csv and audit.json in `out`; their paths.
 
