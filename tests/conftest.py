@@ -15,6 +15,7 @@ import pytest
 
 from tests.venvs import TOP, Venv, build
 from zoo import cli
+from zoo.reserve import Reserve
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 
@@ -195,6 +196,12 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
         return cli.main(), *capsys.readouterr()
 
     return main
+
+
+@pytest.fixture
+def no_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker is started before there is a job: for requests that come to none."""
+    monkeypatch.setattr(Reserve, "prepare", lambda self, cores=(): None)
 
 
 @pytest.fixture(scope="session")

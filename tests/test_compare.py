@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import zoo as package
-from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
+from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, write_folds
 from zoo.report import tables
 
 # Three stages with all that must survive a kill, at a pace at which a test can hit each of them.
@@ -281,8 +281,10 @@ def test_from_python_with_repeats(parts: None, tmp_path: Path, monkeypatch: pyte
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_requests(parts: None, folds: Path, zoo: Zoo, tmp_path: Path, wrong: list[str], says: str) -> None:
-    done = zoo("compare", "tiny", *options(folds, tmp_path / "run"), *wrong)
-    assert done.returncode == 2
-    assert says in done.stderr
+def test_wrong_requests(
+    parts: None, folds: Path, main: Main, no_reserve: None, tmp_path: Path, wrong: list[str], says: str
+) -> None:
+    status, _, errors = main("compare", "tiny", *options(folds, tmp_path / "run"), *wrong)
+    assert status == 2
+    assert says in errors
     assert not (tmp_path / "run").exists()
