@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits
 
 from zoo.data.audit import Finding, Severity, counted
 from zoo.data.facts import CORNERS
@@ -119,7 +120,8 @@ def _scores(values: np.ndarray, labels: np.ndarray, units: np.ndarray, folds: in
     )  # fmt: skip
     groups = units if len(np.unique(units)) < len(units) else None
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(folds, shuffle=True, random_state=0)
-    predicted = cross_val_predict(model, values, labels, groups=groups, cv=splitter, method="predict_proba")
+    with threadpool_limits(1, "openmp"):  # threads wait for one another longer than these few numbers take
+        predicted = cross_val_predict(model, values, labels, groups=groups, cv=splitter, method="predict_proba")
     return np.asarray(predicted)
 
 
