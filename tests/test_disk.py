@@ -86,7 +86,7 @@ def test_no_room_for_tables(main: Main, run: Path, tmp_path: Path) -> None:
 
 
 @needs_full
-def test_no_room_for_a_plan(main: Main, folds: Path, tmp_path: Path, install: Install) -> None:
+def test_no_room_for_a_plan(main: Main, folds: Path, tmp_path: Path, install: Install, no_reserve: None) -> None:
     install(TINY_PLUGIN)
     (tmp_path / "run").mkdir()
     (tmp_path / "run/.draft-splits.csv").symlink_to(FULL)
@@ -124,10 +124,8 @@ def test_no_room_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("command", [["run", "tiny"], ["compare", "tiny", "--workers", "1"]], ids=" ".join)
 def test_tables_without_room_are_told_and_cost_no_job(
-    main: Main, run: Path, folds: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+    main: Main, run: Path, folds: Path, no_reserve: None, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    monkeypatch.setattr(reserve.Reserve, "prepare", lambda self, cores=(): None)
-
     def no_room(self: comparison.Comparison, folder: Path) -> None:
         raise OSError(28, os.strerror(28), str(folder / "results.csv"))
 

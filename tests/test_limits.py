@@ -87,7 +87,9 @@ def test_of_a_split_from_python() -> None:
         zoo.make_splits(folds=1000, combinations="all")
 
 
-def test_repeats_never_run_out_of_seeds_or_of_hand(install: Install, folds: Path, tmp_path: Path) -> None:
+def test_repeats_never_run_out_of_seeds_or_of_hand(
+    install: Install, folds: Path, tmp_path: Path, no_reserve: None
+) -> None:
     install(TINY_PLUGIN)
     options: dict[str, Any] = {"data": folds, "image_size": 32, "out": tmp_path / "run"}
     with pytest.raises(ConfigError, match=r"^tiny: the seed of its last repeat must be .* not 4294967296$"):

@@ -1,4 +1,7 @@
-"""What TensorFlow, absl, XLA and CUDA say of a machine without a GPU is for nobody who looks at a terminal."""
+"""What TensorFlow, absl, XLA and CUDA say of a machine without a GPU is for nobody who looks at a terminal.
+
+That `zoo show` prints none of it is part of tests/test_recipe.py, which runs it anyway.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY_PLUGIN, Install, Zoo
 from zoo import logs, reserve
-from zoo.training import backend
 
 
 @pytest.fixture(autouse=True)
@@ -20,16 +21,6 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in logs.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(logs, "_own", set())
-
-
-def test_the_terminal_shows_none_of_it_unless_asked(zoo: Zoo, install: Install) -> None:
-    install(TINY_PLUGIN)
-    done = zoo("show", "tiny")
-    assert done.returncode == 0
-    assert done.stderr == ""
-    assert done.stdout.lstrip().startswith("tiny (from zoo-tiny)")
-    if backend.chosen() == "tensorflow":
-        assert "oneDNN" in zoo("show", "tiny", TF_CPP_MIN_LOG_LEVEL="0").stderr
 
 
 LINES = b"""\

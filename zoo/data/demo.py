@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -73,14 +74,17 @@ def describe(images: int = IMAGES, seed: int = 0) -> pd.DataFrame:
 def _fill(target: Path) -> None:
     """Fold 0 holds the files; the other folds link to them where the file system can, else copy."""
     table = describe()
+    with ThreadPoolExecutor() as pool:
+        drawn = [*pool.map(draw, table["cup_to_disc"], range(len(table)))]
     first: dict[str, Path] = {}
     for fold in range(FOLDS):
+        rows = table[["file", "label", "part"]].itertuples(index=False, name=None)
         roles = {fold: "valid", (fold + 1) % FOLDS: "test"}
-        for row, (name, ratio, label, part) in enumerate(table.itertuples(index=False, name=None)):
+        for row, (name, label, part) in enumerate(rows):
             path = target / f"Fold{fold}" / roles.get(part, "train") / CLASSES[label] / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if fold == 0:
-                _, data = cv2.imencode(".png", cv2.cvtColor(draw(ratio, seed=row), cv2.COLOR_RGB2BGR))
+                _, data = cv2.imencode(".png", cv2.cvtColor(drawn[row], cv2.COLOR_RGB2BGR))
                 path.write_bytes(data)  # imwrite says nothing of a full disk
                 first[name] = path
             else:
