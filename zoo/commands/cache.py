@@ -9,7 +9,8 @@ from zoo.commands.options import Group, echo, print_rows
 
 @click.group(cls=Group)
 def cache() -> None:
-    """What is kept between runs: decoded images, features of frozen layers, the demo. All of it can be made again."""
+    """What is kept between runs: decoded images, features of frozen layers, the demo, all of which can be made again;
+    and what audits found and weights have seen."""
 
 
 @cache.command("info")

@@ -41,7 +41,7 @@ def report(
     from zoo.files import check_writable
     from zoo.store import RunFolder
 
-    names = tuple(models.split(",")) if models else ()
+    names = () if models is None else tuple(models.split(","))
     narrowed = bool(names) or folds is not None or threshold != 0.5
     folder, out = RunFolder(run), out or (None if narrowed else run)
     folder.read()
