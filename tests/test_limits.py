@@ -233,8 +233,12 @@ def test_of_the_environment_where_images_are_decoded(
     main: Main, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv(variable, "-1")
     (tmp_path / "registry.toml").write_text("")
-    status, _, errors = main("data", "show", "--data", folds)
-    assert status == 2
-    assert errors.startswith(f"zoo: {variable} is '-1'; it must be")
+    for is_cached in (False, True):
+        if is_cached:
+            monkeypatch.delenv(variable)
+            assert main("data", "show", "--data", folds)[0] == 0
+        monkeypatch.setenv(variable, "-1")
+        status, _, errors = main("data", "show", "--data", folds)
+        assert status == 2
+        assert errors.startswith(f"zoo: {variable} is '-1'; it must be")

@@ -230,8 +230,9 @@ def make_once(target: Path, fill: Callable[[Path], None], size: int, tell: Tell 
     wins and both find it whole. `size` is what it will take in bytes. What was used longest ago makes room for it, see
     `limit`. `tell` is given a line about one that is damaged, and therefore made anew.
 
-    Raises DataError if the disk has no room or the cache cannot be written.
+    Raises DataError if the disk has no room or the cache cannot be written, ConfigError for a wrong ZOO_CACHE_LIMIT.
     """
+    limit()  # refused whether anything has to be made or not
     if find(target, tell):
         return target
     make_room(target.parent, size)

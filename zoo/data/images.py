@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data import cache, remarks
-from zoo.data.decoding import DECODER_VERSION, read_image
+from zoo.data.decoding import DECODER_VERSION, max_pixels, read_image
 from zoo.data.in_use import Mark
 from zoo.data.remarks import Remarks
 from zoo.errors import DataError, TrainingError, one_line, shorten
@@ -84,8 +84,10 @@ def decode(
     is reused until a file changes, and made anew if it is damaged; its mark is held. `progress` is called with images
     done and in all.
 
-    Raises DataError that names every file that cannot be read.
+    Raises DataError that names every file that cannot be read, ConfigError for a wrong ZOO_MAX_PIXELS or
+    ZOO_CACHE_LIMIT.
     """
+    max_pixels()  # a wrong ZOO_MAX_PIXELS is refused whether anything has to be decoded or not
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         file_hashes = _hash_files(root, paths, pool)
