@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ import pytest
 from sklearn import metrics
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, write_folds
+from zoo import worker
+from zoo.plan import make_plan
+from zoo.request import Request
 
 METRICS = ["loss", "accuracy", "f1", "precision", "recall", "specificity", "auc"]
 
@@ -40,7 +44,7 @@ def finished(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, zoo: Zoo) -> None:
+def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, main: Main, no_reserve: None) -> None:
     """One run, looked at from all sides: training it once is what takes the time."""
     run = json.loads((finished / "run.json").read_text())
     assert run["recipes"]["tiny"]["backbone"] == {"name": "tiny", "weights": "none"}
@@ -77,28 +81,27 @@ def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, zoo: Zoo) ->
         for picture in ("curves.png", "confusion.png"):
             assert cv2.imread(str(job / picture)).shape[0] > 400
         check_numbers(job, results[results["fold"] == fold].iloc[0], history)
-        check_model(job, folds)
+    check_model(finished / "tiny/fold-1", folds)
     leftovers = [path for path in finished.rglob("*") if path.name.startswith(".")]
     assert leftovers == []
 
     before = (finished / "tiny/fold-0/best.keras").stat().st_mtime_ns
-    again = zoo("run", "tiny", "--folds", "all", *run_options(folds, finished))
-    assert again.returncode == 0
-    assert again.stdout.count("already done") == 2
+    status, output, _ = main("run", "tiny", "--folds", "all", *run_options(folds, finished))
+    assert status == 0
+    assert output.count("already done") == 2
     assert (finished / "tiny/fold-0/best.keras").stat().st_mtime_ns == before
 
-    changed = zoo("run", "tiny", "--folds", "all", "--seed", 3, *run_options(folds, finished))
-    assert changed.returncode == 2
-    assert "recipes.tiny.seed was 0 and is now 3" in changed.stderr
-    changed = zoo("run", "tiny", "--folds", "1", *run_options(folds, finished))
-    assert changed.returncode == 2
-    assert "data.folds was [0, 1] and is now [1]" in changed.stderr
     moved = shutil.move(folds, folds.parent / "moved")
-    assert zoo("run", "tiny", "--folds", "all", *run_options(moved, finished)).returncode == 0
-    other_data = write_folds(folds.parent / "other", per_class=15)
-    changed = zoo("run", "tiny", "--folds", "all", *run_options(other_data, finished))
-    assert changed.returncode == 2
-    assert "data.fingerprint was" in changed.stderr
+    assert main("run", "tiny", "--folds", "all", *run_options(moved, finished))[0] == 0
+    other = write_folds(folds.parent / "other", per_class=15)
+    for data, chosen, options, says in (
+        (moved, "all", ["--seed", 3], "recipes.tiny.seed was 0 and is now 3"),
+        (moved, "1", [], "data.folds was [0, 1] and is now [1]"),
+        (other, "all", [], "data.fingerprint was"),
+    ):
+        status, _, errors = main("run", "tiny", "--folds", chosen, *options, *run_options(data, finished))
+        assert status == 2
+        assert says in errors
 
 
 def check_numbers(job: Path, row: pd.Series, history: pd.DataFrame) -> None:
@@ -204,7 +207,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="need
 
 @needs_proc
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
-    long_run: subprocess.Popen[str], zoo: Zoo, folds: Path, tmp_path: Path
+    long_run: subprocess.Popen[str], main: Main, no_reserve: None, folds: Path, tmp_path: Path
 ) -> None:
     long_run.send_signal(signal.SIGINT)
     _, errors = long_run.communicate(timeout=60)
@@ -216,9 +219,9 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
     assert json.loads((run / "tiny-long/fold-0/status.json").read_text())["error"] == "interrupted"
     json.loads((run / "run.json").read_text())
     # The folder is valid: a shorter request is refused for what changed, not for what was left behind.
-    done = zoo("run", "tiny-long", "--max-epochs", 1, *run_options(folds, run))
-    assert done.returncode == 2
-    assert "max_epochs was None and is now 1" in done.stderr
+    status, _, errors = main("run", "tiny-long", "--max-epochs", 1, *run_options(folds, run))
+    assert status == 2
+    assert "max_epochs was None and is now 1" in errors
 
 
 @needs_proc
@@ -233,8 +236,8 @@ def test_a_worker_ends_when_its_parent_is_killed(long_run: subprocess.Popen[str]
 
 @needs_proc
 def test_a_worker_that_is_killed_is_a_failed_job(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
-    (worker,) = workers(tmp_path / "run")
-    os.kill(worker, signal.SIGKILL)
+    (process,) = workers(tmp_path / "run")
+    os.kill(process, signal.SIGKILL)
     output, _ = long_run.communicate(timeout=60)
     assert long_run.returncode == 1
     assert "killed by SIGKILL (out of memory?)" in output
@@ -352,6 +355,7 @@ def test_class_weights_name_classes(main: Main, no_reserve: None, tiny: None, fo
     assert "class_weights: unknown class 'abnormall'; did you mean 'abnormal'?" in errors
 
 
+@pytest.mark.slow
 def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
     """EfficientNetB0 on the demo, small and short, where no weights can be had."""
     options = ["--image-size", 32, "--max-epochs", 1, "--out", tmp_path / "run"]
@@ -373,27 +377,31 @@ def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "run/results.csv")["weights"].tolist() == ["random"]
 
 
-def test_the_cache_is_filled_reused_and_cleared(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> None:
+def test_the_cache_is_filled_reused_and_cleared(
+    main: Main, tiny: None, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Twice the same head on the same frozen network, and once without the cache: the same predictions."""
-    (tmp_path / "here/registry.toml").write_text(
+    registry = tmp_path / "registry.toml"
+    registry.write_text(
         "[models.head]\nbackbone = 'tiny'\nschedule = { name = 'three-stage', count = 1, epochs = 2, patience = 2 }"
     )
-    own = {"ZOO_CACHE": str(tmp_path / "own")}
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "own"))
     predictions = []
-    for number, options in enumerate(([], [], ["--no-feature-cache"])):
+    for number, cached in enumerate((True, True, False)):
         run = tmp_path / f"run{number}"
-        done = zoo("run", "head", *run_options(folds, run), *options, **own)
-        assert done.returncode == 0, done.stdout + done.stderr
+        options: dict[str, Any] = {"image_size": 32, "registry": registry, "feature_cache": cached}
+        with make_plan(Request(("head",), str(folds), out=run, **options)) as planned:
+            planned.jobs[0].folder.set_status("running")
+            worker.run(planned.jobs[0], lambda event: None)
         predictions.append(pd.read_csv(run / "head/fold-0/predictions.csv")["probability"])
     pd.testing.assert_series_equal(predictions[0], predictions[1], check_exact=True)
     pd.testing.assert_series_equal(predictions[0], predictions[2], rtol=1e-4)
     assert len(list((tmp_path / "own/features").iterdir())) == 1
-    info = zoo("cache", "info", **own)
-    assert "features" in info.stdout
-    assert "at most 20 GB of each kind" in info.stdout
-    assert zoo("cache", "clear", "featurs", **own).returncode == 2
-    assert zoo("cache", "clear", "features", **own).returncode == 0
-    assert "features" not in zoo("cache", "info", **own).stdout
+    info = main("cache", "info")[1]
+    assert "features" in info
+    assert "at most 20 GB of each kind" in info
+    assert main("cache", "clear", "featurs")[0] == 2
+    assert "kept 1 entry that a run at work uses" in main("cache", "clear", "features")[1]  # which this process is
 
 
 @pytest.fixture
@@ -408,7 +416,11 @@ def without_tensorflow(tmp_path: Path) -> dict[str, str]:
 def test_the_same_code_under_jax(
     zoo: Zoo, tiny: None, without_tensorflow: dict[str, str], folds: Path, tmp_path: Path
 ) -> None:
-    done = zoo("run", "tiny", *run_options(folds, tmp_path / "run"), **without_tensorflow)
+    stage = "{ name = 'all', epochs = 1, patience = 1, learning_rate = 0.01, unfreeze = 'all', batchnorm = 'train' }"
+    (tmp_path / "here/registry.toml").write_text(
+        f"[models.whole]\nbackbone = 'tiny'\nschedule = {{ name = 'stages', each = [{stage}] }}"
+    )
+    done = zoo("run", "whole", *run_options(folds, tmp_path / "run"), **without_tensorflow)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "backend jax" in done.stdout
     assert json.loads((tmp_path / "run/run.json").read_text())["machine"]["backend"] == "jax"

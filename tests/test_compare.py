@@ -146,7 +146,9 @@ def explosive(folds: Path) -> float:
     return float(cv2.imread(str(folds / "Fold0/test/abnormal/abnormal 6.png")).mean())
 
 
-def test_a_comparison_from_all_sides(parts: None, folds: Path, zoo: Zoo, tmp_path: Path) -> None:
+def test_a_comparison_from_all_sides(
+    parts: None, folds: Path, zoo: Zoo, main: Main, no_reserve: None, tmp_path: Path
+) -> None:
     """Two jobs at a time; a model that explodes in one of two folds; then one more model, a redo and a report."""
     (tmp_path / "here/registry.toml").write_text(REGISTRY.format(mean=explosive(folds)))
     run = tmp_path / "run"
@@ -185,14 +187,11 @@ def test_a_comparison_from_all_sides(parts: None, folds: Path, zoo: Zoo, tmp_pat
     assert (run / "tiny-wide/roc.png").exists()
     assert list(run.rglob(".*")) == []
 
-    check_report(run, zoo, tmp_path)
-    changed = zoo(*command, "--max-epochs", 1)
-    assert changed.returncode == 2
-    assert "max_epochs was None and is now 1" in changed.stderr
-    fresh = zoo("compare", "tiny", *options(folds, run), "--folds", "0", "--max-epochs", 1, "--fresh")
-    assert fresh.returncode == 0, fresh.stdout + fresh.stderr
-    assert len(pd.read_csv(run / "results.csv")) == 1
-    assert not (run / "tiny-wide").exists()
+    check_report(run, main, tmp_path)
+    (tmp_path / "registry.toml").write_text(REGISTRY.format(mean=explosive(folds)))
+    status, _, errors = main(*command, "--max-epochs", 1)
+    assert status == 2
+    assert "max_epochs was None and is now 1" in errors
 
 
 def check_best(run: Path, results: pd.DataFrame) -> None:
@@ -203,37 +202,39 @@ def check_best(run: Path, results: pd.DataFrame) -> None:
         assert (run / best["path"]).read_bytes() == (run / f"best/fold-{fold}.keras").read_bytes()
 
 
-def check_report(run: Path, zoo: Zoo, tmp_path: Path) -> None:
+def check_report(run: Path, main: Main, tmp_path: Path) -> None:
     """The same tables from the predictions alone; other choices leave the run alone."""
     tables = {name: (run / name).read_bytes() for name in ("results.csv", "summary.csv", "comparison.csv")}
     for name in tables:
         (run / name).unlink()
-    done = zoo("report", run)
-    assert done.returncode == 0, done.stderr
+    status, _, errors = main("report", run)
+    assert status == 0, errors
     assert {name: (run / name).read_bytes() for name in tables} == tables
-    narrowed = zoo(
+    status, output, errors = main(
         "report", run, "--models", "tiny", "--threshold", 0.2, "--metric", "recall", "--out", tmp_path / "other"
     )
-    assert narrowed.returncode == 0, narrowed.stderr
-    assert "threshold 0.2" in narrowed.stdout
+    assert status == 0, errors
+    assert "threshold 0.2" in output
     other = pd.read_csv(tmp_path / "other/results.csv")
     assert set(other["model"]) == {"tiny"}
     assert {name: (run / name).read_bytes() for name in tables} == tables
-    assert "Nothing was written" in zoo("report", run, "--folds", 1).stdout
+    assert "Nothing was written" in main("report", run, "--folds", 1)[1]
     for wrong, says in (
         (["--models", "tinny"], "unknown model 'tinny'; did you mean 'tiny'?"),
         (["--folds", "7"], "has no fold 7"),
         (["--metric", "f2"], "unknown metric 'f2'"),
     ):
-        refused = zoo("report", run, *wrong)
-        assert refused.returncode == 2
-        assert says in refused.stderr
-    assert "is no run folder" in zoo("report", tmp_path).stderr
+        status, _, errors = main("report", run, *wrong)
+        assert status == 2
+        assert says in errors
+    assert "is no run folder" in main("report", tmp_path)[2]
 
 
-def test_two_processes_in_one_run_folder(parts: None, folds: Path, zoo: Zoo, tmp_path: Path) -> None:
-    """The second is refused; once the first is killed, the same command goes on."""
-    (tmp_path / "here/registry.toml").write_text("")
+def test_two_processes_in_one_run_folder(
+    parts: None, folds: Path, main: Main, no_reserve: None, tmp_path: Path
+) -> None:
+    """The second is refused, whether it trains or reports; once the first is killed, the folder is free."""
+    (tmp_path / "registry.toml").write_text("")
     command = ["run", "tiny-long", *options(folds, tmp_path / "run")]
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.cli", *map(str, command)],
@@ -242,13 +243,14 @@ def test_two_processes_in_one_run_folder(parts: None, folds: Path, zoo: Zoo, tmp
     ) as first:  # fmt: skip
         assert first.stdout
         next(line for line in first.stdout if "val_loss" in line)
-        second = zoo(*command)
+        for second in (command, ["report", tmp_path / "run"]):
+            status, _, errors = main(*second)
+            assert status == 2
+            assert "another zoo process is at work in" in errors
         first.kill()
-    assert second.returncode == 2
-    assert "another zoo process is at work in" in second.stderr
-    third = zoo("compare", "tiny", *options(folds, tmp_path / "run"), "--folds", 0)
-    assert third.returncode == 0, third.stdout + third.stderr
-    assert "missing: tiny-long, fold 0" in third.stdout
+    status, output, errors = main("report", tmp_path / "run")
+    assert status == 0, errors
+    assert "missing: tiny-long, fold 0" in output
 
 
 def test_from_python_with_repeats(parts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
