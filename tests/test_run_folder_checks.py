@@ -56,6 +56,12 @@ def test_a_run_folder_that_nobody_touched(run: Path, folds: Path, main: Main) ->
     assert contents(run) == before
 
 
+def test_a_report_of_the_first_fold(run: Path, main: Main) -> None:
+    status, output, errors = main("report", run, "--folds", "first", "--out", run.parent / "other")
+    assert status == 0, output + errors
+    assert pd.read_csv(run.parent / "other/results.csv")["fold"].tolist() == [0]
+
+
 def edited(name: str, old: str, new: str) -> Change:
     def change(run: Path) -> None:
         text = (run / name).read_text()

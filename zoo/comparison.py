@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.data import splits
 from zoo.errors import ConfigError, DataError, line, unknown
 from zoo.evaluation import comparison, metrics
 from zoo.files import read_csv, replacing, write_csv, write_json
@@ -72,7 +73,7 @@ class Comparison:
 def compare(
     run: RunFolder,
     models: Sequence[str] = (),
-    folds: Sequence[int] | None = None,
+    folds: splits.Folds = None,
     metric: str = "auc",
     threshold: float = metrics.THRESHOLD,
     rope: float = 0.01,
@@ -91,12 +92,8 @@ def compare(
     for model in models:
         if model not in record["recipes"]:
             raise ConfigError(f"{run.path}: {unknown('model', model, list(record['recipes']))}")
-    for fold in folds or ():
-        if fold not in record["data"]["folds"]:
-            raise ConfigError(f"{run.path} has no fold {fold}; it has folds {record['data']['folds']}")
-    wanted = [
-        job for job in run.expected(record) if (not models or job[0] in models) and (folds is None or job[1] in folds)
-    ]
+    chosen = splits.choose(record["data"]["folds"], folds, str(run.path))
+    wanted = [job for job in run.expected(record) if (not models or job[0] in models) and job[1] in chosen]
     said = run.check(record, wanted)
     table = run.read_splits(record)
     predictions = read_predictions(run, wanted, table)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.comparison import Comparison
+    from zoo.data.splits import Folds
 
 
 @click.command(cls=Command)
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     help="Where to write tables and pictures; default RUN for all models and folds at 0.5, else nowhere.",
 )  # fmt: skip
 def report(
-    run: Path, models: str | None, folds: tuple[int, ...] | None, metric: str, rope: float, threshold: float,
+    run: Path, models: str | None, folds: Folds, metric: str, rope: float, threshold: float,
     out: Path | None,
 ) -> None:  # fmt: skip
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
