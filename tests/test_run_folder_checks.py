@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pydantic
 import pytest
 
 import zoo as package
@@ -259,7 +260,7 @@ def test_fresh_in_a_folder_that_is_no_run(run: Path, folds: Path, main: Main, tm
 
 def test_fresh_follows_no_name_out_of_the_folder(run: Path, folds: Path, main: Main, tmp_path: Path) -> None:
     files = own(run, folds)
-    record = read_record(run / "run.json", dict)
+    record = read_record(run / "run.json", pydantic.TypeAdapter(dict))
     record["recipes"]["../victim"] = record["recipes"]["tiny"]
     write_record(run / "run.json", record)
     before = contents(tmp_path)

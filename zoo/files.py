@@ -20,6 +20,7 @@ from zoo.errors import ConfigError, DataError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pydantic
 
 SEAL = "sha256"  # the entry of a record that is the hash of all others
 
@@ -168,7 +169,7 @@ def write_record(path: Path, table: Mapping[str, Any]) -> None:
     write_json(path, {**table, SEAL: _seal(table)})
 
 
-def read_record(path: Path, schema: Any) -> dict[str, Any]:
+def read_record(path: Path, schema: pydantic.TypeAdapter[Any]) -> dict[str, Any]:
     """What `write_record` wrote, or an earlier version of zoo, which knew no hash; checked against a type.
 
     Raises ConfigError for anything else, such as one that has been changed.
@@ -178,7 +179,7 @@ def read_record(path: Path, schema: Any) -> dict[str, Any]:
     table = read_json(path)
     seal = table.pop(SEAL, None) if isinstance(table, dict) else None
     try:
-        pydantic.TypeAdapter(schema).validate_json(json.dumps(table), strict=True)
+        schema.validate_json(json.dumps(table), strict=True)
     except pydantic.ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))
@@ -213,14 +214,19 @@ def read_csv(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     return table.fillna({column: "" for column in text if column in table})
 
 
-def delete(path: Path) -> None:
-    """Delete a file or folder, if it is there; of a link the link alone. Raises ConfigError if that cannot be done."""
+def delete(path: Path, strict: bool = True) -> None:
+    """Delete a file or folder, if it is there; of a link the link alone.
+
+    Raises ConfigError if that cannot be done; unless `strict`, what can be deleted is.
+    """
     try:
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=not strict)
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
+        if not strict:
+            return
         raise ConfigError(f"{error.filename or path} cannot be deleted: {error.strerror}") from error
 
 

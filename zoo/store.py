@@ -77,7 +77,11 @@ class _Done:
     files: dict[str, str] = field(default_factory=dict)
 
 
-_Status = Annotated[_Unfinished | _Done, pydantic.Field(discriminator="state")]
+# Made once: to make one takes longer than to read the file of a job, and there may be thousands.
+_RUN = pydantic.TypeAdapter(_Run)
+_STATUS: pydantic.TypeAdapter[_Unfinished | _Done] = pydantic.TypeAdapter(
+    Annotated[_Unfinished | _Done, pydantic.Field(discriminator="state")]
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class JobFolder:
         Raises ConfigError if it isn't as zoo wrote it, or that of another job.
         """
         path = self.path / "status.json"
-        status = read_record(path, _Status) if path.exists() else {}
+        status = read_record(path, _STATUS) if path.exists() else {}
         if status.get("job", self._name) != self._name:
             raise ConfigError(f"{path} is that of {status['job']}")
         return status
@@ -278,7 +282,7 @@ class RunFolder:
         if not self.request.exists():
             raise ConfigError(f"{self.path} is no run folder: it has no {self.request.name}")
         try:
-            record = read_record(self.request, _Run)
+            record = read_record(self.request, _RUN)
             for model in record["recipes"]:
                 if fault := model_name_fault(model):
                     raise ConfigError(f"{self.request} is not what zoo wrote: a model is called {model!r}; {fault}")

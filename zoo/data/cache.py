@@ -16,7 +16,7 @@ import platformdirs
 from zoo.data import checksums, in_use
 from zoo.data.in_use import Mark
 from zoo.errors import ConfigError, DataError, unknown
-from zoo.files import flush, identity
+from zoo.files import delete, flush, identity
 from zoo.limits import CACHE_SIZE
 
 PARTS = "-parts"
@@ -114,13 +114,13 @@ def remove(entry: Path) -> bool:
         if _mark(entry) in in_use.names(_marks(entry)):
             return False
         doomed = _set_aside(entry)
-    _delete(doomed)
+    delete(doomed, strict=False)
     return True
 
 
 def discard(entry: Path) -> None:
     """Delete an entry that is no good, whoever uses it. Raises OSError if it cannot be."""
-    _delete(_set_aside(entry))
+    delete(_set_aside(entry), strict=False)
 
 
 def _set_aside(entry: Path) -> Path:
@@ -129,14 +129,6 @@ def _set_aside(entry: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):
         entry.rename(doomed)
     return doomed
-
-
-def _delete(place: Path) -> None:
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            place.unlink()
 
 
 def _sweep(kind: Path) -> None:
@@ -216,7 +208,7 @@ def find(entry: Path, tell: Tell) -> bool:
             raise unwritable(entry.parent, error) from error
         if doomed:
             tell(f"{entry} in the user cache is damaged ({fault}); it is made anew")
-            _delete(doomed)
+            delete(doomed, strict=False)
         return False
     with contextlib.suppress(OSError):  # another user's cache
         os.utime(entry)  # `trim` deletes what was used longest ago
@@ -251,6 +243,6 @@ def make_once(target: Path, fill: Callable[[Path], None], size: int, tell: Tell 
     except OSError as error:
         raise unwritable(target.parent, error) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        delete(draft, strict=False)
         mark.release()
     return target

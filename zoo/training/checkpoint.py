@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ import keras
 import numpy as np
 
 from zoo.errors import one_line
-from zoo.files import replacing
+from zoo.files import delete, replacing
 
 Arrays = list[np.ndarray]
 
@@ -147,10 +146,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the state."""
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder, ignore_errors=True)
-        else:
-            self.folder.unlink(missing_ok=True)
+        delete(self.folder, strict=False)
 
     @property
     def _epoch_file(self) -> Path:
