@@ -12,10 +12,10 @@ import pytest
 TOP = Path(__file__).parents[1]
 # Rooms in import order: a module imports only from rooms before its own, or from its own.
 ROOMS = [
-    "errors", "encoding", "limits", "logs", "files", "archive", "interfaces", "hookspecs", "__init__", "surroundings",
-    "isolation", "offers", "plugins", "registry", "doctor", "scaffold", "data", "training", "evaluation", "store",
-    "model_file", "provenance", "job", "worker", "resume", "request", "plan", "comparison", "auditing", "gpu",
-    "reserve", "silence", "tracker", "tracking", "jobs", "api", "testing", "report", "commands", "cli",
+    "errors", "encoding", "limits", "files", "interfaces", "hookspecs", "__init__", "surroundings", "isolation",
+    "offers", "plugins", "registry", "doctor", "scaffold", "data", "training", "evaluation", "store", "model_file",
+    "provenance", "job", "worker", "resume", "request", "plan", "comparison", "auditing", "gpu", "reserve", "silence",
+    "tracker", "tracking", "jobs", "api", "testing", "report", "commands", "cli",
 ]  # fmt: skip
 MODULES = sorted((TOP / "zoo").rglob("*.py"))
 PLUGINS = sorted((TOP / "plugins").iterdir())

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo import logs, reserve
+from zoo import reserve
+from zoo.training import logs
 
 
 @pytest.fixture(autouse=True)

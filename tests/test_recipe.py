@@ -13,9 +13,9 @@ from rich.console import Console
 import zoo
 from tests.conftest import Zoo
 from tests.parts import Brighten, Linear, Residual, stage, subset
-from zoo import logs
 from zoo.interfaces import Recipe
 from zoo.report import recipe as shown
+from zoo.training import logs
 from zoo_schedules import Stages
 
 STAGES = (

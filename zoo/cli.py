@@ -14,11 +14,12 @@ from typing import NoReturn
 
 import click
 
-from zoo import __version__, logs
+from zoo import __version__
 from zoo.commands import cache, data, plugins, report, show, train
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
 from zoo.errors import ZooError, debugging, of_system, one_line
+from zoo.training import logs
 
 
 @click.group(cls=Group)

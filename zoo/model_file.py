@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 import zoo
-from zoo import archive, plugins, registry
+from zoo import plugins, registry
 from zoo.errors import WeightsError, ZooError, one_line
 from zoo.files import expand
 from zoo.interfaces import PART_KINDS, Recipe, distribution
 from zoo.plugins import Plugins
+from zoo.training import archive
 
 if TYPE_CHECKING:
     import keras

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo import archive, model_file
+from zoo import model_file
 from zoo.data import audited, cache, checksums
 from zoo.errors import DataError, LeakError, WeightsError, shorten
 from zoo.files import hash_file, write_text
+from zoo.training import archive
 
 MEMBER = "zoo-provenance.json"
 

@@ -9,8 +9,8 @@ import threading
 from types import TracebackType
 from typing import IO
 
-from zoo import logs
 from zoo.encoding import OF_LOGS
+from zoo.training import logs
 
 # Libraries that reserve a whole GPU at once would leave nothing to the job beside.
 ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}

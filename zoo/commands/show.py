@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo import logs
 from zoo.commands.options import (
     PATH,
     Command,
@@ -24,6 +23,7 @@ from zoo.commands.options import (
     warn,
 )
 from zoo.errors import ZooError
+from zoo.training import logs
 
 if TYPE_CHECKING:
     from zoo.interfaces import Recipe

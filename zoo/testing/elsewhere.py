@@ -16,9 +16,10 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from zoo import isolation, logs, offers, registry
+from zoo import isolation, offers, registry
 from zoo.errors import PluginError, one_line
 from zoo.testing.subject import Subject
+from zoo.training import logs
 
 LIMIT = 600.0  # seconds
 

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import keras
 
-from zoo import archive
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
 from zoo.interfaces import Backbone, Head, Stage, blame, title
-from zoo.training import backend, batchnorm, precision
+from zoo.training import archive, backend, batchnorm, precision
 from zoo.training.flat import flat
 from zoo.training.manners import check_finite, keras_unchanged
 
