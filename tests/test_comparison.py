@@ -62,17 +62,28 @@ def test_results_have_a_row_per_job_with_scikit_learn_s_numbers() -> None:
     assert (lower["auc_test"] == table["auc_test"]).all()
 
 
+def summary(predictions: pd.DataFrame) -> pd.DataFrame:
+    return comparison.summary(predictions, comparison.results(predictions), TO_TRAIN)
+
+
 def test_summary_recomputed() -> None:
-    results = comparison.results(made(SKILLS))
-    table = comparison.summary(results, TO_TRAIN)
+    predictions = made(SKILLS)
+    results, table = comparison.results(predictions), summary(predictions)
     assert len(table) == len(SKILLS) * 2 * 7
     row = table.query("model == 'poor' and role == 'test' and metric == 'auc'").iloc[0]
     values = results.loc[results["model"] == "poor", "auc_test"]
-    error = np.sqrt(values.var() * (1 / FOLDS + 1 / 4))
-    low, high = stats.t.interval(0.95, FOLDS - 1, values.mean(), error)
-    assert row[["folds", "mean", "sd", "low", "high"]].tolist() == pytest.approx(
-        [FOLDS, values.mean(), values.std(), low, high]
-    )
+    assert row[["folds", "mean", "sd"]].tolist() == pytest.approx([FOLDS, values.mean(), values.std()])
+    assert ((table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
+    assert table.query("metric != 'loss'")[["low", "high"]].stack().between(0, 1).all()
+
+
+def test_an_interval_knows_patients() -> None:
+    """Every image is there five times, under the name of its patient or of nobody."""
+    alone = made({"one": 1.0}).query("fold == 0")
+    copies = pd.concat([alone.assign(image=alone["image"] + f"-{copy}", patient=alone["image"]) for copy in range(5)])
+    by_image, by_patient = (summary(copies.assign(group=group)) for group in ("", copies["patient"]))
+    wider = (by_patient["high"] - by_patient["low"]) / (by_image["high"] - by_image["low"])
+    assert wider.between(1.5, 3).all()
 
 
 def test_every_pair_once_the_better_model_first() -> None:
@@ -136,20 +147,39 @@ def test_models_without_a_common_fold_are_undecided() -> None:
     row = compared(predictions).query("model_a == 'good' or model_b == 'good'").iloc[0]
     assert (row["folds"], row["images"], row["verdict"]) == (0, 0, "undecided")
     assert np.isnan(row["p"])
-    assert "0 folds in common" in comparison.words(compared(predictions))[-1]
+    assert "0 test sets in common" in comparison.words(compared(predictions))[-1]
 
 
 def test_a_model_against_its_copy() -> None:
     predictions = made({"one": 1.0})
     table = compared(pd.concat([predictions, predictions.assign(model="copy")]))
-    assert table["verdict"].tolist() == ["equivalent"]
-    assert table[["difference", "p", "delong_p", "mcnemar_p"]].to_numpy().tolist() == [[0, 1, 1, 1]]
+    assert table["verdict"].tolist() == ["undecided"]
+    assert table[["difference", "mcnemar_p"]].to_numpy().tolist() == [[0, 1]]
+    assert table[["p", "delong_p", "low", "high", "bootstrap_low"]].isna().all(axis=None)
+    assert "no variance to judge by" in comparison.words(table)[0]
 
 
-def test_equal_differences_of_few_folds_decide_nothing() -> None:
-    predictions = made({"right": 50.0, "wrong": -50.0}).query("fold < 2")
-    row = compared(predictions).iloc[0]
+def test_equal_differences_decide_nothing() -> None:
+    row = compared(made({"right": 50.0, "wrong": -50.0})).iloc[0]
     assert (row["difference"], row["verdict"]) == (1.0, "undecided")
+    assert np.isnan(row["p"])
+
+
+def test_few_folds_decide_nothing() -> None:
+    table = compared(made(SKILLS).query("fold < 4"))
+    assert set(table["verdict"]) == {"undecided"}
+    assert all("fewer than 5 folds decide nothing" in text for text in comparison.words(table))
+
+
+def test_folds_that_test_the_same_images_count_once() -> None:
+    predictions = made(SKILLS)
+    copies = predictions.query("fold == 0")
+    again = pd.concat([predictions, *(copies.assign(fold=fold) for fold in range(5, 11))])
+    before, after = compared(predictions), compared(again)
+    columns = ["folds", "difference", "low", "high", "p", "images", "auc_difference", "delong_p", "mcnemar_p"]
+    pd.testing.assert_frame_equal(after[columns], before[columns])
+    assert set(compared(predictions.query("fold == 0"))["folds"]) == {1}
+    assert set(compared(again.query("fold in [0, 5, 6, 7, 8, 9]"))["verdict"]) == {"undecided"}
 
 
 def test_a_lower_loss_is_better() -> None:
@@ -162,10 +192,9 @@ def test_a_lower_loss_is_better() -> None:
 def test_images_that_several_folds_test_are_averaged() -> None:
     predictions = made({"one": 1.0}, overlap=True)
     both = comparison.pool(predictions)
-    assert (len(both.labels), both.repeated) == (PER_FOLD, PER_FOLD)
+    assert len(both.labels) == PER_FOLD
     first = predictions.query("role == 'test' and image == '0000'")
     assert both.probabilities[0, 1] == pytest.approx(first["probability"].mean())
-    assert comparison.pool(made({"one": 1.0})).repeated == 0
 
 
 def test_groups_widen_the_bootstrap() -> None:
@@ -181,14 +210,13 @@ def test_groups_widen_the_bootstrap() -> None:
 
 def test_repeats_are_averaged_and_their_spread_is_told_apart() -> None:
     predictions = made(SKILLS, repeats=3)
-    results = comparison.results(predictions)
-    table = comparison.summary(results, TO_TRAIN)
+    results, table = comparison.results(predictions), summary(predictions)
     row = table.query("model == 'poor' and role == 'test' and metric == 'auc'").iloc[0]
     values = results[results["model"] == "poor"].pivot(index="fold", columns="repeat", values="auc_test")
     assert row["mean"] == pytest.approx(values.mean(axis=1).mean())
     assert row["sd"] == pytest.approx(values.mean(axis=1).std())
     assert row["sd_seeds"] == pytest.approx(np.sqrt(values.var(axis=1).mean()))
-    assert "sd_seeds" not in comparison.summary(comparison.results(made(SKILLS)), TO_TRAIN)
+    assert "sd_seeds" not in summary(made(SKILLS))
     pairs = comparison.compare(predictions, results, TO_TRAIN)
     assert set(pairs["folds"]) == {FOLDS}
 
@@ -204,7 +232,7 @@ def test_one_model_or_none() -> None:
     assert len(compared(made({"one": 1.0}))) == 0
     nothing = made({"one": 1.0}).iloc[:0]
     assert len(comparison.results(nothing)) == len(compared(nothing)) == 0
-    assert len(comparison.summary(comparison.results(nothing), TO_TRAIN)) == 0
+    assert len(summary(nothing)) == 0
 
 
 def test_folds_that_are_no_partition_are_noted() -> None:
@@ -215,7 +243,8 @@ def test_folds_that_are_no_partition_are_noted() -> None:
         return notes(predictions, predictions.query("role == 'test'").assign(group=group), [])
 
     assert said(overlap=False, group="patient") == []
-    (alike,) = said(overlap=True, group="patient")
+    same, alike = said(overlap=True, group="patient")
+    assert same.startswith("5 folds have 1 different test set")
     assert alike.startswith("the folds are no partition: 30 of 30 test images are tested in several folds")
     assert said(overlap=False)[0].startswith("no groups (such as patients) are known")
 
@@ -224,3 +253,29 @@ def test_words_say_what_the_table_says() -> None:
     said = comparison.words(compared(made(SKILLS)))
     assert any(text.startswith("good is better than poor (probability 9") for text in said)
     assert any("undecided" in text for text in said)
+
+
+def test_the_best_by_validation_is_scored_as_one_would_use_it() -> None:
+    results = comparison.results(made(SKILLS))
+    best = comparison.best_by_validation(results, "auc")
+    for row in best.to_dict("records"):
+        fold = results[results["fold"] == row["fold"]]
+        assert row["auc_validation"] == fold["auc_validation"].max()
+    assert best["fold"].tolist() == [*range(FOLDS)]
+    lowest = comparison.best_by_validation(results, "loss")
+    assert (lowest["loss_validation"].to_numpy() == results.groupby("fold")["loss_validation"].min().to_numpy()).all()
+    predictions = comparison.as_chosen(made(SKILLS), best)
+    table = comparison.summary(predictions, comparison.as_chosen(results, best), TO_TRAIN)
+    row = table.query("role == 'test' and metric == 'auc'").iloc[0]
+    assert row["model"] == comparison.CHOSEN
+    assert row["mean"] == pytest.approx(best["auc_test"].mean())
+    assert row["low"] < row["mean"] < row["high"]
+
+
+def test_a_model_that_calls_everything_one_class_is_found() -> None:
+    predictions = made({"one": 1.0, "blind": 1.0})
+    blind = (predictions["model"] == "blind") & predictions["fold"].isin([1, 3])
+    predictions.loc[blind, "probability"] /= 10
+    called = comparison.one_class(predictions)
+    assert called.to_dict() == {("blind", 1, 0): 0, ("blind", 3, 0): 0}
+    assert len(comparison.one_class(predictions, threshold=0.001)) == 10

@@ -15,6 +15,7 @@ import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Main
 from tests.finished import contents, finish
 from zoo import plan
+from zoo.comparison import compare, write_best
 from zoo.errors import ConfigError
 from zoo.files import read_record, write_json, write_record
 from zoo.report import run_pictures
@@ -294,3 +295,31 @@ def test_an_empty_path_is_not_the_working_folder(run: Path, folds: Path, main: M
     for wrong in ({"out": ""}, {"splits": ""}, {"registry": ""}, {"data": ""}):
         with pytest.raises(ConfigError, match="is empty"):
             package.compare(["tiny"], **wrong)  # type: ignore[arg-type]
+
+
+def test_the_best_of_a_fold_that_finds_no_class_but_one_is_kept_with_a_word(run: Path, main: Main) -> None:
+    status, output, errors = main("report", run, "--threshold", 0.9999, "--out", run.parent / "strict")
+    assert status == 0, errors
+    said = "tiny calls every validation image normal at threshold 0.9999 in folds 0, 1: it finds no other class there"
+    assert said in " ".join(output.split())
+    done = compare(RunFolder(run), threshold=0.9999)
+    write_best(done)
+    best = json.loads((run / "best/fold-0.json").read_text())
+    assert best["warning"] == "calls every validation image normal at threshold 0.9999"
+    write_best(compare(RunFolder(run)))
+    assert "warning" not in json.loads((run / "best/fold-0.json").read_text())
+
+
+def test_what_the_choice_by_validation_is_worth(run: Path, folds: Path, main: Main) -> None:
+    assert set(compare(RunFolder(run)).summary["model"]) == {"tiny"}
+    finish(Request(("tiny", "tiny-long"), str(folds), folds=None, out=run.parent / "two", image_size=32))
+    done = compare(RunFolder(run.parent / "two"))
+    rows = done.summary.query("role == 'test' and metric == 'auc'").set_index("model")
+    best = [json.loads((run.parent / f"two/best/fold-{fold}.json").read_text())["model"] for fold in (0, 1)]
+    scores = [
+        done.results.query("model == @name and fold == @fold")["auc_test"].item() for fold, name in enumerate(best)
+    ]
+    assert rows.loc["(best by validation)", "mean"] == pytest.approx(sum(scores) / 2)
+    status, output, _ = main("report", run.parent / "two")
+    assert status == 0
+    assert "(best by" in output

@@ -48,9 +48,9 @@ class Comparison:
     @property
     def titles(self) -> dict[str, str]:
         """What people are shown as each model's name: one whose weights have seen test images is marked."""
-        seen = comparison.leaks(self.results)
-        models = self.results["model"].unique()
-        return {model: f"{model} (LEAKED)" if seen is not None and seen[model] else model for model in models}
+        seen = self.summary.get("leaked", pd.Series(0, self.summary.index)) > 0
+        models = zip(self.summary["model"], seen, strict=True)
+        return {model: f"{model} (LEAKED)" if leaked else model for model, leaked in models}
 
     def marked(self) -> Comparison:
         """The same with the models named by their titles in every table."""
@@ -99,12 +99,17 @@ def compare(
     predictions = read_predictions(run, wanted, table)
     results = _with_weights(run, comparison.results(predictions, threshold))
     to_train = _to_train(table)
+    summaries = [comparison.summary(predictions, results, to_train, threshold)]
+    if results["model"].nunique() > 1:
+        best = comparison.best_by_validation(results, metric)
+        as_used, scores = comparison.as_chosen(predictions, best), comparison.as_chosen(results, best)
+        summaries.append(comparison.summary(as_used, scores, to_train, threshold))
     missing = [name for job in wanted if (name := _missing(run, job))]
     return Comparison(
-        run, _without_repeat(results), comparison.summary(results, to_train),
+        run, _without_repeat(results), pd.concat(summaries, ignore_index=True),
         comparison.compare(predictions, results, to_train, metric, rope, threshold), predictions, missing,
-        [*said, *notes(predictions, table, missing)], metric, threshold, record["data"]["classes"],
-        record["data"]["roles"],
+        [*said, *notes(predictions, table, missing), *_one_class(predictions, threshold, record["data"]["classes"])],
+        metric, threshold, record["data"]["classes"], record["data"]["roles"],
     )  # fmt: skip
 
 
@@ -162,11 +167,10 @@ def write_best(done: Comparison) -> None:
     The model file is a hard link to the job's where the disk can, else a copy.
     """
     column = f"{done.metric}_validation"
-    sign = -1 if done.metric in comparison.LOWER_IS_BETTER else 1
     results = done.results if "repeat" in done.results else done.results.assign(repeat=0)
-    for fold in sorted(set(results["fold"][results[column].notna()])):
-        jobs = results[results["fold"] == fold]
-        best = jobs.loc[(sign * jobs[column]).idxmax()].to_dict()
+    one_class = comparison.one_class(done.predictions, done.threshold)
+    for best in comparison.best_by_validation(results, done.metric).to_dict("records"):
+        fold, key = best["fold"], tuple(best[name] for name in comparison.JOB)
         job = done.run.job(best["model"], fold, best["repeat"])
         target = done.run.best(fold)
         target.parent.mkdir(exist_ok=True)
@@ -180,6 +184,7 @@ def write_best(done: Comparison) -> None:
             "fold": int(fold), "model": best["model"], "metric": done.metric, "validation": best[column],
             "path": job.best.relative_to(done.run.path).as_posix(),
             **({"leaked": int(best["leaked"])} if best.get("leaked") else {}),
+            **({"warning": _calls_all(done.classes[one_class[key]], done.threshold)} if key in one_class else {}),
         }  # fmt: skip
         write_json(target.with_suffix(".json"), row)
 
@@ -210,6 +215,22 @@ def _missing(run: RunFolder, job: JobKey) -> str | None:
     return f"{RunFolder.title(*job)}: {line(error) or 'no message'}"
 
 
+def _calls_all(name: str, threshold: float) -> str:
+    return f"calls every validation image {name} at threshold {threshold:g}"
+
+
+def _one_class(predictions: pd.DataFrame, threshold: float, classes: Sequence[str]) -> list[str]:
+    """A note for each model that can't tell the classes apart in some fold."""
+    said = []
+    called = comparison.one_class(predictions, threshold).rename("called").reset_index()
+    for number, name in enumerate(classes):
+        for model, jobs in called[called["called"] == number].groupby("model", sort=False):
+            folds = sorted(set(jobs["fold"]))
+            where = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
+            said.append(f"{model} {_calls_all(name, threshold)} in {where}: it finds no other class there")
+    return said
+
+
 def notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]) -> list[str]:
     """What a reader must know of the numbers; `table` is splits.csv, `missing` the jobs that are not done."""
     said = []
@@ -228,6 +249,12 @@ def notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]
     test = table[table["fold"].isin(predictions["fold"].unique()) & (table["role"] == "test")]
     tested = test.groupby("image")["fold"].nunique()
     often = int((tested > 1).sum())
+    same = comparison.same_tests(predictions)
+    if same.nunique() < len(same):
+        said.append(
+            f"{len(same)} folds have {same.nunique()} different test set{'s' * (same.nunique() > 1)}: "
+            "folds that test the same images are averaged, and count as one"
+        )
     if often:
         said.append(
             f"the folds are no partition: {often} of {len(tested)} test images are tested in several folds; the "

@@ -66,6 +66,8 @@ def run(model: str, **options: Any) -> None:
             comparison.write_best(done)
         if len(done.results) > 1:
             screen.print(tables.results(done.results, data.roles))
+        if model in set(done.results["model"]):
+            screen.print(tables.intervals(done, model))
         _end(screen, planned, failed)
 
 

@@ -182,7 +182,7 @@ def make_room(kind: Path, size: int) -> None:
     except OSError as error:
         raise unwritable(kind, error) from error
     if free < size:
-        raise DataError(f"{kind}: no room for {size / 1e6:.0f} MB of cache; set ZOO_CACHE to a larger disk")
+        raise DataError(f"{kind}: no room for {max(size / 1e6, 0.1):,.1f} MB of cache; set ZOO_CACHE to a larger disk")
 
 
 def unwritable(kind: Path, error: OSError) -> DataError:

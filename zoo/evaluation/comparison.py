@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.evaluation import metrics, statistics
+from zoo.evaluation import intervals, metrics, statistics
 
 ROLES = ("validation", "test")
 JOB = ["model", "fold", "repeat"]
 LOWER_IS_BETTER = frozenset({"loss"})
+SUMMARY_COLUMNS = ["model", "role", "metric", "folds", "mean", "sd", "low", "high"]
 # The columns of comparison.csv: over folds, then over the pooled test images.
 FOLD_COLUMNS = [
     "model_a", "model_b", "folds", "mean_a", "mean_b", "difference", "low", "high", "p", "better", "equivalent",
@@ -33,8 +34,8 @@ COLUMNS = [
     *FOLD_COLUMNS[:2], "metric", *FOLD_COLUMNS[2:9], "p_holm", *FOLD_COLUMNS[9:], *IMAGE_COLUMNS[:7],
     "delong_p_holm", *IMAGE_COLUMNS[7:], "mcnemar_p_holm",
 ]  # fmt: skip
-# The folds that equal differences must have been seen in before they count for more than chance (docs/statistics.md).
-FEW_FOLDS = 5
+# The row of summary.csv for what one gets who takes the best model by validation; no recipe can have this name.
+CHOSEN = "(best by validation)"
 
 
 def probabilities(predictions: pd.DataFrame) -> np.ndarray:
@@ -79,20 +80,27 @@ def by_fold(results: pd.DataFrame, column: str) -> pd.DataFrame:
     return results.pivot_table(index="fold", columns="model", values=column, aggfunc="mean", dropna=False, sort=False)
 
 
-def summary(results: pd.DataFrame, to_train: Mapping[str, float]) -> pd.DataFrame:
-    """Mean, standard deviation and 95 % interval over folds: a row per model, role and metric.
+def summary(
+    predictions: pd.DataFrame,
+    results: pd.DataFrame,
+    to_train: Mapping[str, float],
+    threshold: float = metrics.THRESHOLD,
+) -> pd.DataFrame:
+    """Mean, standard deviation over folds and 95 % interval: a row per model, role and metric.
 
-    `to_train` has, for each role, its number of images over that of training images. Where there are repeats the
-    seeds of a fold are averaged first, and sd_folds and sd_seeds tell how much each of the two varies.
+    `to_train` has, for each role, its number of images over that of training images. The interval is over images, or
+    over groups of them where those are known (zoo/evaluation/intervals.py). Where there are repeats the seeds of a fold
+    are averaged first, and sd_folds and sd_seeds tell how much each of the two varies.
     """
     repeats = results["repeat"].nunique() > 1
     rows = []
     for model, jobs in results.groupby("model", sort=False):
+        scored = _scored(predictions[predictions["model"] == model])
         for role in ROLES:
             for name in metrics.METRICS:
                 values = jobs.pivot_table(index="fold", columns="repeat", values=f"{name}_{role}", dropna=False)
                 means = values.mean(axis=1).dropna().to_numpy()
-                low, high = statistics.interval(means, to_train[role])
+                low, high = intervals.interval(name, scored[role], to_train[role], threshold)
                 row: dict[str, object] = {
                     "model": model, "role": role, "metric": name, "folds": len(means),
                     "mean": means.mean() if len(means) else np.nan,
@@ -103,23 +111,61 @@ def summary(results: pd.DataFrame, to_train: Mapping[str, float]) -> pd.DataFram
                     spread = statistics.spread(whole) if len(whole) else statistics.Spread(np.nan, np.nan)
                     row |= {"sd_folds": spread.folds, "sd_seeds": spread.seeds}
                 rows.append(row)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=[*SUMMARY_COLUMNS, *(["sd_folds", "sd_seeds"] if repeats else [])])
     seen = leaks(results)
     return table if seen is None else table.assign(leaked=table["model"].map(seen))
+
+
+def _scored(predictions: pd.DataFrame) -> dict[str, list[list[intervals.Scored]]]:
+    """The predictions of one model: for each role its folds, and for each fold its repeats."""
+    parts: dict[str, list[list[intervals.Scored]]] = {role: [] for role in ROLES}
+    for role in ROLES:
+        for _, fold in predictions[predictions["role"] == role].groupby("fold", sort=True):
+            ordered = [rows.sort_values("image") for _, rows in fold.groupby("repeat", sort=True)]
+            parts[role].append(
+                [intervals.Scored(rows["label"].to_numpy(), probabilities(rows), clusters(rows)) for rows in ordered]
+            )
+    return parts
+
+
+def clusters(predictions: pd.DataFrame) -> np.ndarray:
+    """Whose each image is (n,): its group, or where none is known the image itself."""
+    group = predictions["group"].fillna("").astype(str).to_numpy()
+    return np.where(group == "", "image " + predictions["image"].astype(str).to_numpy(), "group " + group)
+
+
+def best_by_validation(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of `results` whose model and repeat have the best `metric` on validation, one a fold."""
+    known = results[results[f"{metric}_validation"].notna()]
+    column = known[f"{metric}_validation"] * (-1 if metric in LOWER_IS_BETTER else 1)
+    return known.loc[column.groupby(known["fold"], sort=True).idxmax()]
+
+
+def one_class(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> pd.Series[int]:
+    """The class that a job calls every image of the validation role, by model, fold and repeat; none for the others."""
+    validation = predictions[predictions["role"] == "validation"]
+    called = validation.assign(called=metrics.predict(probabilities(validation), threshold)).groupby(JOB, sort=False)
+    return called["called"].first()[called["called"].nunique() == 1]
+
+
+def as_chosen(table: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table (model, fold, repeat, …) that belong to the best job of each fold, as one model's."""
+    rows = best[JOB].merge(table, on=JOB, how="left", sort=False)
+    return rows.assign(model=CHOSEN, repeat=0)
 
 
 @dataclass(frozen=True)
 class Pooled:
     """The test predictions of one model over folds, one entry an image, in the order of the images' hashes.
 
-    `labels` (n,), `probabilities` (n, classes); `draws` are bootstrapped AUCs, empty for more than two
-    classes; `repeated` counts the images that several folds test.
+    `labels` (n,), `probabilities` (n, classes), `clusters` (n,) say whose image each is; `draws` are bootstrapped AUCs,
+    empty for more than two classes.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
+    clusters: np.ndarray
     draws: np.ndarray
-    repeated: int
 
 
 def pool(predictions: pd.DataFrame) -> Pooled:
@@ -134,11 +180,21 @@ def pool(predictions: pd.DataFrame) -> Pooled:
     table = images[columns].mean()
     labels = images["label"].first().to_numpy()
     each = probabilities(table)
-    group = images["group"].first().fillna("").astype(str)
-    groups = np.where(group == "", "image " + table.index, group)
+    groups = clusters(images["group"].first().reset_index())
     two = each.shape[1] == 2
     draws = statistics.bootstrap_auc(labels, each[None, :, 1], groups)[:, 0] if two else np.empty(0)
-    return Pooled(labels, each, draws, int((images["fold"].nunique() > 1).sum()))
+    return Pooled(labels, each, groups, draws)
+
+
+def same_tests(predictions: pd.DataFrame) -> pd.Series[int]:
+    """For each fold the first one that tests the same images: they tell of one test set, however often it is counted.
+
+    By fold, in ascending order.
+    """
+    test = predictions[predictions["role"] == "test"].drop_duplicates(["fold", "image"])
+    images = test.groupby("fold", sort=True)["image"].agg(frozenset)
+    first = {each: fold for fold, each in reversed([*images.items()])}
+    return images.map(first)
 
 
 def compare(
@@ -153,11 +209,12 @@ def compare(
 
     `model_a` is the one with the better mean, and a difference above 0 is in its favour. Decided pairs come first.
     """
-    values = by_fold(results, f"{metric}_test")
+    values, same = by_fold(results, f"{metric}_test"), same_tests(predictions)
     if metric in LOWER_IS_BETTER:
         values = -values
     rows = [
-        _over_folds(values[[one, other]].dropna(), to_train["test"], rope) for one, other in combinations(values, 2)
+        _over_folds(values[[one, other]].dropna().groupby(same).mean(), to_train["test"], rope)
+        for one, other in combinations(values, 2)
     ]
     table = pd.DataFrame(rows, columns=FOLD_COLUMNS)
     if metric in LOWER_IS_BETTER:
@@ -173,6 +230,12 @@ def compare(
         rows.append(_over_images(images(a, folds), images(b, folds), threshold) if folds else {"images": 0})
     table = pd.concat([table, pd.DataFrame(rows, columns=IMAGE_COLUMNS)], axis=1)
     adjusted = {f"{name}_holm": statistics.holm(table[name]) for name in ("p", "delong_p", "mcnemar_p")}
+    table["verdict"] = [
+        statistics.verdict(statistics.Probabilities(*row[:3]), p, folds)
+        for row, p, folds in zip(
+            table[["better", "equivalent", "worse"]].to_numpy(), adjusted["p_holm"], table["folds"], strict=True
+        )
+    ]
     rank = table["verdict"].map({"better": 0, "equivalent": 1}).fillna(2)
     table = table.assign(metric=metric, rank=rank, **adjusted).sort_values(["rank", "p"], kind="stable")
     table = table[COLUMNS].reset_index(drop=True)
@@ -187,25 +250,27 @@ def _over_folds(both: pd.DataFrame, to_train: float, rope: float) -> dict[str, o
     differences = (both[a] - both[b]).to_numpy()
     test = statistics.corrected_t_test(differences, to_train)
     probability = statistics.correlated_t_test(differences, to_train, rope)
-    sure = len(both) >= FEW_FOLDS or len(set(differences)) > 1
     return {
         "model_a": a, "model_b": b, "folds": len(both), "mean_a": means[a], "mean_b": means[b],
         "difference": test.difference, "low": test.low, "high": test.high, "p": test.p,
         "better": probability.better, "equivalent": probability.equivalent, "worse": probability.worse,
-        "rope": rope, "verdict": statistics.verdict(probability) if sure else "undecided",
+        "rope": rope,
     }  # fmt: skip
 
 
 def _over_images(a: Pooled, b: Pooled, threshold: float) -> dict[str, object]:
     """The tests over the pooled test images of one pair; those of the AUC only for two classes."""
     labels = a.labels
-    errors = statistics.mcnemar(*(metrics.predict(each.probabilities, threshold) == labels for each in (a, b)))
+    count = len(np.unique(a.clusters))
+    groups = a.clusters if count < len(labels) else None
+    right_a, right_b = (metrics.predict(each.probabilities, threshold) == labels for each in (a, b))
+    errors = statistics.mcnemar(right_a, right_b, groups)
     row: dict[str, object] = {
         "images": len(labels), "only_a_right": errors.only_a, "only_b_right": errors.only_b, "mcnemar_p": errors.p
     }  # fmt: skip
     if a.probabilities.shape[1] == 2:
-        test = statistics.delong(labels, a.probabilities[:, 1], b.probabilities[:, 1])
-        low, high = statistics.percentile_interval(a.draws - b.draws)
+        test = statistics.delong(labels, a.probabilities[:, 1], b.probabilities[:, 1], groups)
+        low, high = statistics.bootstrap_interval(a.draws - b.draws, test.difference, count)
         row |= {
             "auc_a": test.auc_a, "auc_b": test.auc_b, "auc_difference": test.difference, "auc_low": test.low,
             "auc_high": test.high, "delong_p": test.p, "bootstrap_low": low, "bootstrap_high": high,
@@ -223,7 +288,12 @@ def _sentence(row: Mapping[Any, Any]) -> str:
     if row.get("leaked"):
         return f"LEAKED, and so no evidence: {_sentence({**row, 'leaked': 0})}"
     if row["folds"] < 2:
-        return f"{a} and {b} have {row['folds']} fold{'s' * (row['folds'] != 1)} in common: undecided."
+        return f"{a} and {b} have {row['folds']} test set{'s' * (row['folds'] != 1)} in common: undecided."
+    if np.isnan(row["p"]):
+        return (
+            f"{a} against {b} is undecided: {metric} differs by {row['difference']:.4f} in each of {row['folds']} "
+            "folds, which leaves no variance to judge by."
+        )
     size = (
         f"{metric} differs by {row['difference']:.4f} ({row['low']:.4f} to {row['high']:.4f}) over {row['folds']} "
         f"folds, adjusted p {'< 0.001' if row['p_holm'] < 0.001 else '= ' + format(row['p_holm'], '.3f')}"
@@ -232,8 +302,9 @@ def _sentence(row: Mapping[Any, Any]) -> str:
         "better": f"{a} is better than {b} (probability {row['better']:.1%}): {size}.",
         "equivalent": f"{a} and {b} differ by less than {row['rope']:g} (probability {row['equivalent']:.1%}): {size}.",
     }
+    few = f"fewer than {statistics.FEW_FOLDS} folds decide nothing; " if row["folds"] < statistics.FEW_FOLDS else ""
     undecided = (
-        f"{a} against {b} is undecided (better {row['better']:.1%}, equivalent {row['equivalent']:.1%}, worse "
+        f"{a} against {b} is undecided ({few}better {row['better']:.1%}, equivalent {row['equivalent']:.1%}, worse "
         f"{row['worse']:.1%}): {size}."
     )
     return said.get(row["verdict"], undecided)

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from zoo.data.audit import Finding, Severity, counted
 from zoo.data.facts import CORNERS
-from zoo.evaluation.statistics import auc_interval, bootstrap_auc, percentile_interval
+from zoo.evaluation import metrics
+from zoo.evaluation.intervals import Scored, interval
 
 FEATURES: dict[str, list[str]] = {
     "size": ["width", "height"],
@@ -127,14 +128,7 @@ def _scores(values: np.ndarray, labels: np.ndarray, units: np.ndarray, folds: in
 
 def _auc(labels: np.ndarray, scores: np.ndarray, units: np.ndarray) -> tuple[float, float, float]:
     """AUC and its interval; scores (n, classes)."""
-    classes = scores.shape[1]
-    if classes == 2 and len(np.unique(units)) == len(units):
-        return auc_interval(labels, scores[:, 1])
-    each = [1] if classes == 2 else [*range(classes)]
-    # The same seed draws the same units for each class.
-    draws = np.mean([bootstrap_auc(labels == label, scores[None, :, label], units)[:, 0] for label in each], axis=0)
-    auc = float(np.mean([auc_interval(labels == label, scores[:, label])[0] for label in each]))
-    return auc, *percentile_interval(draws)
+    return metrics.score(labels, scores)["auc"], *interval("auc", [[Scored(labels, scores, units)]])
 
 
 def _by_class(pictures: pd.DataFrame, feature: str, classes: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from zoo.comparison import Comparison
 from zoo.evaluation.metrics import METRICS
 
 FOLDS_SHOWN = 10
+SCORED = ("validation", "test")
 
 
 def number(value: float | None) -> str:
@@ -92,7 +93,7 @@ def confusion(role: str, counts: Sequence[Sequence[int]], classes: Sequence[str]
 
 def results(table: pd.DataFrame, roles: dict[str, str]) -> Table:
     """results.csv with the main metrics of both roles, and mean ± standard deviation per model of several folds."""
-    shown = [(role, name) for role in ("validation", "test") for name in ("accuracy", "f1", "recall", "auc")]
+    shown = [(role, name) for role in SCORED for name in ("accuracy", "f1", "recall", "auc")]
     columns = [f"{name}_{role}" for role, name in shown]
     title = f"Results{_played(roles)}"
     headings = ["model", "fold", "weights", *(f"{name}\n{role}" for role, name in shown)]
@@ -112,9 +113,9 @@ def results(table: pd.DataFrame, roles: dict[str, str]) -> Table:
 
 
 def summary(done: Comparison) -> Table:
-    """Mean ± standard deviation over folds of the main metrics, with the 95 % interval of the one compared by."""
-    shown = list(dict.fromkeys([done.metric, "auc", "f1", "recall"]))
-    columns = [(role, name) for role in ("validation", "test") for name in shown]
+    """Mean ± standard deviation over folds of the main metrics, each with its 95 % interval."""
+    shown = list(dict.fromkeys(["recall", done.metric, "auc", "f1"]))
+    columns = [(role, name) for role in SCORED for name in shown]
     roles = done.roles
     title = f"Mean ± sd over folds, and 95 % interval{_played(roles)}, threshold {done.threshold:g}"
     headings = [f"{name}\n{role}" for role, name in columns]
@@ -125,14 +126,30 @@ def summary(done: Comparison) -> Table:
         texts = []
         for role, name in columns:
             cell = cells[model, role, name]
-            text = number(cell["mean"])
-            if cell["folds"] > 1:
-                text += f" ± {number(cell['sd'])}"
-                text += f"\n{number(cell['low'])} – {number(cell['high'])}" if name == done.metric else ""
-            texts.append(text)
+            texts.append(f"{_mean(cell)}\n{_interval(cell)}")
         weights = done.results.loc[done.results["model"] == model, "weights"].unique()
         view.add_row(str(model), "\n".join(weights), str(cells[model, "test", done.metric]["folds"]), *texts)
     return view
+
+
+def intervals(done: Comparison, model: str) -> Table:
+    """The metrics of one model, recall first: mean ± standard deviation over folds, and 95 % interval."""
+    rows = done.summary[done.summary["model"] == model].to_dict("records")
+    cells = {(row["role"], row["metric"]): row for row in rows}
+    title = f"Metrics with 95 % intervals{_played(done.roles)}, threshold {done.threshold:g}"
+    view = Table("metric", *SCORED, title=title, title_justify="left")
+    for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS]):
+        both = [cells[role, name] for role in SCORED]
+        view.add_row(name, *(f"{_mean(cell)}  ({_interval(cell)})" for cell in both))
+    return view
+
+
+def _mean(cell: Mapping[Any, Any]) -> str:
+    return number(cell["mean"]) + (f" ± {number(cell['sd'])}" if cell["folds"] > 1 else "")
+
+
+def _interval(cell: Mapping[Any, Any]) -> str:
+    return "no interval" if pd.isna(cell["low"]) else f"{cell['low']:.3f} – {cell['high']:.3f}"
 
 
 def _played(roles: dict[str, str]) -> str:
@@ -147,7 +164,7 @@ def spread(done: Comparison) -> list[str]:
     return [
         f"{row['model']}: {done.metric} on test varies by {number(row['sd_folds'])} between folds and by "
         f"{number(row['sd_seeds'])} between seeds (standard deviations)"
-        for row in main.to_dict("records")
+        for row in main.dropna(subset="sd_seeds").to_dict("records")
     ]
 
 
