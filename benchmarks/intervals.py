@@ -209,9 +209,9 @@ def main() -> None:
     options = parser.parse_args()
     text = tables(options.samples, options.seed)
     if options.write:
-        marks = r"(?s)(<!-- simulated -->\n).*?(\n<!-- end -->)"
+        marks = r"(?s)(<!-- simulated -->).*?(<!-- end -->)"
         page = options.write.read_text(encoding="utf-8")
-        written = re.sub(marks, lambda found: f"{found[1]}\n{text}\n{found[2]}", page)
+        written = re.sub(marks, lambda found: f"{found[1]}\n\n{text}\n\n{found[2]}", page)
         options.write.write_text(written, encoding="utf-8")
 
 

@@ -10,12 +10,16 @@ import pandas as pd
 from zoo import comparison, plan
 from zoo.evaluation import metrics
 from zoo.files import write_csv, write_json
+from zoo.provenance import Provenance
 from zoo.request import Request
 from zoo.store import RunFolder
 
 
-def finish(request: Request) -> RunFolder:
-    """The run folder of a request, every job with probabilities by chance and a file in place of its model."""
+def finish(request: Request, seen: Provenance | None = None) -> RunFolder:
+    """The run folder of a request, every job with probabilities by chance and a file in place of its model.
+
+    Its weights have seen its own images of training and validation, and what is in `seen`.
+    """
     with plan.make_plan(request) as made:
         for number, job in enumerate(made.jobs):
             rng = np.random.default_rng(number)
@@ -29,7 +33,8 @@ def finish(request: Request) -> RunFolder:
             write_csv(job.folder.predictions, table)
             write_json(job.folder.metrics, scores)
             write_csv(job.folder.history, pd.DataFrame({"stage": ["head"], "epoch": [1], "val_loss": [0.5]}))
-            write_json(job.folder.provenance, {"files": [], "unknown": [], "images": []})
+            own = made.splits[(made.splits["fold"] == job.fold) & (made.splits["role"] != "test")]["image"]
+            write_json(job.folder.provenance, (seen or Provenance()).seeing(own).table())
             job.folder.best.write_bytes(b"a model")
             job.folder.set_status("done", weights="random", warning=None, machine={})
         comparison.write_results(made.run)

@@ -40,10 +40,16 @@ GROUPS = r"(\d+) (?:left|right)"
 def test_images_in_no_folds_are_divided(classes: Path) -> None:
     data = loading.load_data(CONFIG, str(classes), None, None)
     assert list(data.splits["fold"].unique()) == [0, 1, 2, 3, 4]
-    assert data.notes == [
-        "no groups (such as patients) are known: one patient's images may be in several roles of a fold",
-        "The data are in no folds; divided by method rotate, 5 folds, seed 1 (zoo data split writes them to a file)",
-    ]
+    divided, eyes = data.notes
+    assert (
+        divided
+        == "The data are in no folds; divided by method rotate, 5 folds, seed 1 (zoo data split writes them to a file)"
+    )
+    assert eyes.startswith(
+        "no groups (such as patients) are known; file names look like left and right eyes of 20 patients whom no group "
+        "holds together (abnormal/10 left.png, abnormal/10 right.png), "
+    )
+    assert "of them in two roles of a fold; if so: --groups REGEX" in eyes
     first = loading.load_data(CONFIG, str(classes), None, (0,))
     pd.testing.assert_frame_equal(first.splits, data.splits[data.splits["fold"] == 0])
     with pytest.raises(ConfigError, match="has no fold 5; it has folds 0, 1, 2, 3, 4"):
@@ -104,8 +110,8 @@ def test_one_picture_under_two_labels_in_two_folds_is_refused(folds: Path) -> No
 def test_one_path_under_two_labels_is_refused(classes: Path) -> None:
     rows = [
         (path.relative_to(classes).as_posix(), fold, role, path.parent.name)
-        for fold in (0, 1)
-        for role, digits in (("train", "012345"), ("validation", "67"), ("test", "89"))
+        for fold, (validation, test) in enumerate((("67", "89"), ("89", "67")))
+        for role, digits in (("train", "012345"), ("validation", validation), ("test", test))
         for path in sorted(classes.rglob("*.png")) if path.name[1] in digits
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["path", "fold", "role", "label"])
@@ -205,8 +211,9 @@ def test_data_in_folds_can_be_divided_anew(folds: Path) -> None:
 
 def test_the_first_fold_is_that_of_the_lowest_number(folds: Path, classes: Path) -> None:
     """By folders, manifest and split file; what is taken is said unless it is fold 0."""
-    said = ["Fold 2 is taken, the first there is; --folds takes others"]
-    assert loading.load_data(CONFIG, str(folds), None, "first").notes == []
+    none = "no groups (such as patients) are known: one patient's images may be in several roles of a fold"
+    said = [none, "Fold 2 is taken, the first there is; --folds takes others"]
+    assert loading.load_data(CONFIG, str(folds), None, "first").notes == [none]
     (folds / "Fold0").rename(folds / "Fold12")
     (folds / "Fold1").rename(folds / "Fold2")
     found = loading.load_data(CONFIG, str(folds), None, "first")
@@ -216,7 +223,7 @@ def test_the_first_fold_is_that_of_the_lowest_number(folds: Path, classes: Path)
     for source, splits_from in ((classes, made), (classes / "m.csv", None)):
         made.drop(columns="image").to_csv(classes / "m.csv", index=False)
         found = loading.load_data(CONFIG, str(source), None, "first", splits_from=splits_from)
-        assert (set(found.splits["fold"]), found.notes) == ({2}, said)
+        assert (set(found.splits["fold"]), found.notes) == ({2}, said[1:])
         assert len(found.splits) == 40
 
 

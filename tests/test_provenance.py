@@ -29,7 +29,7 @@ def model_file(path: Path, seen: Provenance | None = None) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", "{}")
     if seen is not None:
-        provenance.embed(path, seen)
+        provenance.embed(path, seen, [])
     return path
 
 
@@ -276,3 +276,74 @@ def test_the_test_role_is_read_in_one_place() -> None:
     assert readers == ["worker.py"]
     for file in (rooms / "training").glob("*.py"):
         assert '"test"' not in file.read_text(encoding="utf-8"), file.name
+
+
+def test_arrays_that_training_has_made_are_known_alone_and_under_any_name(tmp_path: Path) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8), keras.layers.Dense(5), keras.layers.Dense(2)])
+    first, second, *others = model.get_weights()
+    began_with = provenance.hash_arrays(model.get_weights())
+    trained = [first, second, *(array + 1 if array.ndim > 1 else array + np.arange(array.size) for array in others)]
+    model.set_weights(trained)
+    trained = model.get_weights()
+    model.save(tmp_path / "a.keras")
+    provenance.embed(tmp_path / "a.keras", Provenance(frozenset({"1"})), began_with)
+    assert provenance.recognise(trained) == (Provenance(frozenset({"1"})), True)
+    assert provenance.recognise([trained[2]]) == (Provenance(frozenset({"1"})), False)
+    assert provenance.recognise([first, np.zeros(20)]) == (None, False)  # what training left as it was tells nothing
+    part = keras.Sequential([keras.Input((8,)), keras.layers.Dense(5, name="mine")])
+    part.set_weights(trained[2:4])
+    part.save_weights(tmp_path / "part.weights.h5")
+    found = provenance.read(tmp_path / "part.weights.h5")
+    assert found.images == {"1"}
+    assert found.unknown == found.files
+
+
+BRINGS = """
+import pathlib
+from dataclasses import dataclass
+
+import zoo
+from zoo_tiny_tiny import Tiny
+
+
+@dataclass(frozen=True)
+class Brings(Tiny):
+    '''Takes ImageNet for what it isn't.'''
+
+    name = "brings"
+    weights: str = "auto"
+
+    def load_weights(self, model, weights):
+        import keras
+
+        trained = keras.saving.load_model(pathlib.Path(__file__).with_name("trained.keras"))
+        for layer in model.layers:
+            layer.set_weights(trained.get_layer(layer.name).get_weights())
+
+
+@zoo.hookimpl
+def zoo_backbones():
+    return [Brings]
+"""
+
+
+@pytest.mark.slow
+def test_weights_that_a_plug_in_brings_are_known_by_their_values(
+    install: Install, folds: Path, zoo: Zoo, tmp_path: Path
+) -> None:
+    install(TINY_PLUGIN)
+    common = ["--data", folds, "--image-size", 32, "--max-epochs", 2]
+    assert zoo("run", "tiny", *common, "--out", tmp_path / "first").returncode == 0
+    install(BRINGS, "zoo-brings", "brings")
+    shutil.copy(tmp_path / "first/tiny/fold-0/best.keras", tmp_path / "site/trained.keras")
+    (tmp_path / "registry.toml").write_text(
+        '[data]\nroot = "demo"\n[models.brings]\nbackbone = "brings"\nschedule = "two-stage"\nbatch_size = 8\n'
+    )
+    common += ["--registry", tmp_path / "registry.toml"]
+    refused = zoo("run", "brings", *common, "--folds", 1, "--out", tmp_path / "second")
+    assert refused.returncode == 2, refused.stdout
+    assert "the weights have seen 4 of the 4 test images" in refused.stdout + refused.stderr
+    same = zoo("run", "brings", *common, "--folds", 0, "--out", tmp_path / "third")
+    assert same.returncode == 0, same.stdout + same.stderr

@@ -18,6 +18,7 @@ from zoo import plan
 from zoo.comparison import compare, write_best
 from zoo.errors import ConfigError
 from zoo.files import read_record, write_json, write_record
+from zoo.provenance import Provenance
 from zoo.report import run_pictures
 from zoo.request import Request
 from zoo.reserve import Reserve
@@ -323,3 +324,25 @@ def test_what_the_choice_by_validation_is_worth(run: Path, folds: Path, main: Ma
     status, output, _ = main("report", run.parent / "two")
     assert status == 0
     assert "(best by" in output
+
+
+def test_what_weights_have_seen_marks_every_table(run: Path, folds: Path, main: Main) -> None:
+    """By their provenance alone: no column says so."""
+    images = pd.read_csv(run / "splits.csv").query("fold == 0 and role == 'test'")["image"]
+    for seen, mark in (
+        (Provenance(frozenset(images[:3])), "LEAKED"),
+        (Provenance(unknown=("a.h5",)), "origin unknown"),
+    ):
+        other = run.parent / mark
+        finish(Request(("tiny", "tiny-long"), str(folds), folds=None, out=other, image_size=32), seen)
+        status, output, errors = main("report", other)
+        assert status == 0, errors
+        assert output.count(f"({mark}") >= 4
+        column, value = ("leaked", 3) if mark == "LEAKED" else ("origin_unknown", 1)
+        assert pd.read_csv(other / "results.csv").query("fold == 0")[column].tolist() == [value, value]
+        summary = pd.read_csv(other / "summary.csv").groupby("model")[column].max()
+        assert summary.to_dict() == {"tiny": value, "tiny-long": value, "(best by validation)": value}
+        assert pd.read_csv(other / "comparison.csv")[column].tolist() == [2 * value if mark == "LEAKED" else 1]
+        assert json.loads((other / "best/fold-0.json").read_text())[column] == value
+        words = compare(RunFolder(other)).words[0]
+        assert words.startswith("LEAKED") if mark == "LEAKED" else "cannot be told whether their weights" in words

@@ -79,7 +79,7 @@ def test_files_that_have_changed_are_named_once(table: pd.DataFrame) -> None:
 
 
 def test_labels_are_those_of_the_data(table: pd.DataFrame) -> None:
-    data = pd.DataFrame({"path": NAMES[:3], "label": [0, 1, 0], "group": ["p 0", "x", "x"]})
+    data = pd.DataFrame({"path": NAMES[:3], "label": [0, 1, 0], "group": ["p 0", "x", ""]})
     pd.testing.assert_frame_equal(split_file.agree(table, data, "s.csv", CLASSES), table)
     with pytest.raises(
         DataError, match=r"order of the classes\n  'a.png' is normal in the split, abnormal in the data"
@@ -91,6 +91,17 @@ def test_groups_that_only_the_data_know_are_added(table: pd.DataFrame) -> None:
     data = pd.DataFrame({"path": NAMES[:3], "label": [0, 1, 0], "group": ["x", "y", ""]})
     given = table.assign(group=table["group"].where(table["path"] == "a.png", ""))
     assert list(split_file.agree(given, data, "s.csv", CLASSES)["group"][:4]) == ["p 0", "y", "", ""]
+
+
+def test_groups_of_the_data_may_not_be_divided(table: pd.DataFrame) -> None:
+    data = pd.DataFrame({"path": NAMES[:3], "label": [0, 1, 0], "group": ["odir1", "odir1", "2"]})
+    finer = table.assign(group=table["path"].map({"a.png": "odir1-left", NAMES[1]: "odir1-right"}).fillna(""))
+    with pytest.raises(DataError, match=r"(?s)into finer ones; empty its column group.*odir1: odir1-left, odir1-right"):
+        split_file.agree(finer, data, "s.csv", CLASSES)
+    split_file.agree(table.assign(group="clinic"), data, "s.csv", CLASSES)
+    split_file.agree(
+        table.assign(group=table["path"].map({"a.png": "odir1", NAMES[1]: "ODIR1"}).fillna("")), data, "s", CLASSES
+    )
 
 
 CELLS = st.one_of(st.sampled_from(["", "0", "1", "train", "test", *NAMES]), st.text(max_size=6))

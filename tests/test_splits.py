@@ -36,6 +36,15 @@ def test_a_table_survives_being_written(table: pd.DataFrame, tmp_path: Path) -> 
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
 
 
+def test_a_fold_that_is_there_twice_is_refused(table: pd.DataFrame, folds: Path) -> None:
+    splits.check(table, CLASSES)
+    copied = table[table["fold"] == 1].assign(fold=7, path=lambda rows: rows["path"].str.replace("Fold1", "Fold7"))
+    with pytest.raises(DataError, match=r"(?s)were their folders copied or linked\?.*fold 7 is fold 1 again"):
+        splits.check(pd.concat([table, copied]), CLASSES)
+    swapped = copied.assign(role=copied["role"].replace({"test": "validation", "validation": "test"}))
+    splits.check(pd.concat([table, swapped]), CLASSES)
+
+
 def test_disjoint_roles_pass(table: pd.DataFrame) -> None:
     splits.check_disjoint(table)
 

@@ -38,17 +38,18 @@ def test_a_job_survives_the_way_to_its_process() -> None:
 def test_scoring_an_image_that_was_trained_on_is_refused() -> None:
     test = subset(4, seed=1)
     none = pd.DataFrame(columns=["first", "second"])
-    assert refuse_leak(Provenance(frozenset({"0-0", "0-1"})), test, none) == []
+    assert refuse_leak(Provenance(frozenset({"0-0", "0-1"})), test.hashes, test.paths, none) == []
     seen = Provenance(frozenset({"0-0", "1-0", "1-3"}))
     with pytest.raises(LeakError, match="have seen 2 of the 4 test images:\n  1-0\n  1-3"):
-        refuse_leak(seen, test, none)
-    assert refuse_leak(seen, test, none, allowed=True) == ["1-0", "1-3"]
+        refuse_leak(seen, test.hashes, test.paths, none)
+    assert refuse_leak(seen, test.hashes, test.paths, none, allowed=True) == ["1-0", "1-3"]
 
 
 def test_scoring_a_known_copy_of_a_training_image_is_refused() -> None:
     copies = pd.DataFrame({"first": ["0-0", "1-2"], "second": ["1-1", "0-5"]})
+    test = subset(4, seed=1)
     with pytest.raises(LeakError, match="have seen 1 of the 4 test images:\n  1-1"):
-        refuse_leak(Provenance(frozenset({"0-0"})), subset(4, seed=1), copies)
+        refuse_leak(Provenance(frozenset({"0-0"})), test.hashes, test.paths, copies)
 
 
 def test_probabilities_are_those_of_the_positive_class() -> None:

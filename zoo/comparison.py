@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from zoo import provenance
 from zoo.data import splits
 from zoo.errors import ConfigError, DataError, line, unknown
 from zoo.evaluation import comparison, metrics
-from zoo.files import read_csv, replacing, write_csv, write_json
+from zoo.files import read_csv, read_json, replacing, write_csv, write_json
 from zoo.limits import ROPE, THRESHOLD
-from zoo.store import JobKey, RunFolder
+from zoo.provenance import Provenance
+from zoo.store import JobFolder, JobKey, RunFolder
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,9 @@ class Comparison:
 
     @property
     def titles(self) -> dict[str, str]:
-        """What people are shown as each model's name: one whose weights have seen test images is marked."""
-        seen = self.summary.get("leaked", pd.Series(0, self.summary.index)) > 0
-        models = zip(self.summary["model"], seen, strict=True)
-        return {model: f"{model} (LEAKED)" if leaked else model for model, leaked in models}
+        """What people are shown as each model's name: weights that have seen test images are marked, or may have."""
+        rows = self.summary.drop_duplicates("model").to_dict("records")
+        return {row["model"]: row["model"] + mark(row) for row in rows}
 
     def marked(self) -> Comparison:
         """The same with the models named by their titles in every table."""
@@ -122,13 +124,30 @@ def read_predictions(run: RunFolder, wanted: Sequence[JobKey], table: pd.DataFra
         if job.done:
             part = read_csv(job.predictions)
             _check_predictions(job.predictions, part, table[table["fold"] == fold])
+            part = _marked(part, run, job)
             part.insert(0, "model", model)
             part.insert(1, "fold", fold)
             part.insert(2, "repeat", repeat)
             parts.append(part.assign(group=part["image"].map(groups).fillna("")))
     empty = [*comparison.JOB, "role", "image", "path", "label", "probability", "group"]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=empty)
-    return table.assign(leaked=table["leaked"].fillna(0).astype(int)) if "leaked" in table else table
+    return table.assign(**{mark: table[mark].fillna(0).astype(int) for mark in comparison.MARKS if mark in table})
+
+
+def _marked(predictions: pd.DataFrame, run: RunFolder, job: JobFolder) -> pd.DataFrame:
+    """The predictions of a job, marked by what its weights have seen, whatever they say of that themselves."""
+    seen = Provenance.from_table(read_json(job.provenance))
+    test = predictions["role"] == "test"
+    leaks = provenance.leaked(predictions["image"][test], seen.images, run.known_duplicates())
+    predictions = predictions.drop(columns=list(comparison.MARKS), errors="ignore")
+    if leaks:
+        predictions["leaked"] = (test & predictions["image"].isin(leaks)).astype(int)
+    return predictions.assign(origin_unknown=1) if seen.unknown else predictions
+
+
+def mark(row: Mapping[Any, Any]) -> str:
+    """What stands beside the name of a model in every table and picture; `row` may have columns of MARKS."""
+    return " (LEAKED)" * bool(row.get("leaked")) + " (origin unknown)" * bool(row.get("origin_unknown"))
 
 
 def _check_predictions(file: Path, predictions: pd.DataFrame, fold: pd.DataFrame) -> None:
@@ -183,7 +202,7 @@ def write_best(done: Comparison) -> None:
         row = {
             "fold": int(fold), "model": best["model"], "metric": done.metric, "validation": best[column],
             "path": job.best.relative_to(done.run.path).as_posix(),
-            **({"leaked": int(best["leaked"])} if best.get("leaked") else {}),
+            **{name: int(best[name]) for name in comparison.MARKS if best.get(name)},
             **({"warning": _calls_all(done.classes[one_class[key]], done.threshold)} if key in one_class else {}),
         }  # fmt: skip
         write_json(target.with_suffix(".json"), row)
@@ -239,6 +258,9 @@ def notes(predictions: pd.DataFrame, table: pd.DataFrame, missing: Sequence[str]
             f"{len(missing)} job{'s are' if len(missing) > 1 else ' is'} missing; pairs are compared on the folds that "
             "both models have"
         )
+    if "origin_unknown" in predictions:
+        models = predictions.loc[predictions["origin_unknown"] > 0, "model"].unique()
+        said.append(f"ORIGIN UNKNOWN: it cannot be told whether weights of {', '.join(models)} have seen test images")
     if "leaked" in predictions:
         seen = predictions.groupby("model", sort=False)["leaked"].sum()
         said += [

@@ -1,8 +1,9 @@
 """What weights have seen: every picture that they were ever trained or selected on, kept inside the model file.
 
 Provenance is one more member of the archive that a .keras file is, see `zoo.model_file`. So it goes wherever the file
-is copied, and whatever starts from the file inherits it. The user cache keeps it too, under a hash
-of the weights: on the same machine they are known again when Keras has saved them anew, or without the model.
+is copied, and whatever starts from the file inherits it. The user cache keeps it too, with a hash of each array that
+training has changed: on the same machine these are known again when Keras has saved them anew, without the model or
+some layers alone, and when a plug-in brings them along.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from zoo.files import hash_file, write_text
 from zoo.training import archive
 
 MEMBER = "zoo-provenance.json"
+ARRAYS = "arrays.txt"
+SMALLEST = 16  # numbers that an array needs to be known again; fewer may be alike by chance
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,26 @@ class Provenance:
         return cls(frozenset(images), tuple(files), tuple(unknown))
 
 
-def embed(file: Path, provenance: Provenance) -> None:
-    """Put it into a .keras file that has none yet, and into the user cache."""
+def embed(file: Path, provenance: Provenance, began_with: Collection[str] | None) -> None:
+    """Put it into a .keras file that has none yet, and into the user cache.
+
+    `began_with` are the `hash_arrays` of the network before it was trained, whose arrays tell nothing of these images;
+    None if that is not known, and then arrays are not kept.
+    """
     text = json.dumps(provenance.table())
     model_file.add_member(file, MEMBER, text)
-    digest = hash_weights(file)
-    if digest:
-        with contextlib.suppress(DataError):  # a cache that cannot be written
-            cache.make_once(
-                cache.folder("provenance", digest), lambda folder: write_text(folder / MEMBER, text), len(text)
-            )
+    arrays = _arrays(file)
+    if not arrays:
+        return
+    changed = sorted(hash_arrays(arrays) - set(began_with)) if began_with is not None else []
+    listed = "\n".join(changed)
+
+    def fill(folder: Path) -> None:
+        write_text(folder / MEMBER, text)
+        write_text(folder / ARRAYS, listed)
+
+    with contextlib.suppress(DataError):  # a cache that cannot be written
+        cache.make_once(cache.folder("provenance", hash_weights(arrays)), fill, len(text) + len(listed))
 
 
 def read(file: Path, tell: cache.Tell = lambda line: None) -> Provenance:
@@ -91,44 +104,62 @@ def read(file: Path, tell: cache.Tell = lambda line: None) -> Provenance:
     """
     archive.check(file)
     name = f"{file.name} sha256 {hash_file(file)[:12]}"
+    inside = archive.member(file, MEMBER)
     try:
-        text = _member(file, tell)
-        table = {} if text is None else archive.parse(file, MEMBER, text)
-        found = Provenance(unknown=(name,)) if text is None else Provenance.from_table(table)
+        said = None if inside is None else Provenance.from_table(archive.parse(file, MEMBER, inside))
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{file}: what it says of the images it was trained on is damaged: {error}") from None
-    return found | Provenance(files=(name,))
+    known, is_whole = recognise(_arrays(file), tell if said is None else lambda line: None)
+    found = (said or Provenance()) | (known or Provenance())
+    unknown = () if said or is_whole else (name,)
+    return found | Provenance(files=(name,), unknown=unknown)
 
 
-def _member(file: Path, tell: cache.Tell) -> bytes | None:
-    """What the file says of itself, else what the cache knows of its weights."""
-    inside = archive.member(file, MEMBER)
-    if inside is not None:
-        return inside
-    digest = hash_weights(file)
-    entry = cache.folder("provenance", digest)
-    if not digest or not entry.exists():
-        return None
-    if fault := checksums.fault(entry):
-        tell(f"what was known of {file.name} is lost: {entry} in the user cache is damaged ({fault})")
-        return None
-    return (entry / MEMBER).read_bytes()
+def recognise(arrays: Sequence[np.ndarray], tell: cache.Tell = lambda line: None) -> tuple[Provenance | None, bool]:
+    """What arrays have seen that training on this machine has made, whoever loaded them; None if it has made none.
+
+    And whether they are all weights of one network. `tell` is given a line about what the user cache knew of them, and
+    is damaged.
+    """
+    whole, each = hash_weights(arrays), hash_arrays(arrays)
+    found, is_whole = None, False
+    for entry in sorted(cache.folder("provenance").glob("[!.]*")):
+        listed = entry / ARRAYS
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # damaged, or deleted by another process
+            if entry.name == whole or (listed.exists() and not each.isdisjoint(listed.read_text("utf-8").split())):
+                if fault := checksums.fault(entry):
+                    tell(f"what was known of these weights is lost: {entry} in the user cache is damaged ({fault})")
+                else:
+                    known = Provenance.from_table(json.loads((entry / MEMBER).read_bytes()))
+                    found = known if found is None else found | known
+                    is_whole = is_whole or entry.name == whole
+    return found, is_whole
 
 
-def hash_weights(file: Path) -> str:
-    """sha256 of the arrays in a .keras or .h5 file, in whatever order and under whatever names; '' if it holds none.
+def hash_weights(arrays: Iterable[np.ndarray]) -> str:
+    """sha256 of arrays, in whatever order; '' of none."""
+    hashes = sorted(_hash(array) for array in arrays)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
 
-    The optimiser's are left out. Raises WeightsError for a file that is damaged or refused.
+
+def hash_arrays(arrays: Iterable[np.ndarray]) -> set[str]:
+    """The sha256 of each array that is worth knowing again: of SMALLEST numbers or more, and not all of them equal."""
+    return {_hash(array) for array in arrays if array.size >= SMALLEST and np.ptp(array) != 0}
+
+
+def _hash(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _arrays(file: Path) -> list[np.ndarray]:
+    """The arrays in a .keras or .h5 file but for the optimiser's; none if it is damaged, as Keras will say.
+
+    Raises WeightsError for a file that is refused.
     """
     try:
-        hashes = [
-            hashlib.sha256(np.ascontiguousarray(item[()]).tobytes()).hexdigest()
-            for name, item in archive.arrays(file)
-            if not name.startswith("optimizer")
-        ]
-    except OSError:  # HDF5 that is damaged: Keras will say so
-        return ""
-    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest() if hashes else ""
+        return [item[()] for name, item in archive.arrays(file) if not name.startswith("optimizer")]
+    except OSError:
+        return []
 
 
 def leaked(test: Iterable[str], seen: Iterable[str], copies: pd.DataFrame) -> list[str]:

@@ -15,7 +15,8 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def run(job: Job, notify: Notify) -> None:
     from zoo.files import replacing
     from zoo.training import device, manners, precision, trainer
     from zoo.training import model as networks
-    from zoo.training.checkpoint import Checkpoint
+    from zoo.training.checkpoint import Checkpoint, values
 
     folder = job.folder
     found = plugins.discover(plugins.of(job.origins.values()))
@@ -61,8 +62,7 @@ def run(job: Job, notify: Notify) -> None:
     table = splits.read(RunFolder(Path(job.run)).splits, job.classes)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
 
-    inherited = inherit(recipe, job.start_from)
-    seen = inherited.seeing([*training.hashes, *validation.hashes])
+    seen = inherit(recipe, job.start_from).seeing([*training.hashes, *validation.hashes])
     keras.config.set_dtype_policy(job.precision)
     machine = device.describe()
     if job.precision != precision.FULL and machine["device"] == "cpu":
@@ -76,7 +76,7 @@ def run(job: Job, notify: Notify) -> None:
     )  # fmt: skip
     keras.utils.set_random_seed(recipe.seed)
     try:
-        network = assemble(recipe, job, folder, checkpoint, notify)
+        network, begun = assemble(recipe, job, folder, checkpoint, notify)
     except WeightsError as error:
         raise WeightsError("; ".join([str(error), *_missing_parts(recipe, job.start_from)])) from error
     if (head := networks.head_alone(network)) is not None:
@@ -85,18 +85,32 @@ def run(job: Job, notify: Notify) -> None:
         notify(
             {"event": "warning", "text": "has a Lambda layer: Keras reads its model files with safe_mode=False only"}
         )
+    # Arrays that training on this machine has made are known, whoever has loaded them, under whatever name.
+    if begun:
+        seen, began_with = seen | begun.provenance, {*begun.began_with}
+    else:
+        arrays = values(network.model.weights)
+        known, _ = provenance.recognise(arrays, lambda line: notify({"event": "warning", "text": line}))
+        seen, began_with = seen | (known or Provenance()), provenance.hash_arrays(arrays)
+    # As at the end, when the test role is opened: a leak is known before the days that training takes.
+    tested = table[(table["fold"] == job.fold) & (table["role"] == "test")]
+    copies = RunFolder(Path(job.run)).known_duplicates()
+    refuse_leak(seen, [*tested["image"]], [*tested["path"]], copies, job.allow_leak)
     weights = f"{network.weights}, origin unknown" if seen.unknown else network.weights
     used = {"weights": weights, "warning": network.warning, "machine": machine}
     notify({"event": "job_started", **used})
     # Before the first best.keras.
-    write_json(folder.provenance, {"weights": network.weights, "warning": network.warning, **seen.table()})
+    write_json(
+        folder.provenance,
+        {"weights": network.weights, "warning": network.warning, **seen.table(), "began_with": sorted(began_with)},
+    )
 
     about = model_file.About.of(recipe, job.classes, job.image_size)
 
     def save_best(model: keras.Model) -> None:
         with replacing(folder.best) as draft:
             precision.in_full(model).save(draft)
-            provenance.embed(draft, seen)
+            provenance.embed(draft, seen, began_with)
             model_file.write(draft, about)
 
     stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
@@ -129,8 +143,13 @@ def _missing_parts(recipe: Recipe, start_from: str | None) -> list[str]:
     return model_file.missing(about.recipe, about.origins, plugins.discover(), model_file.NETWORK)
 
 
-def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint, notify: Notify) -> Network:
-    """The network to train. A job that goes on takes all weights from its checkpoint, and needs no others."""
+def assemble(
+    recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint, notify: Notify
+) -> tuple[Network, Begun | None]:
+    """The network to train, and what a job that goes on began with.
+
+    Such a one takes all weights from its checkpoint, and needs no others.
+    """
     from zoo.training import model
 
     shape = (job.image_size, job.image_size, 3)
@@ -138,22 +157,33 @@ def assemble(recipe: Recipe, job: Job, folder: JobFolder, checkpoint: Checkpoint
     state, begun = checkpoint.load(), _begun(folder)
     if state and begun:
         network = model.assemble(bare, recipe.head, shape, len(job.classes))
-        return dataclasses.replace(network, weights=begun["weights"], warning=begun["warning"])
+        return dataclasses.replace(network, weights=begun.weights, warning=begun.warning), begun
     if fault := checkpoint.fault or (f"its {folder.provenance.name} is damaged" if state else ""):
         notify({"event": "warning", "text": f"{fault}: starting over"})
         checkpoint.remove()
     if job.start_from:
-        return model.start_from(model.assemble(bare, recipe.head, shape, len(job.classes)), Path(job.start_from))
-    return model.assemble(recipe.backbone, recipe.head, shape, len(job.classes))
+        network = model.assemble(bare, recipe.head, shape, len(job.classes))
+        return model.start_from(network, Path(job.start_from)), None
+    return model.assemble(recipe.backbone, recipe.head, shape, len(job.classes)), None
 
 
-def _begun(folder: JobFolder) -> dict[str, Any] | None:
-    """What a job that goes on has written down of the weights that it started from; None if that is damaged."""
+@dataclass(frozen=True)
+class Begun:
+    """What a job that goes on has written down of the weights that it started from."""
+
+    weights: str
+    warning: str | None
+    provenance: Provenance
+    began_with: list[str]
+
+
+def _begun(folder: JobFolder) -> Begun | None:
+    """None if that is damaged."""
     try:
         begun = read_json(folder.provenance)
-    except (OSError, ConfigError):
+        return Begun(begun["weights"], begun["warning"], Provenance.from_table(begun), [*begun["began_with"]])
+    except (OSError, ConfigError, KeyError, TypeError):
         return None
-    return begun if isinstance(begun, dict) and begun.keys() >= {"weights", "warning"} else None
 
 
 def score(
@@ -210,18 +240,21 @@ def open_test_role(job: Job, seen: Provenance, table: pd.DataFrame, store: Image
     from zoo.data import splits
 
     test = splits.subset(table, job.fold, "test", store)
-    return test, refuse_leak(seen, test, RunFolder(Path(job.run)).known_duplicates(), job.allow_leak)
+    copies = RunFolder(Path(job.run)).known_duplicates()
+    return test, refuse_leak(seen, test.hashes, test.paths, copies, job.allow_leak)
 
 
-def refuse_leak(seen: Provenance, test: Subset, copies: pd.DataFrame, allowed: bool = False) -> list[str]:
+def refuse_leak(
+    seen: Provenance, test: Sequence[str], paths: Sequence[str], copies: pd.DataFrame, allowed: bool = False
+) -> list[str]:
     """The hashes of test images that the weights have been trained or selected on, themselves or as a known copy.
 
     Raises LeakError if there are any, unless that is `allowed`.
     """
-    leaks = provenance.leaked(test.hashes, seen.images, copies)
+    leaks = provenance.leaked(test, seen.images, copies)
     if leaks and not allowed:
-        paths = [path for digest, path in zip(test.hashes, test.paths, strict=True) if digest in set(leaks)]
-        raise LeakError(f"the weights have seen {len(leaks)} of the {len(test)} test images:\n{shorten(paths)}")
+        named = [path for image, path in zip(test, paths, strict=True) if image in set(leaks)]
+        raise LeakError(f"the weights have seen {len(leaks)} of the {len(test)} test images:\n{shorten(named)}")
     return leaks
 
 

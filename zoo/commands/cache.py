@@ -9,8 +9,8 @@ from zoo.commands.options import Group, echo, print_rows
 
 @click.group(cls=Group)
 def cache() -> None:
-    """What is kept between runs: decoded images, features of frozen layers, the demo, all of which can be made again;
-    and what audits found and weights have seen."""
+    """What is kept between runs: decoded images, features of frozen layers and the demo, which can be made again; and
+    what audits found and weights have seen, which cannot."""
 
 
 @cache.command("info")
@@ -29,9 +29,15 @@ def info() -> None:
 @cache.command("clear")
 @click.argument("kind", required=False)
 def clear(kind: str | None) -> None:
-    """Delete one KIND, or all, but for what a run at work uses."""
+    """Delete one KIND, or all that can be made again, but for what a run at work uses.
+
+    What audits found and weights have seen (audits, provenance) is deleted only by name: without it a leak is not
+    known any more.
+    """
     from zoo.data import cache as user_cache
 
     freed, kept = user_cache.clear(kind)
     use = f"; kept {kept} entr{'ies' if kept > 1 else 'y'} that a run at work uses" if kept else ""
-    echo(f"{freed / 1e6:,.1f} MB freed{use}")
+    left = [each.name for each in user_cache.info() if each.name in user_cache.KEPT] if kind is None else []
+    what = f"; {' and '.join(left)} stay, unless named" if left else ""
+    echo(f"{freed / 1e6:,.1f} MB freed{use}{what}")

@@ -113,7 +113,7 @@ def data_audit(
     Writes a report to DIR. Exit status 1 if something is wrong.
     """
     from zoo import auditing
-    from zoo.data.audit import EYE_GROUPS
+    from zoo.data.groups import EYE_GROUPS
     from zoo.files import check_writable
     from zoo.report import audit as report
     from zoo.report.progress import StepProgress

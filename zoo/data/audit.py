@@ -17,14 +17,10 @@ from typing import Literal
 import pandas as pd
 
 from zoo.data import remarks
+from zoo.data.groups import EYE_GROUPS, loose_eyes
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-
-# Names of files that tell a left eye from a right one, the patient before it.
-SIDE = r"(?:[-_ .]?(?:left|right)|[-_ .](?:od|os|l|r))"
-EYE = re.compile(rf"([^/]+?)({SIDE})\.[^./]+$", re.IGNORECASE)
-EYE_GROUPS = rf"(?i)([^/]+?){SIDE}?\.[^./]+$"
 
 
 @dataclass(frozen=True)
@@ -154,8 +150,7 @@ def groups(files: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
         known, "groups-across-roles", "in two roles of a fold: models may know the patient, not the disease",
         "Divide anew: zoo data split keeps groups together.",
     )  # fmt: skip
-    if len(known) < len(files):
-        yield from _unknown_groups(files[files["group"] == ""], len(known), in_folds)
+    yield from _unknown_groups(files, in_folds)
     mixed = known.groupby("group")["label"].nunique()
     if (mixed > 1).any():
         several = int((mixed > 1).sum())
@@ -165,27 +160,27 @@ def groups(files: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _unknown_groups(files: pd.DataFrame, known: int, in_folds: bool) -> Iterator[Finding]:
-    guessed = files.assign(group=_patients(files["path"]))
-    eyes = guessed[guessed["group"] != ""]
+def _unknown_groups(files: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
+    """What is not known of groups, and what file names tell of it: that two eyes are one patient's, say."""
+    eyes = loose_eyes(files)
+    patients = counted(eyes["patient"].nunique(), "patient")
     advice = f"If names tell the patient, audit again with --groups '{EYE_GROUPS}', and train with it."
-    suspects = [*_divided(eyes, "eyes-across-roles", "in two roles of a fold, as their file names tell", advice)]
+    by_name = eyes.assign(group=eyes["patient"])
+    suspects = [*_divided(by_name, "eyes-across-roles", "in two roles of a fold, as their file names tell", advice)]
     yield from suspects
-    images = files["image"].nunique()
-    text = f"no groups (such as patients) are known{f' of {images:,} images' if known else ''}"
-    if eyes.empty:
+    unknown = files[files["group"] == ""]
+    images, some = unknown["image"].nunique(), len(unknown) < len(files)
+    text = f"no groups (such as patients) are known{f' of {images:,} images' if some else ''}"
+    if len(eyes) and not suspects:
+        rows = eyes[["patient", "path", "group"]].drop_duplicates("path").sort_values(["patient", "path"])
+        text = (
+            f"{text}; " * (not some)
+            + f"file names look like left and right eyes of {patients} whom no group holds together"
+        )
+        yield Finding("warning", "eyes" if some else "no-groups", text, advice, rows.reset_index(drop=True))
+    elif images and not suspects:
         advice = "Give a column group in the manifest, or --groups REGEX: a patient in two roles goes unseen else."
-    else:
-        text += f"; file names look like left and right eyes of {counted(eyes['group'].nunique(), 'patient')}"
-    if not suspects:
-        yield Finding("warning" if len(eyes) or not in_folds else "note", "no-groups", text, advice)
-
-
-def _patients(paths: pd.Series[str]) -> pd.Series[str]:
-    """The patient that a file name tells, where both eyes of that patient are there; else ''."""
-    parts = paths.str.extract(EYE)
-    side = parts[1].str.lower().str.strip("-_ .").str[:2]
-    return parts[0].where(side.groupby(parts[0]).transform("nunique") > 1, "").fillna("")
+        yield Finding("note" if in_folds else "warning", "no-groups", text, advice)
 
 
 def _divided(files: pd.DataFrame, kind: str, where: str, advice: str) -> Iterator[Finding]:

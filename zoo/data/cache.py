@@ -20,6 +20,8 @@ from zoo.files import delete, flush, identity
 from zoo.limits import CACHE_SIZE
 
 PARTS = "-parts"
+# Kinds that nothing makes again but the audit, or the training, that they are of: deleted only by name.
+KEPT = ("audits", "provenance")
 
 # Called with a line about what was wrong.
 Tell = Callable[[str], None]
@@ -54,7 +56,7 @@ def info() -> list[Kind]:
 
 
 def clear(kind: str | None = None) -> tuple[int, int]:
-    """Delete one kind of things, or all; the bytes that were freed, and how many entries a run has in use and keeps.
+    """Delete one kind of things, or all but those KEPT; the bytes that were freed, and how many entries a run uses.
 
     Raises ConfigError for a kind that the cache doesn't hold, DataError if it cannot be written.
     """
@@ -64,7 +66,7 @@ def clear(kind: str | None = None) -> tuple[int, int]:
         raise ConfigError(unknown("kind", kind, known))
     freed = kept = 0
     for place in kinds:
-        if kind in (None, place.name):
+        if kind == place.name or (kind is None and place.name not in KEPT):
             before = _size([place])
             try:
                 _sweep(place)

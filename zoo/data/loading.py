@@ -65,7 +65,7 @@ def load_data(
             data = _divide(found, config.split, progress)
             note = f"The data are in no folds; divided by {config.split} (zoo data split writes them to a file)"
             data = dataclasses.replace(data, splits=pick(data.splits, folds, "the split"), notes=[*data.notes, note])
-    data = dataclasses.replace(_checked(data, said), is_demo=is_demo)
+    data = _checked(data, said, is_demo)
     taken = data.splits["fold"].iloc[0]
     if folds == "first" and taken != 0:
         data.notes.append(f"Fold {taken} is taken, the first there is; --folds takes others")
@@ -91,16 +91,17 @@ def make_splits(
     said: list[str] = []
     source, config = settle(config, root, image_size, groups, said.append)
     data = _divide(dataset.read(source, config), how, progress)
-    return dataclasses.replace(_checked(data, said), is_demo=is_demo)
+    return _checked(data, said, is_demo)
 
 
-def _checked(data: Data, said: list[str]) -> Data:
+def _checked(data: Data, said: list[str], is_demo: bool) -> Data:
     """The same once its folds are found to be in order, with all that there is to know, `said` first."""
     splits.check(data.splits, data.config.classes)
     told = [*said, *data.store.notes, *audited.lost(), *data.notes]
     notes = [*audited.conflicts(data.splits, data.config.classes), *splits.notes(data.splits)]
+    notes += [] if is_demo else groups.notes(data.splits)
     files = [str(remark) for remark in remarks.told(data.store.remarks)]
-    return dataclasses.replace(data, notes=[*told, *notes, *files])
+    return dataclasses.replace(data, notes=[*told, *notes, *files], is_demo=is_demo)
 
 
 def listed(
@@ -130,6 +131,7 @@ def listed(
         found = dataset.read(source, config, strict=strict)
         sources = table["path"].map(found.table.drop_duplicates("path").set_index("path")["source"]).fillna("")
         table = split_file.agree(table, found.table, where, config.classes).assign(source=sources)
+        table["group"] = groups.known([*table["group"]], where)[0]  # some are written as the data have them now
         notes = [*found.notes, *notes]
     else:  # the split file says all that there is to know
         if config.groups:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import labels, manifest
+from zoo.data import groups, labels, manifest
 from zoo.data import table as tables
 from zoo.data.splits import COLUMNS, ROLES
 from zoo.errors import DataError, shorten, unknown
@@ -41,7 +41,8 @@ def read(source: tables.Source, root: Path, classes: Sequence[str], strict: bool
 def agree(splits: pd.DataFrame, data: pd.DataFrame, where: str, classes: Sequence[str]) -> pd.DataFrame:
     """The same rows, with the groups that only the data know; `data` is the table of a dataset, maybe of no rows.
 
-    Raises DataError for images whose label differs between the two: the classes may be in another order now.
+    Raises DataError for images whose label differs between the two: the classes may be in another order now; and for
+    groups of the data that the split divides into finer ones: its folds may divide them too.
     """
     places = ["path", "label"]
     both = splits[places].drop_duplicates().merge(data[places].drop_duplicates(), on="path")
@@ -51,10 +52,12 @@ def agree(splits: pd.DataFrame, data: pd.DataFrame, where: str, classes: Sequenc
         if label != other
     ]
     tables.refuse(where, faults, "labels must be those of the data; mend either, or the order of the classes")
-    groups = data.drop_duplicates("path").set_index("path")["group"].to_dict()
-    return splits.assign(group=[
-        group or groups.get(path, "") for group, path in zip(splits["group"], splits["path"], strict=True)
-    ])  # fmt: skip
+    of_data = splits["path"].map(data.drop_duplicates("path").set_index("path")["group"]).fillna("")
+    tables.refuse(
+        where, groups.finer(splits["group"], of_data),
+        "divides groups of the data into finer ones; empty its column group to take those of the data:",
+    )  # fmt: skip
+    return splits.assign(group=splits["group"].where(splits["group"] != "", of_data))
 
 
 def fill_images(splits: pd.DataFrame, image_of_path: Mapping[str, str], where: str) -> pd.DataFrame:

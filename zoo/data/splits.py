@@ -81,11 +81,12 @@ def in_order(splits: pd.DataFrame) -> pd.DataFrame:
 def check(splits: pd.DataFrame, classes: Sequence[str]) -> None:
     """Refuse folds whose scores would mean nothing.
 
-    Raises DataError for a picture under two labels and for a role without images or a class, LeakError for a picture
-    or a group in two roles of a fold.
+    Raises DataError for a picture under two labels, for a role without images or a class and for a fold that is there
+    twice, LeakError for a picture or a group in two roles of a fold.
     """
     check_labels(splits, classes)
     check_complete(splits, classes)
+    check_different(splits)
     check_disjoint(splits)
     check_groups(splits)
 
@@ -122,6 +123,22 @@ def check_complete(splits: pd.DataFrame, classes: Sequence[str]) -> None:
         raise DataError(
             "every role of every fold needs images of every class; take fewer folds or another seed:\n"
             f"{shorten(faults)}"
+        )
+
+
+def check_different(splits: pd.DataFrame) -> None:
+    """Refuse a fold that has the same images in the same roles as another. Raises DataError naming both."""
+    first: dict[frozenset[tuple[str, str]], int] = {}
+    lines = []
+    for fold in sorted(set(splits["fold"].tolist())):
+        rows = splits[splits["fold"] == fold]
+        other = first.setdefault(frozenset(zip(rows["role"], rows["image"], strict=True)), fold)
+        if other != fold:
+            lines.append(f"fold {fold} is fold {other} again")
+    if lines:
+        raise DataError(
+            "folds that have the same images in the same roles tell of one fold, however often it is counted; were "
+            f"their folders copied or linked? Remove them, or take others with --folds:\n{shorten(lines)}"
         )
 
 

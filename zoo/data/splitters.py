@@ -36,8 +36,6 @@ def divide(
     notes: list[str] = []
     folds = METHODS[how.method](_Pool(images, classes, together(images, copies)), how, notes)
     table = pd.concat([images.assign(fold=fold, role=roles) for fold, roles in enumerate(folds)], ignore_index=True)
-    if not (images["group"] != "").any():
-        notes.append("no groups (such as patients) are known: one patient's images may be in several roles of a fold")
     if copies is not None and len(copies):
         notes.append(f"{len(copies)} pairs of near-duplicates, known from an audit, stay together")
     return in_order(table[COLUMNS]), notes

@@ -20,6 +20,9 @@ from zoo.evaluation import intervals, metrics, statistics
 ROLES = ("validation", "test")
 JOB = ["model", "fold", "repeat"]
 LOWER_IS_BETTER = frozenset({"loss"})
+# What is said of weights in every table: of a job it is the sum, or the largest, of its predictions, and so for the
+# jobs of a model. `leaked` counts test images that they have seen, `origin_unknown` is 1 where nobody can tell.
+MARKS = {"leaked": "sum", "origin_unknown": "max"}
 SUMMARY_COLUMNS = ["model", "role", "metric", "folds", "mean", "sd", "low", "high"]
 # The columns of comparison.csv: over folds, then over the pooled test images.
 FOLD_COLUMNS = [
@@ -47,7 +50,7 @@ def probabilities(predictions: pd.DataFrame) -> np.ndarray:
 def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> pd.DataFrame:
     """One row per model, fold and repeat, with every metric of both roles as `<metric>_<role>`.
 
-    Where weights have seen test images, `leaked` says how many; the tables made of this one have that column too.
+    Where predictions have columns of MARKS, this table has them too, and those that are made of it.
     """
     scores = {}
     for key, job in predictions.groupby(JOB, sort=False):
@@ -56,14 +59,14 @@ def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> 
             role: metrics.score(part["label"].to_numpy(), probabilities(part), threshold)
             for role, part in parts.items()
         }
-        if "leaked" in job:
-            scores[key]["test"]["leaked"] = int(job["leaked"].sum())
-    return results_of(scores)
+    table = results_of(scores)
+    marked = predictions.groupby(JOB, sort=False).agg({mark: how for mark, how in MARKS.items() if mark in predictions})
+    return table.drop(columns=list(MARKS), errors="ignore").merge(marked.reset_index(), on=JOB, how="left")
 
 
-def leaks(results: pd.DataFrame) -> pd.Series[int] | None:
-    """Test images that a model's weights have seen, by model over its folds; None where there are none."""
-    return results.groupby("model", sort=False)["leaked"].sum() if "leaked" in results else None
+def marks(results: pd.DataFrame) -> pd.DataFrame:
+    """The columns of MARKS that a table of results has, a row per model."""
+    return results.groupby("model", sort=False).agg({mark: how for mark, how in MARKS.items() if mark in results})
 
 
 def results_of(scores: Mapping[Any, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
@@ -112,8 +115,7 @@ def summary(
                     row |= {"sd_folds": spread.folds, "sd_seeds": spread.seeds}
                 rows.append(row)
     table = pd.DataFrame(rows, columns=[*SUMMARY_COLUMNS, *(["sd_folds", "sd_seeds"] if repeats else [])])
-    seen = leaks(results)
-    return table if seen is None else table.assign(leaked=table["model"].map(seen))
+    return table.merge(marks(results).reset_index(), on="model", how="left")
 
 
 def _scored(predictions: pd.DataFrame) -> dict[str, list[list[intervals.Scored]]]:
@@ -239,8 +241,10 @@ def compare(
     rank = table["verdict"].map({"better": 0, "equivalent": 1}).fillna(2)
     table = table.assign(metric=metric, rank=rank, **adjusted).sort_values(["rank", "p"], kind="stable")
     table = table[COLUMNS].reset_index(drop=True)
-    seen = leaks(results)
-    return table if seen is None else table.assign(leaked=table["model_a"].map(seen) + table["model_b"].map(seen))
+    for mark, of_model in marks(results).items():
+        both = pd.DataFrame({end: table[f"model_{end}"].map(of_model) for end in ("a", "b")})
+        table[mark] = both.agg(MARKS[str(mark)], axis=1)
+    return table
 
 
 def _over_folds(both: pd.DataFrame, to_train: float, rope: float) -> dict[str, object]:
@@ -287,6 +291,9 @@ def _sentence(row: Mapping[Any, Any]) -> str:
     a, b, metric = row["model_a"], row["model_b"], row["metric"]
     if row.get("leaked"):
         return f"LEAKED, and so no evidence: {_sentence({**row, 'leaked': 0})}"
+    if row.get("origin_unknown"):
+        unknown = "It cannot be told whether their weights have seen test images."
+        return f"{_sentence({**row, 'origin_unknown': 0})} {unknown}"
     if row["folds"] < 2:
         return f"{a} and {b} have {row['folds']} test set{'s' * (row['folds'] != 1)} in common: undecided."
     if np.isnan(row["p"]):

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from zoo import __version__
 from zoo.auditing import Audit
-from zoo.data.audit import EYE_GROUPS, Finding
+from zoo.data.audit import Finding
+from zoo.data.groups import EYE_GROUPS
 from zoo.errors import ConfigError, printable
 from zoo.evaluation.shortcuts import STRONG, WEAK
 from zoo.files import write_text

@@ -10,7 +10,7 @@ from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
-from zoo.comparison import Comparison
+from zoo.comparison import Comparison, mark
 from zoo.evaluation.metrics import METRICS
 
 FOLDS_SHOWN = 10
@@ -101,7 +101,7 @@ def results(table: pd.DataFrame, roles: dict[str, str]) -> Table:
     for model, rows in table.groupby("model", sort=False):
         for _, row in rows.iterrows():
             view.add_row(
-                str(model) + " (LEAKED)" * bool(row.get("leaked")),
+                str(model) + mark(row.to_dict()),
                 str(row["fold"]),
                 row["weights"],
                 *(number(row[column]) for column in columns),
