@@ -210,3 +210,26 @@ def test_files_that_can_be_used_but_should_be_looked_at() -> None:
     assert found[0].rows.to_dict("records") == [{"path": "b.jpg", "what": "bad Huffman code"}]
     assert found[1].text.startswith("1 image holds 16 bits a channel but only values 0..1023")
     assert found[2].text.endswith("the first is used, 2 are ignored")
+
+
+def test_one_scene_twice_is_a_finding_of_its_own() -> None:
+    names = ["a", "b", "c", "d", "e", "f"]
+    files = loose(6).assign(path=names, image=names, photograph=range(6), label=[0, 0, 0, 0, 0, 1])
+    files["group"] = ["1", "2", "3", "3", "", "4"]
+    seen = near(("a", "b"), ("c", "d"), ("e", "f")).assign(change="same scene, darkened")
+    found = [*audit.same_scenes(copies.pairs(files, seen, CLASSES), in_folds=False)]
+    assert kinds(found) == [("error", "scene-label-conflict"), ("error", "same-scene"), ("note", "scenes")]
+    labels, apart, together = (set(finding.rows["first_path"]) for finding in found)
+    assert (labels, apart, together) == ({"e"}, {"a"}, {"c"})
+    assert "1 pair of pictures probably shows the same eye or scene, labelled in different ways" in found[0].text
+    split = files.assign(role=["train", "train", "test", "train", "train", "train"])
+    divided = [*audit.same_scenes(copies.pairs(split, seen, CLASSES), in_folds=True)]
+    assert kinds(divided)[1] == ("error", "same-scene")
+    assert set(divided[1].rows["first_path"]) == {"a", "c"}
+    assert "in two roles of a fold, or in different groups" in divided[1].text
+
+
+def test_pictures_that_cannot_be_compared_are_counted() -> None:
+    (found,) = audit.too_plain(["a.png", "b.png"])
+    assert found.text.startswith("2 pictures hold too little detail to be compared")
+    assert [*audit.too_plain([])] == []

@@ -123,14 +123,16 @@ def look(
         path, fault = files[["path", "fault"]].iloc[0]
         raise DataError(f"{tables.name(source)}: none of {len(read)} images can be read, such as {path!r}: {fault}")
     if near_duplicates:
-        near, lines = _changed_copies(found.root, known, image_size or IMAGE_SIZE, tell)
+        near, plain, lines = _changed_copies(found.root, known, image_size or IMAGE_SIZE, tell)
         said += lines
     else:
-        near = audited.known(known["image"])
+        near, plain = audited.known(known["image"]), []
         said += audited.lost()
-    known = known.assign(photograph=copies.photographs(known, near))
+    scenes = near["change"].str.startswith(duplicates.SAME_SCENE)
+    known = known.assign(photograph=copies.photographs(known, near[~scenes]))
     pairs = copies.pairs(known, near, config.classes)
-    pictures = _pictures(known, read)
+    of_scenes = pairs["change"].str.startswith(duplicates.SAME_SCENE)
+    pictures = _pictures(known, read, near)
     classes = config.classes
     tell("shortcut baseline", 0, 1)
     table = shortcuts.baseline(pictures, classes)
@@ -145,7 +147,9 @@ def look(
         *audit.unreadable(files),
         *audit.remarked(known.merge(read[["path", "remarks"]], on="path")),
         *audit.changed(files),
-        *audit.copies(known, pairs, found.in_folds),
+        *audit.copies(known, pairs[~of_scenes], found.in_folds),
+        *audit.same_scenes(pairs[of_scenes].reset_index(drop=True), found.in_folds),
+        *audit.too_plain(plain),
         *audit.groups(known, found.in_folds),
         *(balance.folds(known, classes, folds is None) if found.in_folds else ()),
         *balance.classes_and_sources(pictures, classes),
@@ -172,14 +176,16 @@ def _join(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
     return table.merge(read[["path", "image", "fault"]], on="path")[columns]
 
 
-def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Pictures that are changed copies of one another, remembered for later runs: zoo.data.audited.COLUMNS.
+def _changed_copies(
+    root: Path, known: pd.DataFrame, size: int, tell: Listen
+) -> tuple[pd.DataFrame, list[str], tuple[str, ...]]:
+    """Pictures that are changed copies of one another or show one scene, remembered: zoo.data.audited.COLUMNS.
 
-    And what was wrong with the user cache.
+    And the paths of those too plain to tell, and what was wrong with the user cache.
     """
     paths = [*known.drop_duplicates("image")["path"]]
-    store, _ = images.decode(root, paths, size, partial(tell, "decoding images"))
-    found = duplicates.near_duplicates(store.pixels, partial(tell, "looking for changed copies"))
+    store, hash_of = images.decode(root, paths, size, partial(tell, "decoding images"))
+    found, rows = duplicates.near_duplicates(store.pixels, partial(tell, "looking for changed copies"))
     hashes = pd.Series(store.hashes, dtype=str)
     near = pd.DataFrame({
         "first": hashes[found["first"]].to_numpy(), "second": hashes[found["second"]].to_numpy(),
@@ -187,13 +193,14 @@ def _changed_copies(root: Path, known: pd.DataFrame, size: int, tell: Listen) ->
     })  # fmt: skip
     near = near[near["first"] != near["second"]].reset_index(drop=True)
     audited.remember(store.hashes, near)
-    return near, store.notes
+    plain = {store.hashes[row] for row in rows}
+    return near, [path for path in paths if hash_of[path] in plain], store.notes
 
 
-def _pictures(known: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
-    """A row per picture: facts, label, group, source, and unit, alike for what a group or a photograph connects."""
+def _pictures(known: pd.DataFrame, read: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
+    """A row per picture: facts, label, group, source, and unit, alike for what a group, a copy or a scene connects."""
     pictures = known.drop_duplicates("image")
-    units = splitters.together(pictures.assign(image=pictures["photograph"]))
+    units = splitters.together(pictures, near)
     columns = ["path", "label", "group", "source"]
     return pictures[columns].assign(unit=units).merge(read, on="path")
 

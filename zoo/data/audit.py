@@ -120,6 +120,46 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
         )  # fmt: skip
 
 
+def same_scenes(pairs: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
+    """Photographs of one eye or scene; `pairs` as of `copies`, in which these are no copies of one another."""
+    apart = pairs["crosses"].str.contains("roles") | pairs["crosses"].str.contains("groups")
+    if not in_folds:
+        apart |= (pairs["first_group"] == "") | (pairs["second_group"] == "")
+    conflicts = pairs["crosses"].str.contains("labels")
+    kinds: tuple[tuple[pd.Series[bool], Severity, str, str, str], ...] = (
+        (
+            conflicts, "error", "scene-label-conflict", "labelled in different ways",
+            "Look at the pictures: one of the labels is wrong, or the disease came or went between them.",
+        ),
+        (
+            apart & ~conflicts, "error", "same-scene",
+            "in two roles of a fold" if in_folds else "in different groups or none: no split keeps them together",
+            "Look at the pictures. Give them one group, such as the patient, or keep one of them; zoo data split keeps "
+            "together what an audit has found.",
+        ),
+        (
+            ~apart & ~conflicts, "note", "scenes", "always on one side" if in_folds else "kept together by their group",
+            "Two photographs of a patient, or a copy in another light.",
+        ),
+    )  # fmt: skip
+    for which, severity, kind, where, advice in kinds:
+        rows = pairs[which].reset_index(drop=True)
+        if len(rows):
+            several = counted(len(rows), "pair of pictures probably shows", "pairs of pictures probably show")
+            if kind == "same-scene" and in_folds and not rows["crosses"].str.contains("roles").all():
+                where = "in two roles of a fold, or in different groups"
+            yield Finding(severity, kind, f"{several} the same eye or scene, {where}", advice, rows)
+
+
+def too_plain(paths: Sequence[str]) -> Iterator[Finding]:
+    """Pictures in which nothing could be compared."""
+    if paths:
+        yield Finding(
+            "note", "too-plain", f"{counted(len(paths), 'picture holds', 'pictures hold')} too little detail to be "
+            "compared: changed copies of them would go unseen", rows=pd.DataFrame({"path": [*paths]}),
+        )  # fmt: skip
+
+
 def _loose(pairs: pd.DataFrame) -> pd.DataFrame:
     """Changed copies, one of which has no group: what zoo can't see without an audit."""
     unknown = (pairs["first_group"] == "") | (pairs["second_group"] == "")

@@ -1,4 +1,4 @@
-"""Local features of pictures, and which pictures share so many of them that one may be a copy of the other.
+"""The form in which pictures are compared, and their local features.
 
 Pictures are compared in a form that keeps what a copy keeps: grey, at one working size, slightly blurred (against
 JPEG blocks and lost resolution), with local mean and contrast evened out (against brightness, contrast and gamma).
@@ -8,14 +8,11 @@ rotation and scaling; those of the mirrored picture follow from them by reorderi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import sparse
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.feature_extraction.text import TfidfTransformer
 
 SIDE = 224  # working size, pixels; all lengths below are at this size
 BLUR = 1.4  # standard deviation in pixels; without it a fifth of the small JPEG copies shared too few features
@@ -26,11 +23,6 @@ SURROUND_TOLERANCE = 4  # grey levels a plain surround may differ from its corne
 SURROUND_NOISE = 1.2  # grey levels of standard deviation it may have
 ONE_THING = 0.8  # share of what a surround leaves that is in one piece
 SURROUND_MARGIN = 8  # pixels beside it that its outline reaches
-
-WORDS = 4096  # in the vocabulary of features, at most
-FEATURES_PER_WORD = 100
-NEAREST_WORDS = 3  # a feature counts for its nearest few words: it may change a little between copies
-_CHUNK = 2000  # rows that are compared with all words or all pictures at once
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,10 @@ class Picture:
     def mirrored(self) -> Picture:
         """The picture flipped left to right."""
         return Picture(*(np.ascontiguousarray(part[:, ::-1]) for part in (self.detail, self.tone, self.counts)))
+
+    def negative(self) -> Picture:
+        """The picture with dark and light exchanged."""
+        return dataclasses.replace(self, detail=-self.detail, tone=255 - self.tone)
 
 
 @dataclass(frozen=True)
@@ -119,59 +115,3 @@ def features(picture: Picture) -> Features:
     found = found[:FEATURES]
     roots = 255 * np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1))
     return Features(np.asarray(points, np.float32), roots.round().astype(np.uint8))
-
-
-def candidates(pictures: Sequence[Features], most: int) -> list[tuple[int, int, bool]]:
-    """Pairs that share features: first row, second row, and whether the first is mirrored. Sorted.
-
-    Each picture is paired with those `most` whose bags of visual words (Sivic and Zisserman 2003) are most like its
-    own or its mirrored one: a pair that ranks high for either of its pictures is in.
-    """
-    if not any(len(picture.descriptors) for picture in pictures):
-        return []
-    everything = np.concatenate([picture.descriptors for picture in pictures])
-    words = _vocabulary(everything)
-    counts = [len(picture.points) for picture in pictures]
-    bags = _bags(everything, counts, words)
-    weights = TfidfTransformer(sublinear_tf=True).fit(bags)
-    bags = weights.transform(bags)
-    mirrored = weights.transform(_bags(everything[:, _MIRRORED], counts, words))
-    columns = bags.T.tocsc()
-    pairs = set()
-    for start in range(0, len(pictures), _CHUNK // 4):
-        rows = slice(start, start + _CHUNK // 4)
-        plain, flipped = ((kind[rows] @ columns).toarray() for kind in (bags, mirrored))
-        alike = np.maximum(plain, flipped)
-        own = np.arange(len(alike))
-        alike[own, start + own] = 0
-        best = np.argsort(-alike, axis=1, kind="stable")[:, :most]
-        for row, column in zip(*np.nonzero(np.take_along_axis(alike, best, 1) > 0), strict=True):
-            first, second = int(row), int(best[row, column])
-            flip = bool(flipped[first, second] > plain[first, second])
-            pairs.add((min(start + first, second), max(start + first, second), flip))
-    return sorted(pairs)
-
-
-def _vocabulary(descriptors: np.ndarray) -> np.ndarray:
-    """Float32 (words, 128): centres of clusters of a sample of the descriptors."""
-    rng = np.random.default_rng(0)
-    count = min(int(np.clip(len(descriptors) // FEATURES_PER_WORD, 256, WORDS)), len(descriptors))
-    sample = descriptors[np.sort(rng.choice(len(descriptors), min(len(descriptors), 20 * count), replace=False))]
-    clusters = MiniBatchKMeans(count, init="random", n_init=1, max_iter=5, batch_size=4096, random_state=0)
-    return np.asarray(clusters.fit(sample.astype(np.float32)).cluster_centers_, np.float32)
-
-
-def _bags(descriptors: np.ndarray, counts: Sequence[int], words: np.ndarray) -> sparse.csr_matrix:
-    """How often each picture (row) has each word (column). `counts` has the number of descriptors of each picture."""
-    nearest = []
-    square = (words**2).sum(axis=1)
-    for start in range(0, len(descriptors), _CHUNK):
-        distance = square - 2 * descriptors[start : start + _CHUNK].astype(np.float32) @ words.T
-        for _ in range(NEAREST_WORDS):
-            word = distance.argmin(axis=1)
-            nearest.append(np.stack([start + np.arange(len(word)), word]))
-            distance[np.arange(len(word)), word] = np.inf
-    feature, word = np.concatenate(nearest, axis=1)
-    picture = np.repeat(np.arange(len(counts)), counts)[feature]
-    ones = np.ones(len(word), np.float32)
-    return sparse.csr_matrix((ones, (picture, word)), (len(counts), len(words)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -21,19 +22,23 @@ CLIPPED = (4, 251)  # grey levels beyond which brightening or darkening may have
 class Overlay:
     """Where the first picture lies on the second, and how well they agree there.
 
-    `matrix`, float64 (2, 3), maps x, y in the first picture to the second; if `mirrored`, in the first picture
-    flipped left to right. `inliers` is how many features fall on each other. `overlap` is the share of the smaller
-    picture that both show. `detail` is the correlation of fine structure: the median over windows, weighted by
-    their contrast. `tone` is the rank correlation of grey levels, which no brightness, contrast or gamma changes.
-    `brightness` and `contrast` are the second's mean grey level less the first's, and its standard deviation by
-    the first's.
+    `matrix`, float64 (2, 3), maps x, y in the first picture to the second; if `mirrored`, in the first picture flipped
+    left to right, and if `negative`, with dark and light exchanged. `inliers` is how many features fall on each other,
+    and `miss` by how many pixels half of them miss at most; NaN for none. `overlap` is the share of the smaller picture
+    that both show. `detail` is the correlation of fine structure: the median over windows, weighted by their contrast;
+    `agree` is the share of windows where it is above a half. `tone` is the rank correlation of grey levels, which no
+    brightness, contrast or gamma changes. `brightness` and `contrast` are the second's mean grey level less the
+    first's, and its standard deviation by the first's.
     """
 
     matrix: np.ndarray
     mirrored: bool
+    negative: bool
     inliers: int
+    miss: float
     overlap: float
     detail: float
+    agree: float
     tone: float
     brightness: float
     contrast: float
@@ -47,10 +52,7 @@ def align(first: Features, second: Features) -> tuple[np.ndarray, int] | None:
     """
     if min(len(first.points), len(second.points)) < MIN_INLIERS:
         return None
-    alike = first.descriptors.astype(np.float32) @ second.descriptors.astype(np.float32).T
-    nearest = alike.argmax(axis=1)
-    mutual = np.flatnonzero(alike.argmax(axis=0)[nearest] == np.arange(len(nearest)))
-    source, target = first.points[mutual], second.points[nearest[mutual]]
+    source, target = mutually_nearest(first, second)
     usable = np.abs(target[:, 2] - source[:, 2]) < np.log(STRETCH)
     source, target = source[usable], target[usable]
     if len(source) < MIN_INLIERS:
@@ -71,6 +73,27 @@ def align(first: Features, second: Features) -> tuple[np.ndarray, int] | None:
     if inliers.sum() < MIN_INLIERS or not _plausible(matrix):
         return None
     return matrix, int(inliers.sum())
+
+
+def mutually_nearest(first: Features, second: Features) -> tuple[np.ndarray, np.ndarray]:
+    """The points (k, 4) of features of both pictures that are each other's most alike."""
+    alike = first.descriptors.astype(np.float32) @ second.descriptors.astype(np.float32).T
+    nearest = alike.argmax(axis=1)
+    mutual = np.flatnonzero(alike.argmax(axis=0)[nearest] == np.arange(len(nearest)))
+    return first.points[mutual], second.points[nearest[mutual]]
+
+
+def misses(first: Features, second: Features, matrix: np.ndarray) -> float:
+    """By how many pixels half of the features that fall on each other under a map miss at most; NaN for none."""
+    source, target = mutually_nearest(first, second)
+    there = np.column_stack([source[:, :2], np.ones(len(source))]) @ matrix.T
+    missed = np.hypot(*(there - target[:, :2]).T)
+    return float(np.median(missed[missed < TOLERANCE])) if (missed < TOLERANCE).any() else math.nan
+
+
+def turned(quarters: int) -> np.ndarray:
+    """The map, float64 (2, 3), that turns a picture counterclockwise by so many quarters."""
+    return np.asarray(cv2.getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), 90 * quarters, 1))
 
 
 def _least_squares(points: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -103,15 +126,17 @@ def refine(first: Picture, second: Picture, matrix: np.ndarray) -> np.ndarray:
     return found if _plausible(found) else matrix
 
 
-def lay_over(first: Picture, second: Picture, matrix: np.ndarray, mirrored: bool, inliers: int) -> Overlay:
-    """Measure how well two pictures agree under that map. The first is given as it is mirrored, or not."""
+def lay_over(
+    first: Picture, second: Picture, matrix: np.ndarray, mirrored: bool, negative: bool, inliers: int, miss: float
+) -> Overlay:
+    """Measure how well two pictures agree under that map. The first is given as it is mirrored and negative, or not."""
 
     def fetch(values: np.ndarray, interpolation: int) -> np.ndarray:
         return np.asarray(cv2.warpAffine(values, matrix, (SIDE, SIDE), flags=cv2.WARP_INVERSE_MAP | interpolation))
 
     common = fetch(second.counts, cv2.INTER_NEAREST) * first.counts
     area = min(first.counts.sum(), second.counts.sum() / abs(np.linalg.det(matrix[:, :2])))
-    detail = _detail(first.detail, fetch(second.detail, cv2.INTER_LINEAR), common.astype(np.float32))
+    detail, agree = _detail(first.detail, fetch(second.detail, cv2.INTER_LINEAR), common.astype(np.float32))
     inner = cv2.erode(common, np.ones((9, 9), np.uint8))[::4, ::4] > 0  # away from what blurring has mixed in
     a, b = first.tone[::4, ::4][inner], fetch(second.tone, cv2.INTER_LINEAR)[::4, ::4][inner]
     brightness = float(b.mean() - a.mean()) if len(a) else 0.0
@@ -120,11 +145,15 @@ def lay_over(first: Picture, second: Picture, matrix: np.ndarray, mirrored: bool
     a, b = a[kept], b[kept]
     usable = len(a) >= 50 and min(np.ptp(a), np.ptp(b)) > 0
     tone = float(stats.spearmanr(a, b).statistic) if usable else 0.0
-    return Overlay(matrix, mirrored, inliers, float(common.sum() / max(area, 1)), detail, tone, brightness, contrast)
+    overlap = float(common.sum() / max(area, 1))
+    return Overlay(matrix, mirrored, negative, inliers, miss, overlap, detail, agree, tone, brightness, contrast)
 
 
-def _detail(a: np.ndarray, b: np.ndarray, common: np.ndarray) -> float:
-    """Median over windows of the correlation within each, weighted by the standard deviations there."""
+def _detail(a: np.ndarray, b: np.ndarray, common: np.ndarray) -> tuple[float, float]:
+    """Median over windows of the correlation within each, weighted by the standard deviations there.
+
+    And the share of windows in which it is above a half.
+    """
 
     def total(values: np.ndarray) -> np.ndarray:
         cells = cv2.resize(values * common, (2 * SIDE // WINDOW,) * 2, interpolation=cv2.INTER_AREA)
@@ -137,9 +166,11 @@ def _detail(a: np.ndarray, b: np.ndarray, common: np.ndarray) -> float:
     var_b = np.maximum(total(b * b) / count - mean_b**2, 0)
     noise = 0.02  # variance below which correlation means nothing; pictures have about 1
     correlation = (total(a * b) / count - mean_a * mean_b) / np.sqrt((var_a + noise) * (var_b + noise))
-    weight = np.where(filled > 2, np.sqrt(var_a) + np.sqrt(var_b), 0)  # 2 of 4 cells
+    seen = filled > 2  # of 4 cells
+    weight = np.where(seen, np.sqrt(var_a) + np.sqrt(var_b), 0)
     if not weight.any():
-        return 0.0
+        return 0.0, 0.0
     order = np.argsort(correlation, axis=None)
     shares = np.cumsum(weight.ravel()[order])
-    return float(correlation.ravel()[order][np.searchsorted(shares, shares[-1] / 2)])
+    median = float(correlation.ravel()[order][np.searchsorted(shares, shares[-1] / 2)])
+    return median, float((correlation[seen] > 0.5).mean())

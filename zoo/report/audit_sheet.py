@@ -39,7 +39,7 @@ def draw(audit: Audit, path: Path) -> bool:
     if not shown:
         return False
     rows, across = math.ceil(len(shown) / ACROSS), min(ACROSS, len(shown))
-    figure = Figure(figsize=(4.2 * across, 2.55 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(4.2 * across, 2.6 * rows + 0.6), layout="constrained")
     panels: Any = figure.subfigures(rows, across, squeeze=False, hspace=0.04, wspace=0.02)
     for panel, (row, pictures) in zip(panels.flat, shown, strict=False):
         divides = any(what in row["crosses"] for what in ("labels", "roles", "groups"))
@@ -57,7 +57,7 @@ def draw(audit: Audit, path: Path) -> bool:
     title = (
         f"{len(shown)} of {number:,} pairs, the worst first" if number > len(shown) else "all pairs, the worst first"
     )
-    figure.suptitle(f"Copies of one photograph: {title}", fontsize=10)
+    figure.suptitle(f"Copies of one photograph, or one scene: {title}", fontsize=10)
     plots.save(figure, path)
     return True
 
