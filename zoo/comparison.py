@@ -135,10 +135,15 @@ def read_predictions(run: RunFolder, wanted: Sequence[JobKey], table: pd.DataFra
 
 
 def _marked(predictions: pd.DataFrame, run: RunFolder, job: JobFolder) -> pd.DataFrame:
-    """The predictions of a job, marked by what its weights have seen, whatever they say of that themselves."""
+    """The predictions of a job, marked by what its weights have seen; what was marked in training stays so.
+
+    Then near-duplicates may have been known that are not any more.
+    """
     seen = Provenance.from_table(read_json(job.provenance))
     test = predictions["role"] == "test"
-    leaks = provenance.leaked(predictions["image"][test], seen.images, run.known_duplicates())
+    leaks = {*provenance.leaked(predictions["image"][test], seen.images, run.known_duplicates())}
+    if "leaked" in predictions:
+        leaks |= {*predictions["image"][predictions["leaked"] > 0]}
     predictions = predictions.drop(columns=list(comparison.MARKS), errors="ignore")
     if leaks:
         predictions["leaked"] = (test & predictions["image"].isin(leaks)).astype(int)

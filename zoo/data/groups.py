@@ -50,6 +50,7 @@ def known(cells: Sequence[str], where: str, what: str = "rows") -> tuple[list[st
 def _key(group: str) -> str:
     """Alike for groups that people mean to be one."""
     words = re.sub(r"[-_.\s]+", "-", unicodedata.normalize("NFKC", group).casefold().strip())
+    words = re.sub(r"(?<=[^\W\d])-(?=\d)|(?<=\d)-(?=[^\W\d])", "", words)  # odir-1 is odir1, but 1-11 is not 11-1
     return re.sub(r"[0-9]+", lambda digits: digits[0].lstrip("0") or "0", words)
 
 

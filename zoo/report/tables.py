@@ -138,7 +138,7 @@ def intervals(done: Comparison, model: str) -> Table:
     cells = {(row["role"], row["metric"]): row for row in rows}
     title = f"Metrics with 95 % intervals{_played(done.roles)}, threshold {done.threshold:g}"
     view = Table("metric", *SCORED, title=title, title_justify="left")
-    for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS]):
+    for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS[1:], *METRICS]):  # the loss last
         both = [cells[role, name] for role in SCORED]
         view.add_row(name, *(f"{_mean(cell)}  ({_interval(cell)})" for cell in both))
     return view
