@@ -139,7 +139,12 @@ def _marked(predictions: pd.DataFrame, run: RunFolder, job: JobFolder) -> pd.Dat
 
     Then near-duplicates may have been known that are not any more.
     """
-    seen = Provenance.from_table(read_json(job.provenance))
+    try:
+        seen = Provenance.from_table(read_json(job.provenance))
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{job.provenance} is not what zoo wrote: {error}; train again with --redo MODEL:FOLD"
+        ) from None
     test = predictions["role"] == "test"
     leaks = {*provenance.leaked(predictions["image"][test], seen.images, run.known_duplicates())}
     if "leaked" in predictions:
