@@ -23,8 +23,6 @@ from zoo.report.progress import JobProgress, duration
 from zoo.report.screen import Screen, say
 from zoo.store import JobFolder
 
-ROLES = {"train": "train", "validation": "test", "test": "valid"}
-
 
 def history(epochs: dict[str, int]) -> pd.DataFrame:
     rng = np.random.default_rng(0)
@@ -51,7 +49,7 @@ def test_pictures_of_a_stage_whose_name_looks_like_nothing(tmp_path: Path) -> No
     labels = np.arange(20) % 2
     write_json(job.metrics, {role: metrics.score(labels, np.eye(2)[labels]) for role in ("validation", "test")})
     write_csv(job.history, history({"NA": 3, "null": 2}))
-    run_pictures.draw(job, "title", ["normal", "abnormal"], ROLES)
+    run_pictures.draw(job, "title", ["normal", "abnormal"])
     assert {"curves.png", "confusion.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
@@ -70,7 +68,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path: Path) -> None:
 def test_confusion_matrices(tmp_path: Path, classes: list[str]) -> None:
     labels = np.arange(20) % len(classes)
     scores = {role: metrics.score(labels, np.eye(len(classes))[labels]) for role in ("validation", "test")}
-    plots.confusion_matrices(scores, classes, ROLES, "title", tmp_path / "confusion.png")
+    plots.confusion_matrices(scores, classes, "title", tmp_path / "confusion.png")
     assert cv2.imread(str(tmp_path / "confusion.png")) is not None
 
 
@@ -80,19 +78,19 @@ def text_of(renderable: Any) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def test_scores_say_which_folder_and_which_class() -> None:
+def test_scores_say_which_role_and_which_class() -> None:
     score = metrics.score(np.array([0, 1, 1]), metrics.per_class(np.array([[0.2], [0.4], [0.9]])))
-    text = text_of(tables.scores({"validation": score, "test": score}, ROLES, ["normal", "abnormal"]))
+    text = text_of(tables.scores({"validation": score, "test": score}, ["normal", "abnormal"]))
     assert "positive class: abnormal, threshold 0.5" in text
-    assert "│ validation │ test   │ 3      │" in text
-    assert "│ test       │ valid  │ 3      │" in text
+    assert "│ validation │ 3      │" in text
+    assert "│ test       │ 3      │" in text
 
 
 def test_results_of_several_folds_end_with_mean_and_spread() -> None:
     rows = [{"model": "m", "fold": fold, "weights": "random"} for fold in (0, 1)]
     for row, value in zip(rows, (0.5, 0.7), strict=True):
         row |= {f"{name}_{role}": value for name in metrics.METRICS for role in ("validation", "test")}
-    text = text_of(tables.results(pd.DataFrame(rows), ROLES))
+    text = text_of(tables.results(pd.DataFrame(rows)))
     assert "0.6000" in text
     assert "± 0.1414" in text
 
@@ -106,7 +104,7 @@ def test_what_others_write_does_nothing_to_a_terminal() -> None:
     file = io.StringIO()
     screen = Screen(file=file, width=300, force_terminal=True, color_system=None)
     odd = "\x1b[2J\x1b]0;owned\x07\u202e [bold]x[/nope] :smile:"
-    with JobProgress(screen, ["normal", odd], ROLES, several=False) as progress:
+    with JobProgress(screen, ["normal", odd], several=False) as progress:
         job = SimpleNamespace(model="m", title=f"m{odd}")
         stage = {"event": "stage_started", "stage": odd, "number": 1, "stages": 3, "epochs": 10, "steps": 4}
         progress.on_event(job, {"event": "job_launched"})
@@ -140,7 +138,7 @@ def test_durations(seconds: float, text: str) -> None:
 def test_plain_lines_with_an_honest_eta() -> None:
     """The first epoch compiles and is no measure; what is left of the stage comes from the others."""
     console = Console(file=io.StringIO(), width=200)
-    with JobProgress(console, ["normal", "abnormal"], ROLES, several=False) as progress:
+    with JobProgress(console, ["normal", "abnormal"], several=False) as progress:
         job = SimpleNamespace(model="m", title="m, fold 3")
         stage = {"event": "stage_started", "stage": "head", "number": 1, "stages": 3, "epochs": 10, "steps": 4}
         progress.on_event(job, {"event": "job_launched"})

@@ -38,7 +38,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(once: Path, install: Install, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Both folds of the tiny model, done; commands draw nothing and start no process."""
     install(TINY_PLUGIN)
-    monkeypatch.setattr(run_pictures, "draw", lambda job, title, classes, roles: None)
+    monkeypatch.setattr(run_pictures, "draw", lambda job, title, classes: None)
     monkeypatch.setattr(run_pictures, "draw_comparison", lambda done, out: None)
     monkeypatch.setattr(Reserve, "prepare", lambda self, cores=(): None)
     if not once.exists():

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROLES
 from zoo.data import decoding, folders, images, labels, splits
-from zoo.errors import DataError, LeakError
+from zoo.errors import ConfigError, DataError, LeakError
 from zoo.files import write_csv
 
 CLASSES = ["normal", "abnormal"]
@@ -34,6 +34,20 @@ def test_a_table_survives_being_written(table: pd.DataFrame, tmp_path: Path) -> 
     write_csv(tmp_path / "splits.csv", labels.named(table, CLASSES))
     read = splits.read(tmp_path / "splits.csv", CLASSES)
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "folds"),
+    [("all", None), ("first", "first"), ("3", (3,)), ("0,3", (0, 3)), ("0-2", (0, 1, 2)), ("7, 0-1,1", (7, 0, 1))],
+)
+def test_folds_as_people_write_them(text: str, folds: splits.Folds) -> None:
+    assert splits.parse_folds(text) == folds
+
+
+@pytest.mark.parametrize("text", ["", "one", "3-1", "1-", "-1", "0-1-2", "0,", "0-99999999", "first,0"])
+def test_folds_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="neither all, first nor numbers such as 0, 0,3 or 0-4"):
+        splits.parse_folds(text)
 
 
 def test_a_fold_that_is_there_twice_is_refused(table: pd.DataFrame, folds: Path) -> None:

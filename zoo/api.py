@@ -12,7 +12,7 @@ from zoo import auditing, comparison, jobs, limits, plan, plugins
 from zoo.auditing import Audit
 from zoo.comparison import Comparison
 from zoo.data import dataset, labels, loading
-from zoo.data.splits import Folds
+from zoo.data.splits import Folds, parse_folds
 from zoo.evaluation.metrics import check_metric
 from zoo.files import given
 from zoo.registry import Registry, load, split_config
@@ -25,7 +25,7 @@ def compare(
     *,
     data: str | Path | pd.DataFrame | None = None,
     splits: str | Path | pd.DataFrame | None = None,
-    folds: Literal["all", "first"] | Sequence[int] = "all",
+    folds: str | int | Sequence[int] = "all",
     out: str | Path | None = None,
     workers: int = 1,
     metric: str = "auc",
@@ -37,9 +37,10 @@ def compare(
 
     `models` are names, none for all that are registered; `data` a folder, a manifest or the same as a data frame, None
     for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
-    `out` the run folder. `options` are the other fields of `zoo.request.Request`: groups, weights, seed, max_epochs,
-    image_size, registry, repeats, fresh, redo, feature_cache, precision, trackers. `listen` is called with each job and
-    event. Jobs that fail stand in the `missing` of what it returns.
+    `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `options` are the
+    other fields of `zoo.request.Request`: groups, weights, seed, max_epochs, image_size, registry, repeats, fresh,
+    redo, feature_cache, precision, trackers. `listen` is called with each job and event. Jobs that fail stand in the
+    `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """
@@ -103,7 +104,7 @@ def audit(
     *,
     splits: str | Path | pd.DataFrame | None = None,
     groups: str | None = None,
-    folds: Literal["all", "first"] | Sequence[int] = "all",
+    folds: str | int | Sequence[int] = "all",
     image_size: int | None = None,
     near_duplicates: bool = True,
     listen: auditing.Listen | None = None,
@@ -126,8 +127,10 @@ def audit(
     )  # fmt: skip
 
 
-def _folds(folds: Literal["all", "first"] | Sequence[int]) -> Folds:
-    return None if folds == "all" else "first" if folds == "first" else tuple(folds)
+def _folds(folds: str | int | Sequence[int]) -> Folds:
+    if isinstance(folds, str):
+        return parse_folds(folds)
+    return (folds,) if isinstance(folds, int) else tuple(folds)
 
 
 def _registry(path: str | Path | None) -> Registry:

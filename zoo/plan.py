@@ -40,6 +40,7 @@ class Plan:
     store: images.ImageStore
     trackers: Sequence[Plugin] = ()
     resumed: bool = False
+    is_demo: bool = False
 
     def __enter__(self) -> Plan:
         return self
@@ -118,7 +119,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         for fold in folds
         for repeat in range(request.repeats)
     ]  # fmt: skip
-    return Plan(folder, jobs, data.config, data.splits, notes, lock, data.store, trackers, resumed)
+    return Plan(folder, jobs, data.config, data.splits, notes, lock, data.store, trackers, resumed, data.is_demo)
 
 
 def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> list[str]:

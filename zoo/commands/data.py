@@ -84,7 +84,7 @@ def data_show(
     for note in loaded.notes:
         say(screen, note)
     counts = class_counts(loaded.splits, loaded.config.classes)
-    screen.print(tables.class_counts(counts, loaded.config.roles, loaded.config.image_size))
+    screen.print(tables.class_counts(counts, loaded.config.image_size, loaded.config.roles))
     for path in samples(loaded.splits, loaded.store, loaded.config.classes, out):
         echo(path)
 

@@ -8,17 +8,18 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo import limits
-from zoo.errors import debugging, line, printable
+from zoo.errors import ConfigError, debugging, line, printable
 from zoo.interfaces import PRECISIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from zoo.data.splits import Folds
     from zoo.plugins import Plugins
     from zoo.registry import Registry
 
@@ -110,22 +111,23 @@ class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
             self.fail(str(error), param, ctx)
 
 
-def _folds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...] | Literal["first"] | None:
-    """ "all" to None, "0,3" to (0, 3), "first" as it is."""
-    if value == "all":
-        return None
-    if value == "first":
-        return "first"
+def _folds(ctx: click.Context, param: click.Parameter, value: str) -> Folds:
+    from zoo.data.splits import parse_folds
+
     try:
-        return tuple(dict.fromkeys(limits.FOLD.read(fold) for fold in value.split(",")))
-    except ValueError:
-        raise click.BadParameter(f"{limits.shown(value)} is neither all, first nor numbers such as 0 or 0,3") from None
+        return parse_folds(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def folds_option(default: str) -> Decorator:
     """--folds, which gives a tuple of numbers, "first", or None for all."""
     return click.option(
-        "--folds", default=default, show_default=True, callback=_folds, help="all, first, a fold, or several as 0,3."
+        "--folds",
+        default=default,
+        show_default=True,
+        callback=_folds,
+        help="all, first, a fold, or several as 0,3 or 0-4.",
     )
 
 

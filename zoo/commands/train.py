@@ -43,7 +43,8 @@ KINDS = ("model", "fold", "repeat")
 def run(model: str, **options: Any) -> None:
     """Train MODEL on the first fold, or on the folds given, and score it."""
     from zoo import comparison, jobs
-    from zoo.report import tables
+    from zoo.data import demo
+    from zoo.report import tables, words
     from zoo.report.progress import JobProgress
     from zoo.request import Request
     from zoo.reserve import Reserve
@@ -52,7 +53,7 @@ def run(model: str, **options: Any) -> None:
     request = Request(models=(model,), registry=given("registry"), **options)
     with Reserve(ahead=True) as reserve, _planned(screen, request) as planned:
         data = planned.data
-        with JobProgress(screen, list(data.classes), data.roles, several=len(planned.jobs) > 1) as shown:
+        with JobProgress(screen, list(data.classes), several=len(planned.jobs) > 1) as shown:
 
             def listen(job: Job, event: dict[str, Any]) -> None:
                 shown.on_event(job, event)
@@ -65,9 +66,14 @@ def run(model: str, **options: Any) -> None:
             done.write(planned.run.path)
             comparison.write_best(done)
         if len(done.results) > 1:
-            screen.print(tables.results(done.results, data.roles))
+            screen.print(tables.results(done.results))
         if model in set(done.results["model"]):
             screen.print(tables.intervals(done, model))
+            for sentence in words.of_run(done, model, demo.BEST_ACCURACY if planned.is_demo else None):
+                say(screen, sentence, style="bold")
+            say(screen, "Next:")
+            for step in words.next_steps(done, model):
+                say(screen, f"  {step}")
         _end(screen, planned, failed)
 
 
@@ -126,7 +132,7 @@ def _planned(screen: Console, request: Request) -> Plan:
         say(screen, note)
     data = planned.data
     say(screen, f"Data {data.root}" + (f", folds of {request.splits}" if request.splits is not None else ""))
-    screen.print(tables.class_counts(class_counts(planned.splits, data.classes), data.roles, data.image_size))
+    screen.print(tables.class_counts(class_counts(planned.splits, data.classes), data.image_size))
     return planned
 
 
@@ -135,7 +141,7 @@ def _draw(job: Job, data: DataConfig, shown: JobProgress | ComparisonProgress) -
     from zoo.report.run_pictures import draw
 
     try:
-        draw(job.folder, job.title, data.classes, data.roles)
+        draw(job.folder, job.title, data.classes)
     except Exception as error:
         shown.on_event(job, {"event": "warning", "text": f"its pictures cannot be drawn: {one_line(error)}"})
 

@@ -15,6 +15,7 @@ from zoo.data import labels
 from zoo.data.images import ImageStore
 from zoo.errors import ConfigError, DataError, LeakError, shorten
 from zoo.files import read_csv
+from zoo.limits import FOLD, FOLDS_MADE, shown
 
 # The columns of splits.csv.
 COLUMNS = ["fold", "role", "image", "path", "label", "group"]
@@ -42,6 +43,26 @@ class Subset:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def parse_folds(text: str) -> Folds:
+    """ "all", "first", "0", "0,3", "0-4" or several of these with commas, as people write folds.
+
+    Raises ConfigError for anything else.
+    """
+    if text in ("all", "first"):
+        return None if text == "all" else "first"
+    folds: list[int] = []
+    for part in text.split(","):
+        ends = part.split("-")
+        try:
+            first, last = FOLD.read(ends[0].strip()), FOLD.read(ends[-1].strip())
+        except ValueError:
+            first, last = 1, 0
+        if len(ends) > 2 or first > last or last - first >= FOLDS_MADE:
+            raise ConfigError(f"folds {shown(text)}: neither all, first nor numbers such as 0, 0,3 or 0-4")
+        folds += range(first, last + 1)
+    return tuple(dict.fromkeys(folds))
 
 
 def subset(splits: pd.DataFrame, fold: int, role: str, store: ImageStore) -> Subset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,20 +94,17 @@ def _best_marker(of_all_stages: bool) -> dict[str, Any]:
     return {"marker": "o", "markersize": 7, "color": filled, "markeredgecolor": ORANGE, "linestyle": "", "zorder": 3}
 
 
-def confusion_matrices(
-    scores: dict[str, dict[str, Any]], classes: Sequence[str], roles: Mapping[str, str], title: str, path: Path
-) -> None:
+def confusion_matrices(scores: dict[str, dict[str, Any]], classes: Sequence[str], title: str, path: Path) -> None:
     """One confusion matrix per role side by side: counts, and below them the share of the true class.
 
-    `scores` is the content of metrics.json; `roles` gives the folder that played each role, or the role itself.
+    `scores` is the content of metrics.json.
     """
     side = max(2.6, 0.8 * len(classes))
     figure = Figure(figsize=((side + 0.7) * len(scores), side + 1.1), layout="constrained")
     panels: Any = figure.subplots(1, len(scores), squeeze=False)[0]
     for axes, (role, score) in zip(panels, scores.items(), strict=True):
         confusion(axes, np.asarray(score["confusion_matrix"]), classes)
-        folder = "" if roles[role] == role else f"folder {roles[role]}, "
-        axes.set_title(f"{role} ({folder}n = {score['images']}, F1 {score['f1']:.3f})", fontsize=9)
+        axes.set_title(f"{role} (n = {score['images']}, F1 {score['f1']:.3f})", fontsize=9)
     figure.suptitle(title, fontsize=11)
     save(figure, path)
 

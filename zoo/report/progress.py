@@ -61,10 +61,9 @@ class JobProgress:
     stages will cost an epoch isn't known before they run, so no estimate is made of them.
     """
 
-    def __init__(self, console: Console, classes: list[str], roles: dict[str, str], several: bool) -> None:
+    def __init__(self, console: Console, classes: list[str], several: bool) -> None:
         self.console = console
         self.classes = classes
-        self.roles = roles
         self.several = several
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
@@ -159,12 +158,12 @@ class JobProgress:
 
     def _job_ended(self, job: Any, event: dict[str, Any]) -> None:
         self._clear()
-        self.console.print(tables.scores(event["metrics"], self.roles, self.classes))
+        self.console.print(tables.scores(event["metrics"], self.classes))
 
     def _job_skipped(self, job: Any, event: dict[str, Any]) -> None:
         self._say(f"\n{job.title}: already done", style="bold")
         if not self.several:
-            self.console.print(tables.scores(event["metrics"], self.roles, self.classes))
+            self.console.print(tables.scores(event["metrics"], self.classes))
 
     def _job_failed(self, job: Any, event: dict[str, Any]) -> None:
         self._clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,12 @@ from zoo.report import comparison_plots, plots
 from zoo.store import JobFolder
 
 
-def draw(job: JobFolder, title: str, classes: Sequence[str], roles: Mapping[str, str]) -> None:
+def draw(job: JobFolder, title: str, classes: Sequence[str]) -> None:
     """curves.png and confusion.png beside the results of a job that is done."""
     scores = job.scores()
     title += " (LEAKED)" * bool(scores["test"].get("leaked"))
     plots.curves(read_csv(job.history), title, job.path / "curves.png")
-    plots.confusion_matrices(scores, classes, roles, title, job.path / "confusion.png")
+    plots.confusion_matrices(scores, classes, title, job.path / "confusion.png")
 
 
 def draw_comparison(done: Comparison, out: Path) -> None:

@@ -27,19 +27,18 @@ def p_value(value: float) -> str:
     return "<0.0001" if value < 0.0001 else number(value)
 
 
-def in_folders(roles: dict[str, str]) -> bool:
-    """Whether folders play the roles; a manifest or a split file gives each role by its own name."""
-    return any(role != folder for role, folder in roles.items())
+def class_counts(counts: pd.DataFrame, image_size: int, roles: dict[str, str] | None = None) -> Table:
+    """Images of each class, a row per fold and role; `counts` as from zoo.data.splits.class_counts.
 
-
-def class_counts(counts: pd.DataFrame, roles: dict[str, str], image_size: int) -> Table:
-    """Images of each class, a row per fold and role; `counts` as from zoo.data.splits.class_counts."""
-    folder = ["folder"] if in_folders(roles) else []
+    `roles` gives the folder that plays each role, where that is to be shown; a manifest or a split file gives each role
+    by its own name.
+    """
+    folder = ["folder"] if roles and any(role != folder for role, folder in roles.items()) else []
     table = Table("fold", "role", *folder, "array", *counts.columns, "balance", title="Images", title_justify="left")
     for fold, role in counts.index:
         row = counts.loc[(fold, role)]
         shape = f"{int(row.sum())} x {image_size} x {image_size} x 3 uint8"
-        played = [roles[role]] if folder else []
+        played = [roles[role]] if roles and folder else []
         table.add_row(str(fold), role, *played, shape, *(str(count) for count in row), _balance(row))
     return table
 
@@ -67,18 +66,16 @@ def _balance(counts: pd.Series[int]) -> str:
     return " : ".join(f"{share:.1%}" for share in counts / counts.sum())
 
 
-def scores(results: dict[str, dict[str, Any]], roles: dict[str, str], classes: Sequence[str]) -> RenderableType:
+def scores(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> RenderableType:
     """Metrics and confusion matrices of one job; `results` is the content of metrics.json."""
     positive = f"positive class: {classes[-1]}" if len(classes) == 2 else "averages over the classes"
     threshold = next(iter(results.values()))["threshold"]
     at = f", threshold {threshold:g}" if threshold is not None else ""
-    folder = ["folder"] if in_folders(roles) else []
-    table = Table("role", *folder, "images", *METRICS, title=f"Metrics ({positive}{at})", title_justify="left")
+    table = Table("role", "images", *METRICS, title=f"Metrics ({positive}{at})", title_justify="left")
     for role, score in results.items():
-        played = [roles[role]] if folder else []
         seen = score.get("leaked")
         name = f"{role} (LEAKED: the weights have seen {seen} of these images)" if seen else role
-        table.add_row(name, *played, str(score["images"]), *(number(score[name]) for name in METRICS))
+        table.add_row(name, str(score["images"]), *(number(score[name]) for name in METRICS))
     matrices = [confusion(role, score["confusion_matrix"], classes) for role, score in results.items()]
     return Group(table, Columns(matrices, padding=(0, 3)))
 
@@ -91,13 +88,12 @@ def confusion(role: str, counts: Sequence[Sequence[int]], classes: Sequence[str]
     return table
 
 
-def results(table: pd.DataFrame, roles: dict[str, str]) -> Table:
+def results(table: pd.DataFrame) -> Table:
     """results.csv with the main metrics of both roles, and mean ± standard deviation per model of several folds."""
     shown = [(role, name) for role in SCORED for name in ("accuracy", "f1", "recall", "auc")]
     columns = [f"{name}_{role}" for role, name in shown]
-    title = f"Results{_played(roles)}"
     headings = ["model", "fold", "weights", *(f"{name}\n{role}" for role, name in shown)]
-    view = Table(*headings, title=title, title_justify="left")
+    view = Table(*headings, title="Results", title_justify="left")
     for model, rows in table.groupby("model", sort=False):
         for _, row in rows.iterrows():
             view.add_row(
@@ -116,8 +112,7 @@ def summary(done: Comparison) -> Table:
     """Mean ± standard deviation over folds of the main metrics, each with its 95 % interval."""
     shown = list(dict.fromkeys(["recall", done.metric, "auc", "f1"]))
     columns = [(role, name) for role in SCORED for name in shown]
-    roles = done.roles
-    title = f"Mean ± sd over folds, and 95 % interval{_played(roles)}, threshold {done.threshold:g}"
+    title = f"Mean ± sd over folds, and 95 % interval, threshold {done.threshold:g}"
     headings = [f"{name}\n{role}" for role, name in columns]
     view = Table("model", "weights", "folds", *headings, title=title, title_justify="left")
     cells = {(row["model"], row["role"], row["metric"]): row for row in done.summary.to_dict("records")}
@@ -136,7 +131,7 @@ def intervals(done: Comparison, model: str) -> Table:
     """The metrics of one model, recall first: mean ± standard deviation over folds, and 95 % interval."""
     rows = done.summary[done.summary["model"] == model].to_dict("records")
     cells = {(row["role"], row["metric"]): row for row in rows}
-    title = f"Metrics with 95 % intervals{_played(done.roles)}, threshold {done.threshold:g}"
+    title = f"Metrics with 95 % intervals, threshold {done.threshold:g}"
     view = Table("metric", *SCORED, title=title, title_justify="left")
     for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS[1:], *METRICS]):  # the loss last
         both = [cells[role, name] for role in SCORED]
@@ -150,10 +145,6 @@ def _mean(cell: Mapping[Any, Any]) -> str:
 
 def _interval(cell: Mapping[Any, Any]) -> str:
     return "no interval" if pd.isna(cell["low"]) else f"{cell['low']:.3f} – {cell['high']:.3f}"
-
-
-def _played(roles: dict[str, str]) -> str:
-    return f" (validation: folder {roles['validation']}, test: folder {roles['test']})" if in_folders(roles) else ""
 
 
 def spread(done: Comparison) -> list[str]:

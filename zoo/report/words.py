@@ -1,0 +1,80 @@
+"""What a run means, in sentences for whoever decides by it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.comparison import Comparison
+from zoo.evaluation import metrics
+from zoo.evaluation.comparison import probabilities
+
+
+def of_run(done: Comparison, model: str, best_accuracy: float | None = None) -> list[str]:
+    """What a model did on the test role: what it missed, what it alarmed for, how well it ranks, in words.
+
+    For two classes; of repeats the first is counted. `best_accuracy` is the most that can be reached, where that is
+    known.
+    """
+    test = done.predictions[(done.predictions["model"] == model) & (done.predictions["role"] == "test")]
+    test = test[test["repeat"] == 0]
+    if test.empty:
+        return []
+    rows = done.summary[(done.summary["model"] == model) & (done.summary["role"] == "test")]
+    cells = {row["metric"]: row for row in rows.to_dict("records")}
+    labels, called = test["label"].to_numpy(), metrics.predict(probabilities(test), done.threshold)
+    said = (
+        [_missed(labels, called, cells, done.classes), _ranked(cells, done.classes)] if len(done.classes) == 2 else []
+    )
+    said += _blind(called, done.classes)
+    if best_accuracy is not None:
+        said.append(
+            f"It is right in {cells['accuracy']['mean']:.0%} of the test images; on the demo no classifier can be "
+            f"right more often than {best_accuracy:.0%} of the time."
+        )
+    return said
+
+
+def _missed(labels: np.ndarray, called: np.ndarray, cells: dict[str, Any], classes: list[str]) -> str:
+    healthy, ill = classes
+    of_ill, of_healthy = called[labels == 1], called[labels == 0]
+    return (
+        f"Of {len(of_ill):,} {ill} test images it missed {(of_ill == 0).sum():,} "
+        f"(recall {_interval(cells['recall'])}), and of {len(of_healthy):,} {healthy} ones it called "
+        f"{(of_healthy == 1).sum():,} {ill} (specificity {_interval(cells['specificity'])})."
+    )
+
+
+def _ranked(cells: dict[str, Any], classes: list[str]) -> str:
+    auc = cells["auc"]
+    if pd.isna(auc["mean"]):
+        return "The AUC is not known: the test role lacks a class."
+    chance = "; 0.5 is chance, and not ruled out" if auc["low"] <= 0.5 <= auc["high"] else "; 0.5 is chance"
+    return f"AUC {_interval(auc)}{chance}: how often {classes[1]} images are ranked above {classes[0]} ones."
+
+
+def _blind(called: np.ndarray, classes: list[str]) -> list[str]:
+    if len(set(called.tolist())) > 1:
+        return []
+    return [f"It finds nothing: it calls every test image {classes[called[0]]}."]
+
+
+def _interval(cell: dict[str, Any]) -> str:
+    between = f", {cell['low']:.2f} to {cell['high']:.2f}" if not pd.isna(cell["low"]) else ""
+    return f"{cell['mean']:.2f}{between}"
+
+
+def next_steps(done: Comparison, model: str) -> list[str]:
+    """What to do with a run now, each with the command, or the file, for it."""
+    where = shlex.quote(str(done.run.path))
+    folds = done.results.loc[done.results["model"] == model, "fold"].unique()
+    steps = [f"each image with its probability: {where}/{model}/fold-{folds[0]}/predictions.csv"]
+    if len(folds) == 1:
+        steps.append("more than one fold, for intervals that know training: the same command with --folds all")
+    steps.append(f"is another model better? zoo compare {model} OTHER --folds all")
+    if len(done.classes) == 2:
+        steps.append(f"fewer missed for more alarms: zoo report {where} --threshold {done.threshold * 0.6:.1g}")
+    return steps
