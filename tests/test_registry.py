@@ -165,7 +165,31 @@ def test_here_wins_over_the_packaged_one(tmp_path: Path, plugins: Plugins, monke
     monkeypatch.chdir(tmp_path)
     assert "efficientnet-staged" in registry.load(None, plugins).names()
     (tmp_path / "registry.toml").write_text("[models.mine]")
-    assert registry.load(None, plugins).names() == ["mine"]
+    names = registry.load(None, plugins).names()
+    assert names[0] == "mine"
+    assert "efficientnet-staged" in names[1:]
+
+
+def test_one_s_own_tables_lie_over_the_shipped_ones(tmp_path: Path, plugins: Plugins) -> None:
+    shipped = registry.load(registry._shipped(), plugins)
+    only_data = load(tmp_path, "[data]\nroot = 'images'\nclasses = ['healthy', 'ill']", plugins)
+    assert only_data.names() == shipped.names()
+    assert only_data.data.classes == ("healthy", "ill")
+    text = "[defaults]\nbatch_size = 7\n[models]\nscratch-cnn = false\n[models.efficientnet-staged]\nseed = 3"
+    edited = load(tmp_path, text, plugins)
+    assert set(edited.names()) == set(shipped.names()) - {"scratch-cnn"}
+    assert edited.recipe("efficientnet-staged").seed == 3
+    assert edited.recipe("efficientnet-head").batch_size == 7
+    with pytest.raises(ConfigError, match="unknown model 'scratch-cnn'"):
+        edited.recipe("scratch-cnn")
+
+
+def test_a_plug_in_s_model_can_be_hidden(tmp_path: Path, install: Install) -> None:
+    plugins = discover([*discover_shipped(), install(TINY_PLUGIN)])
+    assert "tiny" in load(tmp_path, "", plugins).names()
+    assert "tiny" not in load(tmp_path, "[models]\ntiny = false", plugins).names()
+    with pytest.raises(ConfigError, match="NAME = false to hide one"):
+        load(tmp_path, "[models]\ntiny = true", plugins)
 
 
 def test_data_is_found_from_the_registry(tmp_path: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +205,8 @@ def test_a_plugin_brings_models_and_the_registry_wins(tmp_path: Path, install: I
     edited = load(tmp_path, "[models.tiny]\nbackbone = 'tiny'\nseed = 5", plugins)
     assert edited.recipe("tiny").source == "registry.toml"
     assert edited.recipe("tiny").seed == 5
-    assert edited.names() == ["tiny", "tiny-long", "tiny-nan"]
+    assert edited.names()[0] == "tiny"
+    assert edited.names()[-2:] == ["tiny-long", "tiny-nan"]
 
 
 @pytest.mark.parametrize(

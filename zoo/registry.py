@@ -24,6 +24,7 @@ from zoo.plugins import Plugins
 # Each role and the folder that plays it unless the registry says otherwise, as in the study.
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 DEMO = "demo"
+SHIPPED = "registry.toml"
 
 METHODS = ("rotate", "stratified", "grouped", "repeated", "leave-one-source-out")
 COLUMNS = ("path", "label", "group", "source", "fold", "role")
@@ -127,17 +128,23 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Registry:
-    """The models that can be trained, from registry.toml and from plug-ins."""
+    """The models that can be trained: of registry.toml, of the one that zoo ships, and of plug-ins, none hidden.
+
+    `shipped` names those of `models` that zoo ships.
+    """
 
     path: Path
     data: DataConfig
     defaults: dict[str, Any]
     models: dict[str, dict[str, Any]]
     plugins: Plugins
+    shipped: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
 
     def names(self) -> list[str]:
         """All models by name, those of registry.toml first and in its order."""
-        return [*self.models, *(name for name in self.plugins.names("model") if name not in self.models)]
+        others = {*self.models, *self.hidden}
+        return [*self.models, *(name for name in self.plugins.names("model") if name not in others)]
 
     def recipe(self, name: str) -> Recipe:
         """The recipe of that name; registry.toml wins over a plug-in's model.
@@ -145,7 +152,7 @@ class Registry:
         Raises ConfigError, or PluginError if plug-ins clash over one of its parts.
         """
         if name in self.models:
-            table, source = self.models[name], self.path.name
+            table, source = self.models[name], SHIPPED if name in self.shipped else self.path.name
         elif name in self.names():
             offer = self.plugins.get("model", name)
             table, source = offer.value, offer.plugin.distribution
@@ -157,10 +164,27 @@ class Registry:
 def load(path: Path | None, plugins: Plugins) -> Registry:
     """Read a registry file: `path`, else ./registry.toml, else the one that zoo ships.
 
+    Its models and defaults are laid over those that zoo ships: a table replaces the one of its name, `NAME = false`
+    under [models] hides one, wherever it comes from.
+
     Raises ConfigError for a file that is missing, no TOML, or holds an unknown or mistyped field outside the
     models; a faulty model is only an error when its recipe is asked for.
     """
     path = path or find()
+    tables, shipped = _tables(path), _tables(_shipped())
+    models = tables.get("models", {})
+    hidden = frozenset(name for name, table in models.items() if table is False)
+    kept = {name: table for name, table in models.items() if name not in hidden}
+    others = {name: table for name, table in shipped.get("models", {}).items() if name not in models}
+    data = check(DataConfig, tables.get("data", {}), f"{path}: data")
+    if data.root != DEMO:
+        data = dataclasses.replace(data, root=str(path.parent / expand(data.root)))
+    defaults = {**shipped.get("defaults", {}), **tables.get("defaults", {})}
+    return Registry(path, data, defaults, {**kept, **others}, plugins, frozenset(others), hidden)
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    """What a registry file holds, checked as `load` says but for its data."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -171,17 +195,13 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
         if name not in ("data", "defaults", "models"):
             raise ConfigError(f"{path}: {unknown('table', name, ['data', 'defaults', 'models'])}")
     models = tables.get("models", {})
-    if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
-        raise ConfigError(f"{path}: models must be tables, each as [models.NAME]")
+    if not isinstance(models, dict) or not all(isinstance(table, dict) or table is False for table in models.values()):
+        raise ConfigError(f"{path}: models must be tables, each as [models.NAME], or NAME = false to hide one")
     for name in models:
         if fault := model_name_fault(name):
             raise ConfigError(f"{path}: model name {short(name)}: {fault}")
-    defaults = tables.get("defaults", {})
-    check(ModelConfig, defaults, f"{path}: defaults")
-    data = check(DataConfig, tables.get("data", {}), f"{path}: data")
-    if data.root != DEMO:
-        data = dataclasses.replace(data, root=str(path.parent / expand(data.root)))
-    return Registry(path, data, defaults, models, plugins)
+    check(ModelConfig, tables.get("defaults", {}), f"{path}: defaults")
+    return tables
 
 
 def split_config(base: SplitConfig, **given: Any) -> SplitConfig:
@@ -196,13 +216,18 @@ def split_config(base: SplitConfig, **given: Any) -> SplitConfig:
 
 
 def find() -> Path:
-    """./registry.toml, else the packaged one, else (in a checkout) the one at the project's top."""
+    """./registry.toml, else the one that zoo ships."""
+    own = Path("registry.toml")
+    return own if own.is_file() else _shipped()
+
+
+def _shipped() -> Path:
+    """The packaged registry.toml, else (in a checkout) the one at the project's top."""
     package = Path(__file__).parent
-    candidates = [Path("registry.toml"), package / "registry.toml", package.parent / "registry.toml"]
-    for candidate in candidates:
+    for candidate in (package / SHIPPED, package.parent / SHIPPED):
         if candidate.is_file():
             return candidate
-    raise ConfigError("no registry.toml here or in the installed package: name one with --registry PATH")
+    raise ConfigError("no registry.toml in the installed package: install zoo again")
 
 
 def build_recipe(name: str, table: Mapping[str, Any], plugins: Plugins, source: str) -> Recipe:
