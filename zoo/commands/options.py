@@ -133,8 +133,8 @@ def folds_option(default: str) -> Decorator:
 
 data_option = click.option(
     "--data", metavar="DIR|FILE",
-    help="Folder of Fold0, Fold1, …, folder per class, or manifest (.csv, .tsv, .parquet); default what the registry "
-    "says.",
+    help="Folder of Fold0, Fold1, …, folder per role or per class, or manifest (.csv, .tsv, .parquet); default what "
+    "the registry says.",
 )  # fmt: skip
 groups_option = click.option(
     "--groups",

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import folders, groups, manifest, names, table
+from zoo.data import folders, groups, manifest, names, splitters, table
 from zoo.data.splits import Folds
 from zoo.data.table import ENDINGS, Source
 from zoo.errors import DataError
 from zoo.files import nfc
 from zoo.registry import DataConfig
 
-EXPECTED = f"expected a folder of Fold0, Fold1, …, a folder per class, or a manifest ({', '.join(ENDINGS)})"
+LAYOUTS = "a folder of Fold0, Fold1, …, or of train, val, test, or a folder per class"
+EXPECTED = f"expected {LAYOUTS}, or a manifest ({', '.join(ENDINGS)})"
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,13 @@ def read(source: Source, config: DataConfig, folds: Folds = None, strict: bool =
     root = root_of(source)
     ignored: folders.Ignored = Counter()
     notes = []
+    by_role = isinstance(source, Path) and source.is_dir() and _has_roles(root, config.classes)
     if isinstance(source, pd.DataFrame) or source.is_file():
         found = manifest.read(source, root, config.classes, config.columns, strict)
     elif folders.fold_folders(root):
         found = folders.read_folds(root, config.classes, config.roles, folds, ignored, strict)
+    elif by_role:
+        found = folders.read_roles(root, config.classes, ignored, strict)
     else:
         found = folders.read_classes(root, config.classes, ignored)
         classes = {*map(nfc, config.classes)}
@@ -73,6 +77,12 @@ def read(source: Source, config: DataConfig, folds: Folds = None, strict: bool =
     else:
         found["group"], said_of_groups = groups.known([*found["group"]], table.name(source))
     notes += said_of_groups
+    if by_role:
+        found, said_of_roles = splitters.all_roles(found)
+        names_of = {role: folder.name for role, folder in folders.role_folders(root).items()}
+        played = ", ".join(f"{name} as {role}" for role, name in names_of.items())
+        notes += [f"folders are taken by their names: {played}", *said_of_roles]
+        config = with_own_roles(config)
     if not isinstance(source, Path) or source.is_file() or "fold" not in found:
         config = with_own_roles(config)
     return Dataset(root, found, config, notes)
@@ -105,5 +115,14 @@ def is_laid_out(source: Source, classes: Sequence[str]) -> bool:
     """Whether the data say more than where they lie: a manifest, fold folders, or a folder for each class."""
     if isinstance(source, pd.DataFrame) or source.is_file():
         return True
-    below = {nfc(folder.name) for folder in names.subfolders(source)}
-    return bool(folders.fold_folders(source)) or below.issuperset(map(nfc, classes))
+    return bool(folders.fold_folders(source)) or _has_roles(source, classes) or _has_classes(source, classes)
+
+
+def _has_roles(root: Path, classes: Sequence[str]) -> bool:
+    """Whether there is a folder per role; where the classes are called like roles, there is one per class."""
+    in_folds = bool(folders.fold_folders(root))
+    return not in_folds and not _has_classes(root, classes) and bool(folders.role_folders(root))
+
+
+def _has_classes(root: Path, classes: Sequence[str]) -> bool:
+    return {nfc(folder.name) for folder in names.subfolders(root)}.issuperset(map(nfc, classes))

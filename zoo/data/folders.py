@@ -1,8 +1,9 @@
-"""Folders of images -> a table: ready-made folds, or a folder per class.
+"""Folders of images -> a table: ready-made folds, a folder per role, or a folder per class.
 
-The layouts are that of the study, `Fold0 Fold1 …` / role folder / class folder / image files, and the plain one,
-class folder / image files. Class folders are read one level deep. Names that start with a dot and Thumbs.db are
-passed over; whatever else is no image is counted and said.
+The layouts are that of the study, `Fold0 Fold1 …` / role folder / class folder / image files; the common one of a
+single division, `train val test` / class folder / image files; and the plain one, class folder / image files. Class
+folders are read one level deep. Names that start with a dot and Thumbs.db are passed over; whatever else is no image is
+counted and said.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ from zoo.errors import DataError, shorten
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FOLD_FOLDER = re.compile(r"fold[-_ ]?([0-9]+)", re.IGNORECASE)
+
+# What people call the folder of each role, where no folds surround it; in any case.
+ROLE_FOLDERS = {
+    "train": {"train", "training", "trn"},
+    "validation": {"validation", "val", "valid", "validate", "dev", "development"},
+    "test": {"test", "testing", "tst"},
+}
 
 # What was passed over, by kind: ".gif", "folder", …
 Ignored = Counter[str]
@@ -57,19 +65,13 @@ def read_folds(
     Raises ConfigError for a fold that isn't there, DataError naming every missing or empty folder at once; unless
     `strict`, folders may be missing or empty as long as each class and each role has images in some fold.
     """
-    ignored = Counter() if ignored is None else ignored
     available = fold_folders(root)
-    rows: list[tuple[int, str, str, int]] = []
-    faults: list[str] = []
-    for fold in choose(available, folds, str(root)):
-        for role, role_folder in roles.items():
-            for label, class_name in enumerate(classes):
-                folder = subfolder(subfolder(available[fold], role_folder), class_name)
-                found, others = _images(folder)
-                ignored.update(others)
-                if not found:
-                    faults.append(f"{available[fold].name}/{role_folder}/{class_name} {_nothing(folder, others)}")
-                rows += [(fold, role, image.relative_to(root).as_posix(), label) for image in found]
+    places = {
+        (fold, role): (subfolder(available[fold], name), f"{available[fold].name}/{name}")
+        for fold in choose(available, folds, str(root))
+        for role, name in roles.items()
+    }
+    rows, faults = _read_places(root, places, classes, ignored)
     found_somewhere = {row[1] for row in rows} == {*roles} and {row[3] for row in rows} == {*range(len(classes))}
     if faults and (strict or not found_somewhere):
         raise DataError(
@@ -78,6 +80,54 @@ def read_folds(
             "roles and classes are set under [data] in registry.toml"
         )
     return pd.DataFrame(rows, columns=["fold", "role", "path", "label"])
+
+
+def role_folders(root: Path) -> dict[str, Path]:
+    """The folders right below `root` that play roles, as they are called; empty unless train and another are there.
+
+    Raises DataError if the folder cannot be read, or two play one role.
+    """
+    found: dict[str, Path] = {}
+    for child in subfolders(root):
+        for role, names in ROLE_FOLDERS.items():
+            if child.name.casefold() in names and found.setdefault(role, child) is not child:
+                raise DataError(f"{root}: {found[role].name} and {child.name} both play the role {role}; keep one")
+    return {role: found[role] for role in ROLE_FOLDERS if role in found} if {*found} > {"train"} else {}
+
+
+def read_roles(root: Path, classes: Sequence[str], ignored: Ignored | None = None, strict: bool = True) -> pd.DataFrame:
+    """One row per image of a folder per role, as fold 0: fold, role, path (below `root`, with forward slashes), label.
+
+    Raises DataError naming every class folder that is missing or empty; unless `strict`, those may be.
+    """
+    places = {(0, role): (folder, folder.name) for role, folder in role_folders(root).items()}
+    rows, faults = _read_places(root, places, classes, ignored)
+    if faults and (strict or {row[3] for row in rows} != {*range(len(classes))}):
+        there = ", ".join(child.name for child in subfolders(next(iter(places.values()))[0] or root)) or "none"
+        raise DataError(
+            f"{root} has a folder for each role, but not the class folders in them:\n{shorten(faults)}\n"
+            f"folders in {next(iter(places.values()))[1]}: {there}; classes are set under [data] in registry.toml"
+        )
+    return pd.DataFrame(rows, columns=["fold", "role", "path", "label"])
+
+
+def _read_places(
+    root: Path, places: Mapping[tuple[int, str], tuple[Path | None, str]], classes: Sequence[str],
+    ignored: Ignored | None,
+) -> tuple[list[tuple[int, str, str, int]], list[str]]:  # fmt: skip
+    """Rows (fold, role, path, label) of folders that hold one for each class, and what is missing there."""
+    rows: list[tuple[int, str, str, int]] = []
+    faults: list[str] = []
+    for (fold, role), (place, name) in places.items():
+        for label, class_name in enumerate(classes):
+            folder = subfolder(place, class_name)
+            found, others = _images(folder)
+            if ignored is not None:
+                ignored.update(others)
+            if not found:
+                faults.append(f"{name}/{class_name} {_nothing(folder, others)}")
+            rows += [(fold, role, image.relative_to(root).as_posix(), label) for image in found]
+    return rows, faults
 
 
 def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = None) -> pd.DataFrame:
@@ -97,7 +147,8 @@ def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = N
         rows += [(image.relative_to(root).as_posix(), label) for image in found]
     if faults:
         raise DataError(
-            f"{root} holds neither fold folders (Fold0, Fold1, …) nor a folder of images for each class: "
+            f"{root} holds neither fold folders (Fold0, Fold1, …), nor a folder for each role (train, val, test), nor "
+            "one of images for each class: "
             f"{', '.join(faults)}; {_what_is_there(root)}; classes are set under [data] in registry.toml"
         )
     return pd.DataFrame(rows, columns=["path", "label"])

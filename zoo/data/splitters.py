@@ -41,6 +41,39 @@ def divide(
     return in_order(table[COLUMNS]), notes
 
 
+def all_roles(table: pd.DataFrame, parts: int = 5) -> tuple[pd.DataFrame, list[str]]:
+    """Images of one division, with all three roles: validation, where it is missing, is one of so many parts of train.
+
+    `table` has the columns role, label and group. Where there is no test, validation plays it: the epoch may not be
+    chosen by what is scored. The part has the classes' shares, and images of one group stay together. Also what was
+    done, in words. Raises DataError if train is too small.
+    """
+    notes = []
+    roles = set(table["role"])
+    if "test" not in roles:
+        table = table.assign(role=table["role"].replace("validation", "test"))
+        notes.append("there is no test folder: what is called validation is the test role, read once at the end")
+    if "validation" in set(table["role"]):
+        return table, notes
+    train = table[table["role"] == "train"]
+    alone = pd.Series([f"image {row}" for row in range(len(train))], index=train.index)
+    units = train["group"].where(train["group"] != "", alone)
+    smallest = int(units.groupby(train["label"]).nunique().min())
+    if smallest < parts:
+        raise DataError(
+            f"too few images to take a validation role out of train: a class has {smallest}, and {parts} are needed; "
+            "add a validation folder"
+        )
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=0)
+    _, taken = next(iter(splitter.split(train, train["label"], units)))
+    table = table.assign(role=table["role"].where(~table.index.isin(train.index[taken]), "validation"))
+    kept = ", patients kept together" if (train["group"] != "").any() else ""
+    notes.append(
+        f"no folder plays validation: {len(taken)} of {len(train)} train images do, with the classes' shares{kept}"
+    )
+    return table, notes
+
+
 def together(images: pd.DataFrame, copies: pd.DataFrame | None = None) -> np.ndarray:
     """A number for each row: alike for images that a chain of shared groups, pictures and known copies connects."""
     picture, pictures = pd.factorize(images["image"])
