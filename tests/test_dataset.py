@@ -158,7 +158,7 @@ def test_what_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name, says in {
         "images.zip": "is a zip archive; unpack it and name the folder",
-        "notes.txt": r"is a file; expected a folder of Fold0, .*, train, val, test, .*, or a manifest \(.csv",
+        "notes.txt": r"is a file; expected a folder of Fold0, .* train, val, test, .*, or a manifest \(.csv",
         "nothing": "does not exist; expected a folder of Fold0",
         "loop": "does not exist|cannot be read",
         "empty": "holds neither fold folders .* normal is missing, abnormal is missing; folders there: none",
