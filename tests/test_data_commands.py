@@ -136,7 +136,7 @@ def spoil(root: Path, how: str) -> Path:
         (root / "manifest.csv").write_bytes(b"path,label\n" + content)
         return root / "manifest.csv"
     elif how == "no classes":
-        (root / "normal").rename(root / "healthy")
+        shutil.rmtree(root / "normal")
     return root
 
 
@@ -148,7 +148,7 @@ HOSTILE = {
     "gif": "00_left.png: a GIF; save it as PNG",
     "encoding": "is not UTF-8; rename it",
     "manifest": "manifest.csv is not text in UTF-8",
-    "no classes": "normal is missing; folders there: abnormal, healthy; classes are set under [data]",
+    "no classes": "normal is missing; folders there: abnormal; classes are set under [data]",
 }
 
 

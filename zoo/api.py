@@ -38,9 +38,9 @@ def compare(
     `models` are names, none for all that are registered; `data` a folder, a manifest or the same as a data frame, None
     for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
     `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `options` are the
-    other fields of `zoo.request.Request`: groups, weights, seed, max_epochs, image_size, registry, repeats, fresh,
-    redo, feature_cache, precision, trackers. `listen` is called with each job and event. Jobs that fail stand in the
-    `missing` of what it returns.
+    other fields of `zoo.request.Request`: groups, classes, positive, weights, seed, max_epochs, image_size, registry,
+    repeats, fresh, redo, feature_cache, precision, trackers. `listen` is called with each job and event. Jobs that fail
+    stand in the `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """
@@ -62,16 +62,24 @@ def compare(
 
 
 def read_data(
-    data: str | Path | pd.DataFrame | None = None, *, groups: str | None = None, registry: str | Path | None = None
+    data: str | Path | pd.DataFrame | None = None,
+    *,
+    groups: str | None = None,
+    classes: Sequence[str] | None = None,
+    positive: str | None = None,
+    registry: str | Path | None = None,
 ) -> pd.DataFrame:
     """The images that `data` lists, a row per file; nothing is decoded.
 
     Columns path, label (class name), group and source ('' if unknown); fold and role before them if the data come in
-    folds. `data` as for `compare`; `groups` is a regular expression whose capture group takes a patient from a path.
+    folds. `data` as for `compare`; `groups` is a regular expression whose capture group takes a patient from a path,
+    `classes` are names, the positive one last, and `positive` says which of two that is, where neither the registry nor
+    the data tell.
 
     Raises ZooError for data that cannot be used.
     """
-    source, config = loading.settle(_registry(registry).data, data, None, groups)
+    config = _registry(registry).data
+    source, config = loading.settle(config, data, None, groups, classes=classes, positive=positive)
     found = dataset.read(source, config)
     return labels.named(found.table, found.config.classes)
 
@@ -85,6 +93,8 @@ def make_splits(
     combinations: int | Literal["all"] | None = None,
     seed: int | None = None,
     groups: str | None = None,
+    classes: Sequence[str] | None = None,
+    positive: str | None = None,
     registry: str | Path | None = None,
 ) -> pd.DataFrame:
     """Divide images into folds, checked: `zoo data split`. The table of splits.csv, for `splits` of `compare`.
@@ -95,7 +105,7 @@ def make_splits(
     """
     config = _registry(registry).data
     how = split_config(config.split, method=method, folds=folds, repeats=repeats, combinations=combinations, seed=seed)
-    made = loading.make_splits(config, data, None, how, groups=groups)
+    made = loading.make_splits(config, data, None, how, groups=groups, classes=classes, positive=positive)
     return labels.named(made.splits, made.config.classes)
 
 
@@ -104,6 +114,8 @@ def audit(
     *,
     splits: str | Path | pd.DataFrame | None = None,
     groups: str | None = None,
+    classes: Sequence[str] | None = None,
+    positive: str | None = None,
     folds: str | int | Sequence[int] = "all",
     image_size: int | None = None,
     near_duplicates: bool = True,
@@ -112,17 +124,17 @@ def audit(
 ) -> Audit:
     """Look for what is wrong with images and folds before anything is trained: `zoo data audit`.
 
-    `data`, `splits` and `groups` as for `compare`. `near_duplicates` says whether flipped, rotated, cropped or
-    brightened copies are looked for, which takes minutes for thousands of images, at `image_size` pixels. `listen` is
-    called with each step, and how much of it is done. The tables of what it returns are data frames; its `write` keeps
-    them, and its `is_clean` says whether nothing is wrong.
+    `data`, `splits`, `groups`, `classes` and `positive` as for `compare`. `near_duplicates` says whether flipped,
+    rotated, cropped or brightened copies are looked for, which takes minutes for thousands of images, at `image_size`
+    pixels. `listen` is called with each step, and how much of it is done. The tables of what it returns are data
+    frames; its `write` keeps them, and its `is_clean` says whether nothing is wrong.
 
     Raises ZooError for data that cannot be audited; whatever else is wrong is a finding.
     """
     config = _registry(registry).data
     splits = given(splits) if isinstance(splits, str) else splits
     return auditing.look(
-        config, data, splits, _folds(folds), groups=groups, image_size=image_size,
+        config, data, splits, _folds(folds), groups=groups, classes=classes, positive=positive, image_size=image_size,
         near_duplicates=near_duplicates, listen=listen,
     )  # fmt: skip
 

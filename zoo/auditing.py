@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -96,15 +96,17 @@ def look(
     folds: Folds = None,
     *,
     groups: str | None = None,
+    classes: Sequence[str] | None = None,
+    positive: str | None = None,
     image_size: int | None = None,
     near_duplicates: bool = True,
     listen: Listen | None = None,
 ) -> Audit:
     """Audit images, in folds or not, whatever is wrong with them.
 
-    `root`, `splits_from` and `groups` as for zoo.data.loading.load_data; pictures are compared at `image_size`, 224
-    unless given. Changed copies that are found are kept in the user cache for later runs and splits; without
-    `near_duplicates` those of earlier audits are taken from there.
+    `root`, `splits_from`, `groups`, `classes` and `positive` are as for zoo.data.loading.load_data; pictures are
+    compared at `image_size`, 224 unless given. Changed copies that are found are kept in the user cache for later runs
+    and splits; without `near_duplicates` those of earlier audits are taken from there.
 
     Raises DataError or ConfigError where there is nothing to audit: no such folder, no such class, no readable image.
     """
@@ -112,7 +114,7 @@ def look(
         image_size = AUDIT_SIZE.check("image_size", image_size)
     tell = listen or (lambda step, done, total: None)
     said: list[str] = []
-    source, config = loading.settle(config, root, None, groups, said.append)
+    source, config = loading.settle(config, root, None, groups, said.append, classes, positive)
     found = loading.listed(source, config, splits_from, folds, strict=False)
     if found.table.empty:
         raise DataError(f"{tables.name(source)} lists no image")

@@ -69,7 +69,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     trackers = [found.get("tracker", name).plugin for name in dict.fromkeys(request.trackers)]
     data = load_data(
         models.data, request.data, request.image_size, request.folds, progress,
-        splits_from=request.splits, groups=request.groups,
+        splits_from=request.splits, groups=request.groups, classes=request.classes, positive=request.positive,
     )  # fmt: skip
     notes += data.notes
     for recipe in recipes.values():

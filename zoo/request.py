@@ -30,7 +30,7 @@ class Request:
     """What the user asks for. None means: what registry.toml says, or no limit.
 
     `data` is a folder or a manifest, `splits` a split file; each may be a data frame instead. `groups` is a regular
-    expression, see DataConfig.
+    expression, see DataConfig; `classes` are names, the positive one last, `positive` says which of two that is.
     No `models` means all that are registered, `folds` None all folds, "first" the one of the
     lowest number. `repeats` runs each fold so often, with other
     seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
@@ -46,6 +46,8 @@ class Request:
     data: str | pd.DataFrame | None = None
     splits: Path | pd.DataFrame | None = None
     groups: str | None = None
+    classes: tuple[str, ...] | None = None
+    positive: str | None = None
     folds: Folds = "first"
     out: Path | None = None
     weights: str | None = None
@@ -68,6 +70,8 @@ class Request:
         for name, limit in numbers.items():
             if (value := getattr(self, name)) is not None or name == "repeats":
                 object.__setattr__(self, name, limit.check(name, value))
+        if isinstance(self.classes, list):
+            object.__setattr__(self, "classes", tuple(self.classes))
         if self.folds is not None and self.folds != "first":
             object.__setattr__(self, "folds", tuple(FOLD.check("folds", fold) for fold in self.folds))
 

@@ -13,12 +13,14 @@ from zoo.commands.options import (
     PATH,
     Group,
     Number,
+    classes_option,
     console,
     data_option,
     echo,
     folds_option,
     groups_option,
     load_registry,
+    positive_option,
     say,
     size_option,
     splits_option,
@@ -57,6 +59,8 @@ def data_demo(folder: Path) -> None:
 @data_option
 @splits_option
 @groups_option
+@classes_option
+@positive_option
 @folds_option("first")
 @size_option
 @click.option("--out", type=PATH, metavar="DIR", default=Path("pictures"), show_default=True)
@@ -64,6 +68,8 @@ def data_show(
     data: str | None,
     splits: Path | None,
     groups: str | None,
+    classes: tuple[str, ...] | None,
+    positive: str | None,
     folds: Folds,
     image_size: int | None,
     out: Path,
@@ -80,7 +86,10 @@ def data_show(
     screen = console()
     registry = load_registry()
     with DecodingProgress(screen) as progress:
-        loaded = load_data(registry.data, data, image_size, folds, progress, splits_from=splits, groups=groups)
+        loaded = load_data(
+            registry.data, data, image_size, folds, progress,
+            splits_from=splits, groups=groups, classes=classes, positive=positive,
+        )  # fmt: skip
     for note in loaded.notes:
         say(screen, note)
     counts = class_counts(loaded.splits, loaded.config.classes)
@@ -93,6 +102,8 @@ def data_show(
 @data_option
 @splits_option
 @groups_option
+@classes_option
+@positive_option
 @folds_option("all")
 @click.option(
     "--image-size", type=Number(limits.AUDIT_SIZE), help="Pixels a side for comparing pictures; 224 if not given."
@@ -103,6 +114,8 @@ def data_audit(
     data: str | None,
     splits: Path | None,
     groups: str | None,
+    classes: tuple[str, ...] | None,
+    positive: str | None,
     folds: Folds,
     image_size: int | None,
     near_duplicates: bool,
@@ -123,14 +136,16 @@ def data_audit(
     check_writable(out)
     with StepProgress(screen) as listen:
         done = auditing.look(
-            registry.data, data, splits, folds, groups=groups, image_size=image_size, near_duplicates=near_duplicates,
-            listen=listen,
+            registry.data, data, splits, folds, groups=groups, classes=classes, positive=positive,
+            image_size=image_size, near_duplicates=near_duplicates, listen=listen,
         )  # fmt: skip
     files = report.write(done, out)
     screen.print(report.shortcuts(done))
     screen.print(report.findings(done))
     say(screen, f"Report: {', '.join(map(str, files))}")
     given = ["--data", data] if data else []
+    given += ["--classes", ",".join(classes)] if classes else []
+    given += ["--positive", positive] if positive else []
     given += ["--groups", groups] if groups else []
     if report.names_tell_patients(done):
         again = shlex.join(["zoo", "data", "audit", *given, "--groups", EYE_GROUPS])
@@ -147,6 +162,8 @@ def data_audit(
 @data.command("split")
 @data_option
 @groups_option
+@classes_option
+@positive_option
 @click.option("--method", metavar="NAME", help="rotate, stratified, grouped, repeated or leave-one-source-out.")
 @click.option("--folds", type=Number(limits.FOLDS), metavar="K", help="So many folds, or parts to rotate.")
 @click.option("--repeats", type=Number(limits.FOLDS), metavar="R", help="repeated: K folds so often, with other seeds.")
@@ -158,8 +175,9 @@ def data_audit(
 @click.option("--out", type=PATH, metavar="FILE", default=Path("splits.csv"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace FILE.")
 def data_split(
-    data: str | None, groups: str | None, image_size: int | None, out: Path, force: bool, **how: Any
-) -> None:
+    data: str | None, groups: str | None, classes: tuple[str, ...] | None, positive: str | None,
+    image_size: int | None, out: Path, force: bool, **how: Any,
+) -> None:  # fmt: skip
     """Divide the images into folds, and write them to FILE, to look at, edit and train with.
 
     What is not given is as `split` under [data] in the registry says. Images of one group (a patient) and files of one
@@ -182,7 +200,9 @@ def data_split(
     registry = load_registry()
     method = split_config(registry.data.split, **how)
     with DecodingProgress(screen) as progress:
-        made = make_splits(registry.data, data, image_size, method, progress, groups=groups)
+        made = make_splits(
+            registry.data, data, image_size, method, progress, groups=groups, classes=classes, positive=positive
+        )
     try:
         write_csv(out, labels.named(made.splits, made.config.classes))
     except OSError as error:
@@ -197,5 +217,7 @@ def data_split(
     say(screen, splits.evenness(made.splits, made.config.classes))
     say(screen, f"{out}: {folds} folds of {made.splits['path'].nunique()} images, {method}")
     say(screen, f"fingerprint {splits.fingerprint(made.splits)}")
-    where = shlex.join(["--data", data]) + " " if data else ""
-    say(screen, f"Train on them: zoo compare {where}{shlex.join(['--splits', str(out)])}")
+    again = ["--data", data] if data else []
+    again += ["--classes", ",".join(classes)] if classes else []
+    again += ["--positive", positive] if positive else []
+    say(screen, f"Train on them: zoo compare {shlex.join([*again, '--splits', str(out)])}")

@@ -141,6 +141,20 @@ groups_option = click.option(
     metavar="REGEX",
     help="Its capture group takes the patient from an image's path, as in '([0-9]+)_(left|right)'.",
 )
+
+
+def _classes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """ "healthy,ill" to its names."""
+    return None if value is None else tuple(name.strip() for name in value.split(","))
+
+
+classes_option = click.option(
+    "--classes", metavar="NAME,…", callback=_classes,
+    help="The classes by name, the positive one last; else those of the registry, or found in the data.",
+)  # fmt: skip
+positive_option = click.option(
+    "--positive", metavar="NAME", help="The class to find, of two; else the last, or the one that isn't healthy."
+)
 splits_option = click.option(
     "--splits", type=PATH, metavar="FILE", help="Take the folds from FILE, see zoo data split."
 )
@@ -221,6 +235,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
         data_option,
         splits_option,
         groups_option,
+        classes_option,
+        positive_option,
         click.option("--out", type=PATH, metavar="DIR", help="The run folder; the same again resumes it."),
         click.option("--weights", metavar="auto|imagenet|none|FILE", help="What the backbone starts from."),
         click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 from zoo.data import audited, cache, dataset, demo, groups, images, names, remarks, split_file, splits, splitters
 from zoo.data import table as tables
 from zoo.data.dataset import Dataset
+from zoo.data.understand import understand
 from zoo.errors import ConfigError
 from zoo.files import expand, hash_file
 from zoo.registry import DEMO, DataConfig, SplitConfig
@@ -43,8 +45,12 @@ def load_data(
     *,
     splits_from: tables.Source | None = None,
     groups: str | None = None,
+    classes: Sequence[str] | None = None,
+    positive: str | None = None,
 ) -> Data:
-    """Read, decode and check the folds that are asked for. `root`, `image_size` and `groups` win over the registry's.
+    """Read, decode and check the folds that are asked for.
+
+    `root`, `image_size`, `groups` and `classes` win over the registry's; `positive` is the class to find, of two.
 
     The folds are those of `splits_from`, a split file or the same as a data frame; else the data's own; else those that
     the registry's `split` makes.
@@ -53,7 +59,7 @@ def load_data(
     """
     is_demo = _is_demo(config, root)
     said: list[str] = []
-    source, config = settle(config, root, image_size, groups, said.append)
+    source, config = settle(config, root, image_size, groups, said.append, classes, positive)
     if splits_from is not None:
         data = _from_file(source, config, splits_from, folds, progress)
     else:
@@ -80,6 +86,8 @@ def make_splits(
     progress: images.Progress | None = None,
     *,
     groups: str | None = None,
+    classes: Sequence[str] | None = None,
+    positive: str | None = None,
 ) -> Data:
     """Divide all images, in folds of their own or not, and check the folds.
 
@@ -89,7 +97,7 @@ def make_splits(
     """
     is_demo = _is_demo(config, root)
     said: list[str] = []
-    source, config = settle(config, root, image_size, groups, said.append)
+    source, config = settle(config, root, image_size, groups, said.append, classes, positive)
     data = _divide(dataset.read(source, config), how, progress)
     return _checked(data, said, is_demo)
 
@@ -148,13 +156,15 @@ def pick(table: pd.DataFrame, folds: splits.Folds, where: str) -> pd.DataFrame:
 
 
 def settle(
-    config: DataConfig, root: Root, image_size: int | None, groups: str | None, tell: cache.Tell = lambda line: None
-) -> tuple[tables.Source, DataConfig]:
-    """Where the data are, and the config that says so: what is given wins over it.
+    config: DataConfig, root: Root, image_size: int | None, groups: str | None, tell: cache.Tell = lambda line: None,
+    classes: Sequence[str] | None = None, positive: str | None = None,
+) -> tuple[tables.Source, DataConfig]:  # fmt: skip
+    """Where the data are, and the config that says so: what is given wins over it, and it over what the data say.
 
-    `tell` is given a line if the demo in the user cache was damaged.
+    `tell` is given a line for what was understood of the data, and if the demo in the user cache was damaged.
 
-    Raises ConfigError for groups that are no regular expression with a capture group.
+    Raises ConfigError for groups that are no regular expression with a capture group, and for classes that are none;
+    DataError where nothing tells which class is positive.
     """
     is_demo = _is_demo(config, root)
     source: tables.Source
@@ -167,9 +177,10 @@ def settle(
     size = image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
     groups = config.groups if groups is None else groups
     try:
-        return source, dataclasses.replace(config, root=str(place.absolute()), image_size=size, groups=groups)
+        config = dataclasses.replace(config, root=str(place.absolute()), image_size=size, groups=groups)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    return source, config if is_demo else understand(source, config, classes, positive, tell)
 
 
 def _is_demo(config: DataConfig, root: Root) -> bool:
