@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from zoo.evaluation import comparison, intervals, metrics, statistics
+from zoo.evaluation import intervals, metrics, statistics
 from zoo.evaluation.intervals import Scored
 
 ALIKE = 0.8  # correlation of the scores of two eyes
@@ -153,7 +153,7 @@ def said_better(folds: int, samples: int, seed: int = 0) -> dict[str, float]:
     for _ in range(samples):
         labels, scores, _, fold = drawn(setting, rng, models=MODELS)
         values = [
-            [comparison.statistics.auc_influence(labels[fold == k] == 1, row[fold == k])[0] for k in range(folds)]
+            [statistics.auc_influence(labels[fold == k] == 1, row[fold == k])[0] for k in range(folds)]
             for row in scores
         ]
         pairs = [np.subtract(values[a], values[b]) for a in range(MODELS) for b in range(a)]

@@ -73,19 +73,17 @@ class Provenance:
         return cls(frozenset(images), tuple(files), tuple(unknown))
 
 
-def embed(file: Path, provenance: Provenance, began_with: Collection[str] | None) -> None:
+def embed(file: Path, provenance: Provenance, began_with: Collection[str]) -> None:
     """Put it into a .keras file that has none yet, and into the user cache.
 
-    `began_with` are the `hash_arrays` of the network before it was trained, whose arrays tell nothing of these images;
-    None if that is not known, and then arrays are not kept.
+    `began_with` are the `hash_arrays` of the network before it was trained, whose arrays tell nothing of these images.
     """
     text = json.dumps(provenance.table())
     model_file.add_member(file, MEMBER, text)
     arrays = _arrays(file)
     if not arrays:
         return
-    changed = sorted(hash_arrays(arrays) - set(began_with)) if began_with is not None else []
-    listed = "\n".join(changed)
+    listed = "\n".join(sorted(hash_arrays(arrays) - set(began_with)))
 
     def fill(folder: Path) -> None:
         write_text(folder / MEMBER, text)

@@ -171,7 +171,8 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
     models; a faulty model is only an error when its recipe is asked for.
     """
     path = path or find()
-    tables, shipped = _tables(path), _tables(_shipped())
+    tables = _tables(path)
+    shipped = {} if path == _shipped() else _tables(_shipped())
     models = tables.get("models", {})
     hidden = frozenset(name for name, table in models.items() if table is False)
     kept = {name: table for name, table in models.items() if name not in hidden}

@@ -143,10 +143,7 @@ def data_audit(
     screen.print(report.shortcuts(done))
     screen.print(report.findings(done))
     say(screen, f"Report: {', '.join(map(str, files))}")
-    given = ["--data", data] if data else []
-    given += ["--classes", ",".join(classes)] if classes else []
-    given += ["--positive", positive] if positive else []
-    given += ["--groups", groups] if groups else []
+    given = [*_again(data, classes, positive), *(["--groups", groups] if groups else [])]
     if report.names_tell_patients(done):
         again = shlex.join(["zoo", "data", "audit", *given, "--groups", EYE_GROUPS])
         say(screen, f"Next: {again} (names seem to tell the patient; look whether they do)")
@@ -217,7 +214,11 @@ def data_split(
     say(screen, splits.evenness(made.splits, made.config.classes))
     say(screen, f"{out}: {folds} folds of {made.splits['path'].nunique()} images, {method}")
     say(screen, f"fingerprint {splits.fingerprint(made.splits)}")
-    again = ["--data", data] if data else []
-    again += ["--classes", ",".join(classes)] if classes else []
-    again += ["--positive", positive] if positive else []
-    say(screen, f"Train on them: zoo compare {shlex.join([*again, '--splits', str(out)])}")
+    again = shlex.join([*_again(data, classes, positive), "--splits", str(out)])
+    say(screen, f"Train on them: zoo compare {again}")
+
+
+def _again(data: str | None, classes: tuple[str, ...] | None, positive: str | None) -> list[str]:
+    """The options that another command needs for the same images."""
+    options = {"--data": data, "--classes": classes and ",".join(classes), "--positive": positive}
+    return [word for option, value in options.items() if value for word in (option, value)]

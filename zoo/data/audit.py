@@ -126,14 +126,17 @@ def same_scenes(pairs: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
     if not in_folds:
         apart |= (pairs["first_group"] == "") | (pairs["second_group"] == "")
     conflicts = pairs["crosses"].str.contains("labels")
+    where = "in different groups or none: no split keeps them together"
+    if in_folds:
+        all_in_roles = pairs["crosses"][apart & ~conflicts].str.contains("roles").all()
+        where = "in two roles of a fold" + ("" if all_in_roles else ", or in different groups")
     kinds: tuple[tuple[pd.Series[bool], Severity, str, str, str], ...] = (
         (
             conflicts, "error", "scene-label-conflict", "labelled in different ways",
             "Look at the pictures: one of the labels is wrong, or the disease came or went between them.",
         ),
         (
-            apart & ~conflicts, "error", "same-scene",
-            "in two roles of a fold" if in_folds else "in different groups or none: no split keeps them together",
+            apart & ~conflicts, "error", "same-scene", where,
             "Look at the pictures. Give them one group, such as the patient, or keep one of them; zoo data split keeps "
             "together what an audit has found.",
         ),
@@ -142,13 +145,11 @@ def same_scenes(pairs: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
             "Two photographs of a patient, or a copy in another light.",
         ),
     )  # fmt: skip
-    for which, severity, kind, where, advice in kinds:
+    for which, severity, kind, place, advice in kinds:
         rows = pairs[which].reset_index(drop=True)
         if len(rows):
             several = counted(len(rows), "pair of pictures probably shows", "pairs of pictures probably show")
-            if kind == "same-scene" and in_folds and not rows["crosses"].str.contains("roles").all():
-                where = "in two roles of a fold, or in different groups"
-            yield Finding(severity, kind, f"{several} the same eye or scene, {where}", advice, rows)
+            yield Finding(severity, kind, f"{several} the same eye or scene, {place}", advice, rows)
 
 
 def too_plain(paths: Sequence[str]) -> Iterator[Finding]:

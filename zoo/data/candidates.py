@@ -7,7 +7,7 @@ has moved except by quarter turns and mirrors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -111,9 +111,11 @@ def by_thumbnails(thumbnails: Sequence[np.ndarray], most: int) -> set[Candidate]
     return pairs
 
 
-def order(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """By rows."""
-    return sorted(candidates, key=lambda each: (each.first, each.second, each.mirrored, each.quarters or 0))
+def merge(features: set[Candidate], thumbnails: set[Candidate]) -> list[Candidate]:
+    """All of them, by rows; of one pair by both ways that by thumbnails, whose features are looked at as well."""
+    both = {each[:3] for each in thumbnails if not each.negative}
+    kept = [*thumbnails, *(each for each in features if each[:3] not in both)]
+    return sorted(kept, key=lambda each: (*each[:3], each.negative, each.quarters or 0))
 
 
 def _vocabulary(descriptors: np.ndarray) -> np.ndarray:

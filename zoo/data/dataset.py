@@ -18,8 +18,10 @@ from zoo.errors import DataError
 from zoo.files import nfc
 from zoo.registry import DataConfig
 
-LAYOUTS = "a folder of Fold0, Fold1, …, or of train, val, test, or a folder per class"
-EXPECTED = f"expected {LAYOUTS}, or a manifest ({', '.join(ENDINGS)})"
+EXPECTED = (
+    "expected a folder of Fold0, Fold1, …, or of train, val, test, or a folder per class, or a manifest "
+    f"({', '.join(ENDINGS)})"
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ def read(source: Source, config: DataConfig, folds: Folds = None, strict: bool =
     root = root_of(source)
     ignored: folders.Ignored = Counter()
     notes = []
-    by_role = isinstance(source, Path) and source.is_dir() and _has_roles(root, config.classes)
+    by_role = False
     if isinstance(source, pd.DataFrame) or source.is_file():
         found = manifest.read(source, root, config.classes, config.columns, strict)
     elif folders.fold_folders(root):
         found = folders.read_folds(root, config.classes, config.roles, folds, ignored, strict)
-    elif by_role:
+    elif by_role := _has_roles(root, config.classes):
         found = folders.read_roles(root, config.classes, ignored, strict)
     else:
         found = folders.read_classes(root, config.classes, ignored)
@@ -82,8 +84,7 @@ def read(source: Source, config: DataConfig, folds: Folds = None, strict: bool =
         names_of = {role: folder.name for role, folder in folders.role_folders(root).items()}
         played = ", ".join(f"{name} as {role}" for role, name in names_of.items())
         notes += [f"folders are taken by their names: {played}", *said_of_roles]
-        config = with_own_roles(config)
-    if not isinstance(source, Path) or source.is_file() or "fold" not in found:
+    if by_role or not isinstance(source, Path) or source.is_file() or "fold" not in found:
         config = with_own_roles(config)
     return Dataset(root, found, config, notes)
 
@@ -120,8 +121,7 @@ def is_laid_out(source: Source, classes: Sequence[str]) -> bool:
 
 def _has_roles(root: Path, classes: Sequence[str]) -> bool:
     """Whether there is a folder per role; where the classes are called like roles, there is one per class."""
-    in_folds = bool(folders.fold_folders(root))
-    return not in_folds and not _has_classes(root, classes) and bool(folders.role_folders(root))
+    return not _has_classes(root, classes) and bool(folders.role_folders(root))
 
 
 def _has_classes(root: Path, classes: Sequence[str]) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from zoo.data.candidates import Candidate, by_features, by_thumbnails, order, thumbnail
+from zoo.data.candidates import Candidate, by_features, by_thumbnails, merge, thumbnail
 from zoo.data.images import hash_image
 from zoo.data.keypoints import SIDE, Features, Picture, features, prepare
 from zoo.data.overlay import MIN_INLIERS, Overlay, align, lay_over, misses, refine, turned
@@ -117,7 +117,7 @@ def _copies(
         plain = [position for position, found in enumerate(described) if len(found.points) < MIN_INLIERS]
         for position in plain:
             thumbnails[position] = np.zeros_like(thumbnails[position])
-        wanted = order(by_features(described, CANDIDATES) | by_thumbnails(thumbnails, THUMBNAILS))
+        wanted = merge(by_features(described, CANDIDATES), by_thumbnails(thumbnails, THUMBNAILS))
         pairs = groupby(wanted, key=lambda pair: pair.first)
 
         def compare(group: tuple[int, list[Candidate]]) -> tuple[int, list[tuple[int, int, Overlay]]]:

@@ -100,13 +100,14 @@ def read_roles(root: Path, classes: Sequence[str], ignored: Ignored | None = Non
 
     Raises DataError naming every class folder that is missing or empty; unless `strict`, those may be.
     """
-    places = {(0, role): (folder, folder.name) for role, folder in role_folders(root).items()}
+    found = role_folders(root)
+    places = {(0, role): (folder, folder.name) for role, folder in found.items()}
     rows, faults = _read_places(root, places, classes, ignored)
     if faults and (strict or {row[3] for row in rows} != {*range(len(classes))}):
-        there = ", ".join(child.name for child in subfolders(next(iter(places.values()))[0] or root)) or "none"
+        there = ", ".join(child.name for child in subfolders(found["train"])) or "none"
         raise DataError(
             f"{root} has a folder for each role, but not the class folders in them:\n{shorten(faults)}\n"
-            f"folders in {next(iter(places.values()))[1]}: {there}; classes are set under [data] in registry.toml"
+            f"folders in {found['train'].name}: {there}; classes are set under [data] in registry.toml"
         )
     return pd.DataFrame(rows, columns=["fold", "role", "path", "label"])
 

@@ -34,17 +34,17 @@ def known(cells: Sequence[str], where: str, what: str = "rows") -> tuple[list[st
         notes.append(
             f"{where}: {found.count('')} of {len(found)} {what} are of no known group, such as a patient ({said})"
         )
-    first: dict[str, str] = {}
-    spelled: dict[str, set[str]] = {}
-    for group in found:
-        spelled.setdefault(_key(group), set()).add(first.setdefault(_key(group), group) and group)
+    keys = [_key(group) for group in found]
+    spelled: dict[str, dict[str, None]] = {}  # in the order in which they come
+    for key, group in zip(keys, found, strict=True):
+        spelled.setdefault(key, {})[group] = None
     if alike := [sorted(each) for each in spelled.values() if len(each) > 1]:
         shown = "; ".join(" = ".join(map(repr, each)) for each in alike[:3])
         notes.append(
             f"{where}: {len(alike)} group{'s are' if len(alike) > 1 else ' is'} written in several ways, and each is "
             f"taken as one ({shown}{'; …' * (len(alike) > 3)})"
         )
-    return [first[_key(group)] for group in found], notes
+    return [next(iter(spelled[key])) for key in keys], notes
 
 
 def _key(group: str) -> str:

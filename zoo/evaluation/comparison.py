@@ -61,7 +61,7 @@ def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> 
         }
     table = results_of(scores)
     marked = predictions.groupby(JOB, sort=False).agg({mark: how for mark, how in MARKS.items() if mark in predictions})
-    return table.drop(columns=list(MARKS), errors="ignore").merge(marked.reset_index(), on=JOB, how="left")
+    return table.merge(marked.reset_index(), on=JOB, how="left")
 
 
 def marks(results: pd.DataFrame) -> pd.DataFrame:
@@ -233,7 +233,7 @@ def compare(
     table = pd.concat([table, pd.DataFrame(rows, columns=IMAGE_COLUMNS)], axis=1)
     adjusted = {f"{name}_holm": statistics.holm(table[name]) for name in ("p", "delong_p", "mcnemar_p")}
     table["verdict"] = [
-        statistics.verdict(statistics.Probabilities(*row[:3]), p, folds)
+        statistics.verdict(statistics.Probabilities(*row), p, folds)
         for row, p, folds in zip(
             table[["better", "equivalent", "worse"]].to_numpy(), adjusted["p_holm"], table["folds"], strict=True
         )

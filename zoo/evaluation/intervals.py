@@ -79,7 +79,8 @@ def interval(
     variance of training, and counts 1/k + to_train times (after Nadeau and Bengio 2003, Inference for the
     generalization error). Quantiles are those of Student's t with Satterthwaite's degrees of freedom.
     """
-    values = [_mean([_value(metric, each, threshold) for each in repeats]) for repeats in folds]
+    # Repeats are of the same images: the sizes of the first are those of all.
+    values = [_mean([_value(metric, each, threshold) for each in repeats], 1) for repeats in folds]
     known = [(value, repeats[0]) for value, repeats in zip(values, folds, strict=True) if not math.isnan(value.value)]
     counted = np.concatenate([value.counted for value, _ in known]) if known else np.empty(0, dtype=bool)
     if not counted.any():
@@ -134,11 +135,11 @@ def _value(metric: str, scored: Scored, threshold: float) -> _Value:
         return _Value(float(losses.mean()), (losses - losses.mean()) / len(losses), everything, [(len(losses),)])
     classes = [1] if probabilities.shape[1] == 2 else [*range(probabilities.shape[1])]
     if metric == "auc":
-        return _mean_of_classes([_auc(labels == one, probabilities[:, one]) for one in classes])
+        return _mean([_auc(labels == one, probabilities[:, one]) for one in classes])
     predicted = metrics.predict(probabilities, threshold)
     if metric == "accuracy":
         return _share(predicted == labels, everything)
-    return _mean_of_classes([_SHARES[metric](labels == one, predicted == one) for one in classes])
+    return _mean([_SHARES[metric](labels == one, predicted == one) for one in classes])
 
 
 def _share(right: np.ndarray, counted: np.ndarray) -> _Value:
@@ -173,22 +174,13 @@ def _auc(positive: np.ndarray, scores: np.ndarray) -> _Value:
     return _Value(value, influence, np.ones(len(positive), dtype=bool), [(ill, len(positive) - ill)])
 
 
-def _mean_of_classes(each: Sequence[_Value]) -> _Value:
+def _mean(each: Sequence[_Value], sized: int | None = None) -> _Value:
+    """The mean of values of the same images, such as those of several classes, with the sizes of the first `sized`."""
     return _Value(
         float(np.mean([value.value for value in each])),
         np.mean([value.influence for value in each], axis=0),
         np.any([value.counted for value in each], axis=0),
-        [size for value in each for size in value.sizes],
-    )
-
-
-def _mean(repeats: Sequence[_Value]) -> _Value:
-    """Of trainings with several seeds, scored on the same images; the sizes are those of the first."""
-    return _Value(
-        float(np.mean([value.value for value in repeats])),
-        np.mean([value.influence for value in repeats], axis=0),
-        np.any([value.counted for value in repeats], axis=0),
-        repeats[0].sizes,
+        [size for value in each[:sized] for size in value.sizes],
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.comparison import Comparison
+from zoo.comparison import Comparison, mark
 from zoo.data import splits as splits_table
 from zoo.data.images import ImageStore
 from zoo.evaluation.comparison import JOB
@@ -20,7 +20,7 @@ from zoo.store import JobFolder
 def draw(job: JobFolder, title: str, classes: Sequence[str]) -> None:
     """curves.png and confusion.png beside the results of a job that is done."""
     scores = job.scores()
-    title += " (LEAKED)" * bool(scores["test"].get("leaked"))
+    title += mark(scores["test"])
     plots.curves(read_csv(job.history), title, job.path / "curves.png")
     plots.confusion_matrices(scores, classes, title, job.path / "confusion.png")
 

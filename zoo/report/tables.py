@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
 from zoo.comparison import Comparison, mark
+from zoo.evaluation.comparison import ROLES
 from zoo.evaluation.metrics import METRICS
 
 FOLDS_SHOWN = 10
-SCORED = ("validation", "test")
 
 
 def number(value: float | None) -> str:
@@ -90,7 +90,7 @@ def confusion(role: str, counts: Sequence[Sequence[int]], classes: Sequence[str]
 
 def results(table: pd.DataFrame) -> Table:
     """results.csv with the main metrics of both roles, and mean ± standard deviation per model of several folds."""
-    shown = [(role, name) for role in SCORED for name in ("accuracy", "f1", "recall", "auc")]
+    shown = [(role, name) for role in ROLES for name in ("accuracy", "f1", "recall", "auc")]
     columns = [f"{name}_{role}" for role, name in shown]
     headings = ["model", "fold", "weights", *(f"{name}\n{role}" for role, name in shown)]
     view = Table(*headings, title="Results", title_justify="left")
@@ -111,7 +111,7 @@ def results(table: pd.DataFrame) -> Table:
 def summary(done: Comparison) -> Table:
     """Mean ± standard deviation over folds of the main metrics, each with its 95 % interval."""
     shown = list(dict.fromkeys(["recall", done.metric, "auc", "f1"]))
-    columns = [(role, name) for role in SCORED for name in shown]
+    columns = [(role, name) for role in ROLES for name in shown]
     title = f"Mean ± sd over folds, and 95 % interval, threshold {done.threshold:g}"
     headings = [f"{name}\n{role}" for role, name in columns]
     view = Table("model", "weights", "folds", *headings, title=title, title_justify="left")
@@ -132,9 +132,9 @@ def intervals(done: Comparison, model: str) -> Table:
     rows = done.summary[done.summary["model"] == model].to_dict("records")
     cells = {(row["role"], row["metric"]): row for row in rows}
     title = f"Metrics with 95 % intervals, threshold {done.threshold:g}"
-    view = Table("metric", *SCORED, title=title, title_justify="left")
+    view = Table("metric", *ROLES, title=title, title_justify="left")
     for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS[1:], *METRICS]):  # the loss last
-        both = [cells[role, name] for role in SCORED]
+        both = [cells[role, name] for role in ROLES]
         view.add_row(name, *(f"{_mean(cell)}  ({_interval(cell)})" for cell in both))
     return view
 
