@@ -148,7 +148,7 @@ HOSTILE = {
     "gif": "00_left.png: a GIF; save it as PNG",
     "encoding": "is not UTF-8; rename it",
     "manifest": "manifest.csv is not text in UTF-8",
-    "no classes": "normal is missing; folders there: abnormal; classes are set under [data]",
+    "no classes": "normal is missing; folders there: abnormal\nname the folder that holds one",
 }
 
 

@@ -91,12 +91,12 @@ def test_what_folders_hold_instead_of_images_is_told(folds: Path) -> None:
         read_folds(folds, CLASSES, ROLES)
     root = folds / "Fold1/valid"
     with pytest.raises(
-        DataError, match=r"normal is missing, abnormal is missing; folders there: test, train, valid; cl"
+        DataError, match=r"normal is missing, abnormal is missing; folders there: test, train, valid\nif"
     ):
         read_classes(folds / "Fold1", CLASSES)
     with pytest.raises(DataError, match=r": abnormal holds no image, but \.dcm \(2\), folder \(1\); folders there: ab"):
         read_classes(root, CLASSES)
-    with pytest.raises(DataError, match=r"folders there: patient 7; files there: \.dcm \(2\); classes are set"):
+    with pytest.raises(DataError, match=r"folders there: patient 7; files there: \.dcm \(2\)\nname the folder"):
         read_classes(root / "abnormal", CLASSES)
 
 

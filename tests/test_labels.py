@@ -13,6 +13,7 @@ import zoo
 from tests.conftest import TINY_PLUGIN, Install, Main, write_folds
 from zoo import plan
 from zoo.data import labels, loading, table
+from zoo.data.options import DataOptions
 from zoo.errors import DataError, ZooError
 from zoo.files import write_json
 from zoo.registry import DataConfig, SplitConfig
@@ -75,7 +76,7 @@ def test_splits_come_back_as_they_were_made(main: Main, install: Install, tmp_pa
     data = write_folds(tmp_path / "data", folds=1, classes=classes)
     (tmp_path / "registry.toml").write_text(f"[data]\nclasses = {[*classes]}\nimage_size = 32")
     config = DataConfig(classes=tuple(classes), image_size=32)
-    made = loading.make_splits(config, str(data), None, SplitConfig("stratified", 4)).splits
+    made = loading.make_splits(config, DataOptions(data=str(data)), SplitConfig("stratified", 4)).splits
     assert [*made["label"].map(dict(enumerate(classes)))] == [*made["path"].str.split("/").str[2]]  # as folders say
     status, output, errors = main("data", "split", "--data", data, "--method", "stratified", "--folds", 4)
     assert status == 0, output + errors

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zoo.data import manifest, table
+from zoo.data.origin import Origin
 from zoo.errors import DataError, ZooError
+from zoo.registry import DataConfig
 
 CLASSES = ["normal", "abnormal"]
 FILES = ["a.png", "b.png", "c d.png", "sub/é.png", "new\nline.png"]
@@ -29,9 +31,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def read_manifest(source: table.Source, root: Path, columns: dict[str, str] | None = None) -> pd.DataFrame:
+    return manifest.read(Origin(table.name(source), root, table.read(source)), DataConfig(columns=columns or {}))[0]
+
+
 def read(root: Path, text: str, name: str = "m.csv", **columns: str) -> pd.DataFrame:
     (root / name).write_bytes(text.encode())
-    return manifest.read(root / name, root, CLASSES, columns)
+    return read_manifest(root / name, root, columns)
 
 
 def test_path_and_label_are_enough(root: Path) -> None:
@@ -117,7 +123,10 @@ REFUSALS = {
     "cells missing": ("path,label,group\na.png,0,p\nb.png\n", "line 3 has 1 cells, the heading 3"),
     "cells too many": ("path,label\na.png,0,p,q\n", "line 2 has 4 cells, the heading 2"),
     "open quote": ('path,label\n"a.png,0\n', "line 2: unexpected end of data"),
-    "role": ("path,label,role\na.png,0,valid\n", "role must be one of train, validation, test\n  line 2: 'valid'"),
+    "role": ("path,label,role\na.png,0,odd\n", "role must be one of train, validation, test\n  line 2: 'odd'"),
+    "role in a fold": (
+        "path,label,role,fold\na.png,0,valid,0\n", "role must be one of train, validation, test\n  line 2: 'valid'"
+    ),
     "fold": ("path,label,fold\na.png,0,first\n", "fold must be a number, 0 or more\n  line 2: 'first'"),
     "negative fold": ("path,label,fold\na.png,0,-1\n", "line 2: '-1'"),
 }  # fmt: skip
@@ -138,9 +147,9 @@ def test_many_faults_are_shortened(root: Path) -> None:
 def test_other_encodings_are_refused(root: Path) -> None:
     (root / "m.csv").write_bytes("path,label\na.png,0\n".encode("utf-16"))
     with pytest.raises(DataError, match="is not text in UTF-8; save it as CSV UTF-8"):
-        manifest.read(root / "m.csv", root, CLASSES, {})
+        read_manifest(root / "m.csv", root)
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
-        manifest.read(root / "sub", root, CLASSES, {})
+        read_manifest(root / "sub", root)
 
 
 def test_a_data_frame_is_a_manifest(root: Path) -> None:
@@ -148,27 +157,27 @@ def test_a_data_frame_is_a_manifest(root: Path) -> None:
         "path": [root / "a.png", "b.png"], "label": [0.0, 1.0], "group": pd.array([7, None], dtype="Int64"),
         "source": pd.Categorical(["x", None]), "more": [np.array([1, 2]), {}],
     }, index=["i", "i"])  # fmt: skip
-    found = manifest.read(frame, root, CLASSES, {})
+    found = read_manifest(frame, root)
     assert found.to_dict("records") == [
         {"path": (root / "a.png").as_posix(), "label": 0, "group": "7", "source": "x"},
         {"path": "b.png", "label": 1, "group": "", "source": ""},
     ]
     with pytest.raises(DataError, match=r"table of 2 rows: label must be .*\n  row 1: '0.5'"):
-        manifest.read(frame.assign(label=[0, 0.5]), root, CLASSES, {})
+        read_manifest(frame.assign(label=[0, 0.5]), root)
 
 
 def test_a_parquet_file_is_a_manifest(root: Path) -> None:
     pytest.importorskip("pyarrow")
     for label in ([True, False], [1, 0], [1.0, 0.0], ["abnormal", "normal"], pd.array([1.0, 0.0], "float32")):
         pd.DataFrame({"path": ["a.png", "b.png"], "label": label, "group": [1, 2]}).to_parquet(root / "m.parquet")
-        found = manifest.read(root / "m.parquet", root, CLASSES, {})
+        found = read_manifest(root / "m.parquet", root)
         assert found[["label", "group"]].to_dict("list") == {"label": [1, 0], "group": ["1", "2"]}
     pd.DataFrame({"path": ["a.png"], "label": [0.5]}).to_parquet(root / "m.parquet")
     with pytest.raises(DataError, match=r"row 0: '0\.5'"):
-        manifest.read(root / "m.parquet", root, CLASSES, {})
+        read_manifest(root / "m.parquet", root)
     (root / "m.parquet").write_bytes(b"PAR1 or not")
     with pytest.raises(DataError, match="is not a Parquet table"):
-        manifest.read(root / "m.parquet", root, CLASSES, {})
+        read_manifest(root / "m.parquet", root)
 
 
 def test_parquet_without_pyarrow(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +196,7 @@ QUICK = settings(deadline=None, max_examples=150, suppress_health_check=[HealthC
 
 def is_table_or_error(source: Any, root: Path) -> None:
     try:
-        found = manifest.read(source, root, CLASSES, {})
+        found = read_manifest(source, root)
     except ZooError as error:
         assert len(str(error).splitlines()) < 30
         return
@@ -242,5 +251,5 @@ def test_what_is_written_is_read_again(root: Path, rows: list[tuple[str, int, st
     frame = pd.DataFrame(rows, columns=["path", "label", "group"])
     frame["group"] = frame["group"].str.replace(r"[\r\0]", "", regex=True).str.strip()
     frame.to_csv(root / "again.csv", index=False)
-    found = manifest.read(root / "again.csv", root, CLASSES, {})
+    found = read_manifest(root / "again.csv", root)
     pd.testing.assert_frame_equal(found[["path", "label", "group"]], frame, check_dtype=False)

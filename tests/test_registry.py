@@ -146,7 +146,10 @@ def test_a_wrong_model_costs_the_others_nothing(tmp_path: Path, plugins: Plugins
         ("[data]\nclasses = ['normal', 'sick ']", "classes: 'sick ' has blanks at its ends"),
         ('[data]\nclasses = ["normal", "a\\nb"]', "has a line break or another control character in it"),
         ("[data]\nroles = { train = 'train', test = 'test' }", "roles must give train, validation, test"),
-        ("[data]\nroles = { train = 'a', validation = 'b', test = 'b' }", "roles must give"),
+        (
+            "[data]\nroles = { train = 'a', validation = 'b', test = 'b' }",
+            "the folder b is validation and test at once",
+        ),
         ("[defaults]\nepochs = 3", "unknown field 'epochs'"),
     ],
 )

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Main, disc
-from zoo.data import loading
+from zoo.data import loading, origin
+from zoo.data.options import DataOptions
 from zoo.data.understand import understand
 from zoo.errors import ConfigError, DataError
 from zoo.registry import DataConfig
@@ -29,7 +30,7 @@ def write(root: Path, *folders: str, count: int = 8) -> Path:
 
 def found(source: Path | pd.DataFrame, **given: object) -> tuple[DataConfig, list[str]]:
     said: list[str] = []
-    config = understand(source, CONFIG, given.get("classes"), given.get("positive"), said.append)  # type: ignore[arg-type]
+    config = understand(origin.of(source), CONFIG, DataOptions(**given), said.append)  # type: ignore[arg-type]
     return config, said
 
 
@@ -94,7 +95,11 @@ def test_columns_by_their_headings(tmp_path: Path) -> None:
         "columns are taken by their headings: Image as path, Diagnosis as label, Patient ID as group, Site as source"
     )
     two = table.assign(file="b.png")
-    assert "path" not in found(two)[0].columns
+    with pytest.raises(
+        DataError, match="several columns may be the path: Image, file; say which: --columns path=Image"
+    ):
+        found(two)
+    assert found(two, columns={"path": "file"})[0].columns["path"] == "file"
     assert found(table.rename(columns={"Image": "path", "Diagnosis": "label"}))[0].columns["group"] == "Patient ID"
 
 
@@ -126,5 +131,5 @@ def test_it_reaches_python(tmp_path: Path) -> None:
 
     root = write(tmp_path, "ants", "bees")
     assert set(zoo.read_data(root, positive="ants")["label"]) == {"ants", "bees"}
-    assert loading.settle(CONFIG, str(root), None, None, positive="ants")[1].classes == ("bees", "ants")
+    assert loading.settle(CONFIG, DataOptions(data=str(root), positive="ants")).config.classes == ("bees", "ants")
     assert zoo.audit(root, classes=["ants", "bees"], near_duplicates=False).request["classes"] == ["ants", "bees"]

@@ -12,6 +12,7 @@ from zoo import auditing, comparison, jobs, limits, plan, plugins
 from zoo.auditing import Audit
 from zoo.comparison import Comparison
 from zoo.data import dataset, labels, loading
+from zoo.data.options import DataOptions
 from zoo.data.splits import Folds, parse_folds
 from zoo.evaluation.metrics import check_metric
 from zoo.files import given
@@ -38,9 +39,10 @@ def compare(
     `models` are names, none for all that are registered; `data` a folder, a manifest or the same as a data frame, None
     for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
     `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `options` are the
-    other fields of `zoo.request.Request`: groups, classes, positive, weights, seed, max_epochs, image_size, registry,
-    repeats, fresh, redo, feature_cache, precision, trackers. `listen` is called with each job and event. Jobs that fail
-    stand in the `missing` of what it returns.
+    other fields of `zoo.data.options.DataOptions` (test_data, classes, positive, columns, label, labels, groups,
+    image_size) and of `zoo.request.Request` (weights, seed, max_epochs, registry, repeats, fresh, redo, feature_cache,
+    precision, trackers). `listen` is called with each job and event. Jobs that fail stand in the `missing` of what it
+    returns.
 
     Raises ZooError for a request that cannot be met.
     """
@@ -49,8 +51,7 @@ def compare(
     limits.ROPE.check("rope", rope)
     workers = limits.WORKERS.check("workers", workers)
     request = Request(
-        models=tuple(models), data=str(data) if isinstance(data, Path) else data,
-        splits=given(splits) if isinstance(splits, str) else splits,
+        models=tuple(models), data=data, splits=given(splits) if isinstance(splits, str) else splits,
         folds=_folds(folds), out=given(out), **options,
     )  # fmt: skip
     with Reserve(ahead=workers == 1) as reserve, plan.make_plan(request) as planned:
@@ -62,25 +63,18 @@ def compare(
 
 
 def read_data(
-    data: str | Path | pd.DataFrame | None = None,
-    *,
-    groups: str | None = None,
-    classes: Sequence[str] | None = None,
-    positive: str | None = None,
-    registry: str | Path | None = None,
+    data: str | Path | pd.DataFrame | None = None, *, registry: str | Path | None = None, **options: Any
 ) -> pd.DataFrame:
     """The images that `data` lists, a row per file; nothing is decoded.
 
     Columns path, label (class name), group and source ('' if unknown); fold and role before them if the data come in
-    folds. `data` as for `compare`; `groups` is a regular expression whose capture group takes a patient from a path,
-    `classes` are names, the positive one last, and `positive` says which of two that is, where neither the registry nor
-    the data tell.
+    folds or roles. `data` as for `compare`; `options` are the other fields of `zoo.data.options.DataOptions`:
+    test_data, classes, positive, columns, label, labels, groups.
 
     Raises ZooError for data that cannot be used.
     """
-    config = _registry(registry).data
-    source, config = loading.settle(config, data, None, groups, classes=classes, positive=positive)
-    found = dataset.read(source, config)
+    settled = loading.settle(_registry(registry).data, DataOptions(data=data, **options))
+    found = dataset.read(settled.origin, settled.config, test=settled.test)
     return labels.named(found.table, found.config.classes)
 
 
@@ -92,20 +86,18 @@ def make_splits(
     repeats: int | None = None,
     combinations: int | Literal["all"] | None = None,
     seed: int | None = None,
-    groups: str | None = None,
-    classes: Sequence[str] | None = None,
-    positive: str | None = None,
     registry: str | Path | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """Divide images into folds, checked: `zoo data split`. The table of splits.csv, for `splits` of `compare`.
 
-    What is not given is as `split` under [data] in the registry says.
+    What is not given is as `split` under [data] in the registry says. `options` as for `read_data`.
 
     Raises ZooError for data or folds that cannot be used.
     """
     config = _registry(registry).data
     how = split_config(config.split, method=method, folds=folds, repeats=repeats, combinations=combinations, seed=seed)
-    made = loading.make_splits(config, data, None, how, groups=groups, classes=classes, positive=positive)
+    made = loading.make_splits(config, DataOptions(data=data, **options), how)
     return labels.named(made.splits, made.config.classes)
 
 
@@ -113,30 +105,25 @@ def audit(
     data: str | Path | pd.DataFrame | None = None,
     *,
     splits: str | Path | pd.DataFrame | None = None,
-    groups: str | None = None,
-    classes: Sequence[str] | None = None,
-    positive: str | None = None,
     folds: str | int | Sequence[int] = "all",
-    image_size: int | None = None,
     near_duplicates: bool = True,
     listen: auditing.Listen | None = None,
     registry: str | Path | None = None,
+    **options: Any,
 ) -> Audit:
     """Look for what is wrong with images and folds before anything is trained: `zoo data audit`.
 
-    `data`, `splits`, `groups`, `classes` and `positive` as for `compare`. `near_duplicates` says whether flipped,
-    rotated, cropped or brightened copies are looked for, which takes minutes for thousands of images, at `image_size`
-    pixels. `listen` is called with each step, and how much of it is done. The tables of what it returns are data
-    frames; its `write` keeps them, and its `is_clean` says whether nothing is wrong.
+    `data`, `splits` and `folds` as for `compare`, `options` as for `read_data`, and image_size. `near_duplicates` says
+    whether flipped, rotated, cropped or brightened copies are looked for, which takes minutes for thousands of images,
+    at `image_size` pixels. `listen` is called with each step, and how much of it is done. The tables of what it returns
+    are data frames; its `write` keeps them, and its `is_clean` says whether nothing is wrong.
 
     Raises ZooError for data that cannot be audited; whatever else is wrong is a finding.
     """
     config = _registry(registry).data
     splits = given(splits) if isinstance(splits, str) else splits
-    return auditing.look(
-        config, data, splits, _folds(folds), groups=groups, classes=classes, positive=positive, image_size=image_size,
-        near_duplicates=near_duplicates, listen=listen,
-    )  # fmt: skip
+    said = DataOptions(data=data, **options)
+    return auditing.look(config, said, splits, _folds(folds), near_duplicates=near_duplicates, listen=listen)
 
 
 def _folds(folds: str | int | Sequence[int]) -> Folds:

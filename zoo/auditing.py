@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -16,6 +16,7 @@ import zoo
 from zoo.data import audit, audited, balance, copies, duplicates, facts, images, loading, splitters
 from zoo.data import table as tables
 from zoo.data.audit import Finding
+from zoo.data.options import DataOptions
 from zoo.data.splits import Folds, class_counts
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation import shortcuts
@@ -91,41 +92,37 @@ class Audit:
 
 def look(
     config: DataConfig,
-    root: loading.Root,
+    options: DataOptions,
     splits_from: tables.Source | None = None,
     folds: Folds = None,
     *,
-    groups: str | None = None,
-    classes: Sequence[str] | None = None,
-    positive: str | None = None,
-    image_size: int | None = None,
     near_duplicates: bool = True,
     listen: Listen | None = None,
 ) -> Audit:
     """Audit images, in folds or not, whatever is wrong with them.
 
-    `root`, `splits_from`, `groups`, `classes` and `positive` are as for zoo.data.loading.load_data; pictures are
-    compared at `image_size`, 224 unless given. Changed copies that are found are kept in the user cache for later runs
-    and splits; without `near_duplicates` those of earlier audits are taken from there.
+    `options` and `splits_from` are as for zoo.data.loading.load_data; pictures are compared at the `image_size` that is
+    given, else at 224. Changed copies that are found are kept in the user cache for later runs and splits; without
+    `near_duplicates` those of earlier audits are taken from there.
 
     Raises DataError or ConfigError where there is nothing to audit: no such folder, no such class, no readable image.
     """
-    if image_size is not None:
-        image_size = AUDIT_SIZE.check("image_size", image_size)
+    size = IMAGE_SIZE if options.image_size is None else AUDIT_SIZE.check("image_size", options.image_size)
     tell = listen or (lambda step, done, total: None)
     said: list[str] = []
-    source, config = loading.settle(config, root, None, groups, said.append, classes, positive)
-    found = loading.listed(source, config, splits_from, folds, strict=False)
+    settled = loading.settle(config, options, said.append)
+    config, where = settled.config, settled.origin.name
+    found = loading.listed(settled, splits_from, folds, strict=False)
     if found.table.empty:
-        raise DataError(f"{tables.name(source)} lists no image")
+        raise DataError(f"{where} lists no image")
     read = facts.read(found.root, [*found.table["path"]], partial(tell, "reading files"))
     files = _join(found.table, read)
     known = files[files["fault"] == ""]
     if known.empty:
         path, fault = files[["path", "fault"]].iloc[0]
-        raise DataError(f"{tables.name(source)}: none of {len(read)} images can be read, such as {path!r}: {fault}")
+        raise DataError(f"{where}: none of {len(read)} images can be read, such as {path!r}: {fault}")
     if near_duplicates:
-        near, plain, lines = _changed_copies(found.root, known, image_size or IMAGE_SIZE, tell)
+        near, plain, lines = _changed_copies(found.root, known, size, tell)
         said += lines
     else:
         near, plain = audited.known(known["image"]), []
@@ -159,7 +156,8 @@ def look(
         *notes,
     ]
     request = {
-        "data": tables.name(source), "splits": None if splits_from is None else tables.name(splits_from),
+        "data": where, "test_data": settled.test and settled.test.name,
+        "splits": None if splits_from is None else tables.name(splits_from),
         "folds": sorted(set(known["fold"])) if found.in_folds else None, "in_folds": found.in_folds,
         "groups": config.groups, "classes": [*classes], "near_duplicates": near_duplicates,
     }  # fmt: skip

@@ -67,10 +67,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         lost = resume.missing_parts(request.out, request.models, [request.start_from, request.weights], found)
         raise ConfigError("; ".join([str(error), *lost])) from error
     trackers = [found.get("tracker", name).plugin for name in dict.fromkeys(request.trackers)]
-    data = load_data(
-        models.data, request.data, request.image_size, request.folds, progress,
-        splits_from=request.splits, groups=request.groups, classes=request.classes, positive=request.positive,
-    )  # fmt: skip
+    data = load_data(models.data, request, request.folds, progress, request.splits)
     notes += data.notes
     for recipe in recipes.values():
         _check_class_weights(recipe, data.config.classes)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -71,18 +71,24 @@ class SplitConfig:
 class DataConfig:
     """The [data] table.
 
-    `groups` is a regular expression whose capture group takes a patient from an image's path, '' for none; `columns`
-    says which column of a manifest holds what, where it isn't of the same name.
+    `test_root` is a second folder or manifest, whose images are the test role, '' for none. `groups` is a regular
+    expression whose capture group takes a patient from an image's path, '' for none. `columns` says which column of a
+    manifest holds what, where it isn't of the same name. `label` is a column, or a condition on one that is true of the
+    last of two classes, such as "grade>=2". `labels` gives the class of each label that the data have (a cell of the
+    column, or a folder), '' to leave out what has it.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
 
     root: str = DEMO
+    test_root: str = ""
     image_size: int = 224
     classes: tuple[str, ...] = ("normal", "abnormal")
     roles: dict[str, str] = dataclasses.field(default_factory=lambda: dict(ROLES))
     groups: str = ""
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    label: str = ""
+    labels: dict[str, str] = dataclasses.field(default_factory=dict)
     split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
@@ -91,8 +97,14 @@ class DataConfig:
         limits.require(self, image_size=limits.IMAGE_SIZE)
         if fault := names_fault(self.classes):
             raise ValueError(f"classes: {fault}")
-        if sorted(self.roles) != sorted(ROLES) or len(set(self.roles.values())) < len(ROLES):
+        if sorted(self.roles) != sorted(ROLES):
             raise ValueError(f"roles must give {', '.join(ROLES)} a folder each, not {self.roles}")
+        for folder in self.roles.values():
+            if len(both := [role for role, name in self.roles.items() if name == folder]) > 1:
+                raise ValueError(
+                    f"roles: the folder {folder} is {' and '.join(both)} at once, so that what is scored would be "
+                    "trained or selected on; give each role a folder of its own"
+                )
         if self.groups and not _capture_groups(self.groups):
             raise ValueError(f"groups must hold a capture group, as in ([0-9]+)_left, not {self.groups!r}")
         for column in self.columns:
@@ -100,6 +112,13 @@ class DataConfig:
                 raise ValueError(f"columns: {unknown('column', column, [*COLUMNS])}")
         if len(set(self.columns.values())) < len(self.columns):
             raise ValueError(f"columns must be different, not {self.columns}")
+        if self.label and self.labels:
+            raise ValueError("label and labels are two answers to one question; give one")
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """What the data call the classes, and what else they may hold: the names of `labels` if there are any."""
+        return tuple(self.labels) or self.classes
 
 
 def _capture_groups(pattern: str) -> int:
@@ -180,8 +199,25 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
     data = check(DataConfig, tables.get("data", {}), f"{path}: data")
     if data.root != DEMO:
         data = dataclasses.replace(data, root=str(path.parent / expand(data.root)))
+    if data.test_root:
+        data = dataclasses.replace(data, test_root=str(path.parent / expand(data.test_root)))
     defaults = {**shipped.get("defaults", {}), **tables.get("defaults", {})}
     return Registry(path, data, defaults, {**kept, **others}, plugins, frozenset(others), hidden)
+
+
+def data_lines(**fields: str | Sequence[str] | Mapping[str, str]) -> str:
+    """Lines of a [data] table that say this, to be shown or written."""
+    return "\n".join(["[data]", *(f"{name} = {_toml(value)}" for name, value in fields.items())])
+
+
+def _toml(value: str | Sequence[str] | Mapping[str, str]) -> str:
+    """A value as TOML has it, whose strings are those of JSON but for one character."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        bare = re.compile("[A-Za-z0-9_-]+")
+        return f"{{ {', '.join(f'{k if bare.fullmatch(k) else _toml(k)} = {_toml(v)}' for k, v in value.items())} }}"
+    return f"[{', '.join(map(_toml, value))}]"
 
 
 def _tables(path: Path) -> dict[str, Any]:

@@ -16,24 +16,23 @@ import pandas as pd
 import zoo
 from zoo.data import splits
 from zoo.data.loading import Data
+from zoo.data.options import DataOptions
 from zoo.data.splits import Folds
 from zoo.errors import ConfigError
 from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
-from zoo.limits import EPOCHS, FOLD, IMAGE_SIZE, REPEATS, SEED
+from zoo.limits import EPOCHS, FOLD, REPEATS, SEED
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for. None means: what registry.toml says, or no limit.
+@dataclass(frozen=True, kw_only=True)
+class Request(DataOptions):
+    """What the user asks for, beside what is said of the data. None means: what registry.toml says, or no limit.
 
-    `data` is a folder or a manifest, `splits` a split file; each may be a data frame instead. `groups` is a regular
-    expression, see DataConfig; `classes` are names, the positive one last, `positive` says which of two that is.
-    No `models` means all that are registered, `folds` None all folds, "first" the one of the
-    lowest number. `repeats` runs each fold so often, with other
-    seeds. `fresh` deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
+    No `models` means all that are registered. `splits` is a split file or the same as a data frame; `folds` None means
+    all folds, "first" the one of the lowest number. `repeats` runs each fold so often, with other seeds. `fresh`
+    deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
     `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
     training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
     `precision` is what the backbone computes in while it is trained, one of PRECISIONS.
@@ -43,17 +42,12 @@ class Request:
     """
 
     models: tuple[str, ...] = ()
-    data: str | pd.DataFrame | None = None
     splits: Path | pd.DataFrame | None = None
-    groups: str | None = None
-    classes: tuple[str, ...] | None = None
-    positive: str | None = None
     folds: Folds = "first"
     out: Path | None = None
     weights: str | None = None
     seed: int | None = None
     max_epochs: int | None = None
-    image_size: int | None = None
     registry: Path | None = None
     repeats: int = 1
     fresh: bool = False
@@ -66,12 +60,11 @@ class Request:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a number out of its limits."""
-        numbers = {"seed": SEED, "max_epochs": EPOCHS, "image_size": IMAGE_SIZE, "repeats": REPEATS}
+        super().__post_init__()
+        numbers = {"seed": SEED, "max_epochs": EPOCHS, "repeats": REPEATS}
         for name, limit in numbers.items():
             if (value := getattr(self, name)) is not None or name == "repeats":
                 object.__setattr__(self, name, limit.check(name, value))
-        if isinstance(self.classes, list):
-            object.__setattr__(self, "classes", tuple(self.classes))
         if self.folds is not None and self.folds != "first":
             object.__setattr__(self, "folds", tuple(FOLD.check("folds", fold) for fold in self.folds))
 

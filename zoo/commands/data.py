@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,25 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo import limits
-from zoo.commands.options import (
-    PATH,
-    Group,
-    Number,
-    classes_option,
-    console,
-    data_option,
-    echo,
-    folds_option,
-    groups_option,
-    load_registry,
-    positive_option,
-    say,
-    size_option,
-    splits_option,
-)  # fmt: skip
+from zoo.commands.data_options import again, data_options, size_option, splits_option
+from zoo.commands.options import PATH, Group, Number, console, echo, folds_option, load_registry, say
 
 if TYPE_CHECKING:
     from zoo.data.splits import Folds
+
+
+PICTURES = Path("pictures")
 
 
 @click.group(cls=Group)
@@ -56,40 +46,25 @@ def data_demo(folder: Path) -> None:
 
 
 @data.command("show")
-@data_option
-@splits_option
-@groups_option
-@classes_option
-@positive_option
-@folds_option("first")
-@size_option
-@click.option("--out", type=PATH, metavar="DIR", default=Path("pictures"), show_default=True)
-def data_show(
-    data: str | None,
-    splits: Path | None,
-    groups: str | None,
-    classes: tuple[str, ...] | None,
-    positive: str | None,
-    folds: Folds,
-    image_size: int | None,
-    out: Path,
-) -> None:
+@data_options(splits_option, folds_option("first"), size_option)
+@click.option("--out", type=PATH, metavar="DIR", help="Default pictures, or pictures-2 and so on where that is taken.")
+@click.option("--force", is_flag=True, help="Replace the pictures in DIR.")
+def data_show(splits: Path | None, folds: Folds, out: Path | None, force: bool, **said: Any) -> None:
     """Count the images of each role, and write a picture of ten labelled images of each to DIR."""
     from zoo.data.loading import load_data
+    from zoo.data.options import DataOptions
     from zoo.data.splits import class_counts
     from zoo.files import check_writable
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress
     from zoo.report.run_pictures import samples
 
+    out = _for_pictures(out, force)
     check_writable(out)
     screen = console()
     registry = load_registry()
     with DecodingProgress(screen) as progress:
-        loaded = load_data(
-            registry.data, data, image_size, folds, progress,
-            splits_from=splits, groups=groups, classes=classes, positive=positive,
-        )  # fmt: skip
+        loaded = load_data(registry.data, DataOptions(**said), folds, progress, splits)
     for note in loaded.notes:
         say(screen, note)
     counts = class_counts(loaded.splits, loaded.config.classes)
@@ -98,28 +73,35 @@ def data_show(
         echo(path)
 
 
+def _for_pictures(out: Path | None, force: bool) -> Path:
+    """The folder for pictures: the one that was named, else the first of pictures, pictures-2, … that holds none.
+
+    Raises ConfigError for a named one that holds some, unless `force`.
+    """
+    from zoo.errors import ConfigError
+
+    def holds_some(folder: Path) -> bool:
+        return folder.is_dir() and any(folder.glob("fold-*.png"))
+
+    if out is None and force:
+        return PICTURES
+    if out is None:
+        others = (Path(f"{PICTURES}-{number}") for number in itertools.count(2))
+        return next(folder for folder in itertools.chain([PICTURES], others) if not holds_some(folder))
+    if holds_some(out) and not force:
+        raise ConfigError(f"{out} holds pictures; name another folder with --out, or replace them with --force")
+    return out
+
+
 @data.command("audit")
-@data_option
-@splits_option
-@groups_option
-@classes_option
-@positive_option
-@folds_option("all")
+@data_options(splits_option, folds_option("all"))
 @click.option(
     "--image-size", type=Number(limits.AUDIT_SIZE), help="Pixels a side for comparing pictures; 224 if not given."
 )
 @click.option("--near-duplicates/--no-near-duplicates", default=True, help="Look for changed copies; takes minutes.")
 @click.option("--out", type=PATH, metavar="DIR", default=Path("audit"), show_default=True)
 def data_audit(
-    data: str | None,
-    splits: Path | None,
-    groups: str | None,
-    classes: tuple[str, ...] | None,
-    positive: str | None,
-    folds: Folds,
-    image_size: int | None,
-    near_duplicates: bool,
-    out: Path,
+    splits: Path | None, folds: Folds, near_duplicates: bool, image_size: int | None, out: Path, **said: Any
 ) -> int:
     """Look for what would spoil scores: files that cannot be read, copies, patients on two sides, shortcuts.
 
@@ -127,6 +109,7 @@ def data_audit(
     """
     from zoo import auditing
     from zoo.data.groups import EYE_GROUPS
+    from zoo.data.options import DataOptions
     from zoo.files import check_writable
     from zoo.report import audit as report
     from zoo.report.progress import StepProgress
@@ -135,32 +118,28 @@ def data_audit(
     registry = load_registry()
     check_writable(out)
     with StepProgress(screen) as listen:
+        options = DataOptions(**said, image_size=image_size)
         done = auditing.look(
-            registry.data, data, splits, folds, groups=groups, classes=classes, positive=positive,
-            image_size=image_size, near_duplicates=near_duplicates, listen=listen,
+            registry.data, options, splits, folds, near_duplicates=near_duplicates, listen=listen
         )  # fmt: skip
     files = report.write(done, out)
     screen.print(report.shortcuts(done))
     screen.print(report.findings(done))
     say(screen, f"Report: {', '.join(map(str, files))}")
-    given = [*_again(data, classes, positive), *(["--groups", groups] if groups else [])]
+    given = again(said)
     if report.names_tell_patients(done):
-        again = shlex.join(["zoo", "data", "audit", *given, "--groups", EYE_GROUPS])
-        say(screen, f"Next: {again} (names seem to tell the patient; look whether they do)")
-    elif report.split_would_help(done):
+        audited = shlex.join(["zoo", "data", "audit", *given, "--groups", EYE_GROUPS])
+        say(screen, f"Next: {audited} (names seem to tell the patient; look whether they do)")
+    elif report.split_would_help(done) and not said["test_data"]:
         say(screen, f"Next: {shlex.join(['zoo', 'data', 'split', *given])} (keeps groups and known copies together)")
     elif done.is_clean:
-        command = ["compare"] if done.request["in_folds"] else ["data", "split"]
-        given += ["--splits", str(splits)] if splits else []
-        say(screen, f"Next: {shlex.join(['zoo', *command, *given])}")
+        command = ["zoo", *(["compare"] if done.request["in_folds"] else ["data", "split"]), *given]
+        say(screen, f"Next: {shlex.join([*command, *(['--splits', str(splits)] if splits else [])])}")
     return 0 if done.is_clean else 1
 
 
 @data.command("split")
-@data_option
-@groups_option
-@classes_option
-@positive_option
+@data_options(size_option)
 @click.option("--method", metavar="NAME", help="rotate, stratified, grouped, repeated or leave-one-source-out.")
 @click.option("--folds", type=Number(limits.FOLDS), metavar="K", help="So many folds, or parts to rotate.")
 @click.option("--repeats", type=Number(limits.FOLDS), metavar="R", help="repeated: K folds so often, with other seeds.")
@@ -168,12 +147,11 @@ def data_audit(
     "--combinations", metavar="all|M", callback=_combinations, help="rotate: all K(K-1) folds, or M of them; else K."
 )
 @click.option("--seed", type=Number(limits.SPLIT_SEED), help="Of the division.")
-@size_option
 @click.option("--out", type=PATH, metavar="FILE", default=Path("splits.csv"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace FILE.")
 def data_split(
-    data: str | None, groups: str | None, classes: tuple[str, ...] | None, positive: str | None,
-    image_size: int | None, out: Path, force: bool, **how: Any,
+    out: Path, force: bool, method: str | None, folds: int | None, repeats: int | None, combinations: int | str | None,
+    seed: int | None, **said: Any,
 ) -> None:  # fmt: skip
     """Divide the images into folds, and write them to FILE, to look at, edit and train with.
 
@@ -182,6 +160,7 @@ def data_split(
     """
     from zoo.data import labels, splits
     from zoo.data.loading import make_splits
+    from zoo.data.options import DataOptions
     from zoo.errors import ConfigError, reason
     from zoo.files import check_writable, write_csv
     from zoo.registry import split_config
@@ -195,11 +174,11 @@ def data_split(
         raise ConfigError(f"{out} is no file; name another with --out FILE")
     screen = console()
     registry = load_registry()
-    method = split_config(registry.data.split, **how)
+    how = split_config(
+        registry.data.split, method=method, folds=folds, repeats=repeats, combinations=combinations, seed=seed
+    )
     with DecodingProgress(screen) as progress:
-        made = make_splits(
-            registry.data, data, image_size, method, progress, groups=groups, classes=classes, positive=positive
-        )
+        made = make_splits(registry.data, DataOptions(**said), how, progress)
     try:
         write_csv(out, labels.named(made.splits, made.config.classes))
     except OSError as error:
@@ -208,17 +187,11 @@ def data_split(
         say(screen, note)
     counts = splits.class_counts(made.splits, made.config.classes)
     screen.print(tables.folds(counts, splits.group_counts(made.splits)))
-    folds = made.splits["fold"].nunique()
-    if folds > tables.FOLDS_SHOWN:
-        say(screen, f"… and {folds - tables.FOLDS_SHOWN} more folds")
+    count = made.splits["fold"].nunique()
+    if count > tables.FOLDS_SHOWN:
+        say(screen, f"… and {count - tables.FOLDS_SHOWN} more folds")
     say(screen, splits.evenness(made.splits, made.config.classes))
-    say(screen, f"{out}: {folds} folds of {made.splits['path'].nunique()} images, {method}")
+    say(screen, f"{out}: {count} folds of {made.splits['path'].nunique()} images, {how}")
     say(screen, f"fingerprint {splits.fingerprint(made.splits)}")
-    again = shlex.join([*_again(data, classes, positive), "--splits", str(out)])
-    say(screen, f"Train on them: zoo compare {again}")
-
-
-def _again(data: str | None, classes: tuple[str, ...] | None, positive: str | None) -> list[str]:
-    """The options that another command needs for the same images."""
-    options = {"--data": data, "--classes": classes and ",".join(classes), "--positive": positive}
-    return [word for option, value in options.items() if value for word in (option, value)]
+    command = ["zoo", "compare", *again({**said, "groups": None}), "--splits", str(out)]  # the split has the groups
+    say(screen, f"Train on them: {shlex.join(command)}")

@@ -131,36 +131,6 @@ def folds_option(default: str) -> Decorator:
     )
 
 
-data_option = click.option(
-    "--data", metavar="DIR|FILE",
-    help="Folder of Fold0, Fold1, …, folder per role or per class, or manifest (.csv, .tsv, .parquet); default what "
-    "the registry says.",
-)  # fmt: skip
-groups_option = click.option(
-    "--groups",
-    metavar="REGEX",
-    help="Its capture group takes the patient from an image's path, as in '([0-9]+)_(left|right)'.",
-)
-
-
-def _classes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """ "healthy,ill" to its names."""
-    return None if value is None else tuple(name.strip() for name in value.split(","))
-
-
-classes_option = click.option(
-    "--classes", metavar="NAME,…", callback=_classes,
-    help="The classes by name, the positive one last; else those of the registry, or found in the data.",
-)  # fmt: skip
-positive_option = click.option(
-    "--positive", metavar="NAME", help="The class to find, of two; else the last, or the one that isn't healthy."
-)
-splits_option = click.option(
-    "--splits", type=PATH, metavar="FILE", help="Take the folds from FILE, see zoo data split."
-)
-size_option = click.option("--image-size", type=Number(limits.IMAGE_SIZE), help="Height and width in pixels.")
-
-
 def console() -> Console:
     """Where commands print tables."""
     from zoo.report.screen import Screen
@@ -230,13 +200,8 @@ def _names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of the commands that train."""
+    """The options of the commands that train, beside those of the data."""
     options = [
-        data_option,
-        splits_option,
-        groups_option,
-        classes_option,
-        positive_option,
         click.option("--out", type=PATH, metavar="DIR", help="The run folder; the same again resumes it."),
         click.option("--weights", metavar="auto|imagenet|none|FILE", help="What the backbone starts from."),
         click.option(
@@ -252,7 +217,6 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--seed", type=Number(limits.SEED), help="Of initial weights, shuffling, dropout, augmentation."),
         click.option("--max-epochs", type=Number(limits.EPOCHS), help="At most so many epochs a stage."),
-        size_option,
         click.option(
             "--feature-cache/--no-feature-cache",
             default=True,

@@ -6,20 +6,19 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.commands.data_options import data_options, size_option
 from zoo.commands.options import (
     PATH,
     Command,
     console,
-    data_option,
     echo,
     load_registry,
     print_rows,
     say,
-    size_option,
     warn,
 )
 from zoo.errors import ZooError
@@ -32,14 +31,14 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("model")
-@data_option
-@size_option
+@data_options(size_option)
 @click.option("--summary", is_flag=True, help="Keras' own summary as well.")
 @click.option("--pictures", type=PATH, metavar="DIR", help="Draw augmented images and the learning rate.")
-def show(model: str, data: str | None, image_size: int | None, summary: bool, pictures: Path | None) -> None:
+def show(model: str, summary: bool, pictures: Path | None, **said: Any) -> None:
     """What MODEL is made of and what each stage trains; --pictures takes the training images of the first fold."""
     from zoo import registry as registries
     from zoo.data.loading import load_data
+    from zoo.data.options import DataOptions
     from zoo.data.splits import subset
     from zoo.files import check_writable
     from zoo.training import backend
@@ -53,9 +52,10 @@ def show(model: str, data: str | None, image_size: int | None, summary: bool, pi
         from zoo.report import recipe as shown  # loads Keras
 
     screen = console()
-    loaded = load_data(registry.data, data, image_size, "first") if pictures or data else None
+    asked = pictures or any(value is not None for name, value in said.items() if name != "image_size")
+    loaded = load_data(registry.data, DataOptions(**said), "first") if asked else None
     config = loaded.config if loaded else registry.data
-    network = shown.build(recipe, len(config.classes), image_size or config.image_size)
+    network = shown.build(recipe, len(config.classes), said["image_size"] or config.image_size)
     stages = registries.checked_stages(recipe.schedule)
     screen.print(shown.describe(recipe, network, stages))
     if summary:

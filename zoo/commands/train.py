@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo import limits
+from zoo.commands.data_options import data_options, size_option, splits_option
 from zoo.commands.options import (
     Command,
     Number,
@@ -38,7 +39,7 @@ KINDS = ("model", "fold", "repeat")
 
 @click.command(cls=Command)
 @click.argument("model")
-@folds_option("first")
+@data_options(splits_option, folds_option("first"), size_option)
 @training_options
 def run(model: str, **options: Any) -> None:
     """Train MODEL on the first fold, or on the folds given, and score it."""
@@ -79,7 +80,7 @@ def run(model: str, **options: Any) -> None:
 
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@folds_option("all")
+@data_options(splits_option, folds_option("all"), size_option)
 @training_options
 @click.option("--workers", type=Number(limits.WORKERS), default=1, show_default=True, help="Jobs at a time.")
 @click.option(

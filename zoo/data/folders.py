@@ -9,16 +9,19 @@ counted and said.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from zoo.data.names import subfolder, subfolders
 from zoo.data.splits import Folds, choose
-from zoo.data.table import path_fault
+from zoo.data.table import ENDINGS, path_fault
 from zoo.errors import DataError, shorten
+from zoo.registry import data_lines
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FOLD_FOLDER = re.compile(r"fold[-_ ]?([0-9]+)", re.IGNORECASE)
@@ -49,6 +52,13 @@ def fold_folders(root: Path) -> dict[int, Path]:
     return dict(sorted(folds.items()))
 
 
+def fold_roles(fold: Path, roles: Mapping[str, str]) -> dict[str, str]:
+    """The folder of each role in a fold: as `roles` says, else by the usual names if those are there instead."""
+    if all(subfolder(fold, name) for name in roles.values()):
+        return dict(roles)
+    return {role: folder.name for role, folder in role_folders(fold).items()} or dict(roles)
+
+
 def read_folds(
     root: Path,
     classes: Sequence[str],
@@ -74,10 +84,13 @@ def read_folds(
     rows, faults = _read_places(root, places, classes, ignored)
     found_somewhere = {row[1] for row in rows} == {*roles} and {row[3] for row in rows} == {*range(len(classes))}
     if faults and (strict or not found_somewhere):
+        fold = next(iter(available.values()))
+        in_fold = [child.name for child in subfolders(fold)]
+        found = [child.name for name in in_fold[:1] for child in subfolders(fold / name)]
         raise DataError(
             f"{root} does not have the folders that roles and classes ask for:\n{shorten(faults)}\n"
-            f"expected FoldN / {'|'.join(roles.values())} / {'|'.join(classes)} / images; "
-            "roles and classes are set under [data] in registry.toml"
+            f"expected FoldN / {'|'.join(roles.values())} / {'|'.join(classes)} / images; found {fold.name} / "
+            f"{'|'.join(in_fold) or 'no folder'} / {'|'.join(found) or 'no folder'}\n{_to_write(found, in_fold)}"
         )
     return pd.DataFrame(rows, columns=["fold", "role", "path", "label"])
 
@@ -89,10 +102,15 @@ def role_folders(root: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for child in subfolders(root):
-        for role, names in ROLE_FOLDERS.items():
-            if child.name.casefold() in names and found.setdefault(role, child) is not child:
-                raise DataError(f"{root}: {found[role].name} and {child.name} both play the role {role}; keep one")
+        role = role_of(child.name)
+        if role and found.setdefault(role, child) is not child:
+            raise DataError(f"{root}: {found[role].name} and {child.name} both play the role {role}; keep one")
     return {role: found[role] for role in ROLE_FOLDERS if role in found} if {*found} > {"train"} else {}
+
+
+def role_of(name: str) -> str | None:
+    """The role that a folder, or a cell of a table, of that name plays; None if none does."""
+    return next((role for role, names in ROLE_FOLDERS.items() if name.casefold() in names), None)
 
 
 def read_roles(root: Path, classes: Sequence[str], ignored: Ignored | None = None, strict: bool = True) -> pd.DataFrame:
@@ -104,10 +122,10 @@ def read_roles(root: Path, classes: Sequence[str], ignored: Ignored | None = Non
     places = {(0, role): (folder, folder.name) for role, folder in found.items()}
     rows, faults = _read_places(root, places, classes, ignored)
     if faults and (strict or {row[3] for row in rows} != {*range(len(classes))}):
-        there = ", ".join(child.name for child in subfolders(found["train"])) or "none"
+        there = [child.name for child in subfolders(found["train"])]
         raise DataError(
             f"{root} has a folder for each role, but not the class folders in them:\n{shorten(faults)}\n"
-            f"folders in {found['train'].name}: {there}; classes are set under [data] in registry.toml"
+            f"folders in {found['train'].name}: {', '.join(there) or 'none'}\n{_to_write(there)}"
         )
     return pd.DataFrame(rows, columns=["fold", "role", "path", "label"])
 
@@ -149,8 +167,8 @@ def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = N
     if faults:
         raise DataError(
             f"{root} holds neither fold folders (Fold0, Fold1, …), nor a folder for each role (train, val, test), nor "
-            "one of images for each class: "
-            f"{', '.join(faults)}; {_what_is_there(root)}; classes are set under [data] in registry.toml"
+            f"one of images for each class: {', '.join(faults)}; {_what_is_there(root)}\n"
+            f"{_to_write([child.name for child in subfolders(root)], tables=_tables(root))}"
         )
     return pd.DataFrame(rows, columns=["path", "label"])
 
@@ -158,6 +176,29 @@ def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = N
 def said(ignored: Ignored) -> str:
     """What was passed over, in words; '' if nothing was."""
     return f"ignored in the folders of images, being no image files: {_kinds(ignored)}" if ignored else ""
+
+
+def _to_write(classes: Sequence[str], roles: Sequence[str] = (), tables: Sequence[str] = ()) -> str:
+    """What to write to have these folders taken for the classes and the roles, or one of these tables for the data."""
+    if len(classes) < 2:
+        return (
+            f"is it a table of images? --data {shlex.quote(tables[0])}"
+            if tables
+            else ("name the folder that holds one of images for each class: --data DIR")
+        )
+    lines: dict[str, Any] = {"classes": [*classes]}
+    if len(roles) >= len(ROLE_FOLDERS):
+        usual = {role: name for name in roles if (role := role_of(name))}
+        lines["roles"] = usual if len(usual) == len(ROLE_FOLDERS) else dict(zip(ROLE_FOLDERS, roles, strict=False))
+    return (
+        f"if those are the classes, the positive one last: --classes {shlex.quote(','.join(classes))}, or in "
+        f"registry.toml:\n{data_lines(**lines)}"
+    )
+
+
+def _tables(root: Path) -> list[str]:
+    """The tables right in a folder."""
+    return [str(child) for child in sorted(root.iterdir()) if child.suffix.lower() in ENDINGS and child.is_file()]
 
 
 def _kinds(counts: Counter[str]) -> str:

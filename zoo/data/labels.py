@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import pandas as pd
 
-from zoo.data.table import refuse, rows
+from zoo.data.table import columns, refuse, rows
+from zoo.errors import ConfigError
 from zoo.files import nfc
 
 WORDS = {"true": "1", "false": "0"}
@@ -42,8 +47,67 @@ def numbers(table: pd.DataFrame, column: str, classes: Sequence[str], where: str
         if number is not None:
             known[cell] = number
     faults = [f"{place}: {cell!r}" for place, cell in rows(table, column) if cell not in known]
-    refuse(where, faults, f"{column} must be a class ({', '.join(classes)}) {advice}; classes are set under [data]")
+    refuse(
+        where, faults,
+        f"{column} must be a class ({', '.join(classes)}) {advice}; --classes NAME,… names others, --labels "
+        "LABEL=CLASS,… says which class a label is",
+    )  # fmt: skip
     return [known[cell] for cell in table[column]]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on one column of a table, such as grade>=2, that is true of the positive class.
+
+    `value` is a number where it can be one; then the cells must be too.
+    """
+
+    column: str
+    sign: str
+    value: str
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """Names for what it is false of, and what it is true of."""
+        opposite, _ = SIGNS[self.sign]
+        return (f"{self.column}{opposite}{self.value}", f"{self.column}{self.sign}{self.value}")
+
+    def numbers(self, table: pd.DataFrame, where: str) -> list[int]:
+        """1 for each row that it is true of, else 0. Raises DataError for cells that it cannot be asked of."""
+        columns(table, where, [self.column])
+        _, ask = SIGNS[self.sign]
+        limit = _value(self.value)
+        faults = [
+            f"{place}: {cell!r}"
+            for place, cell in rows(table, self.column)
+            if not cell or (limit is not None and _value(cell) is None)
+        ]
+        kind = "a number" if limit is not None else "filled in"
+        refuse(where, faults, f"{self.column} must be {kind}, to tell whether {self.column}{self.sign}{self.value}:")
+        if limit is None:
+            return [int(ask(nfc(cell), nfc(self.value))) for cell in table[self.column]]
+        return [int(ask(_value(cell), limit)) for cell in table[self.column]]
+
+
+# Each sign with its opposite, and the question that it asks.
+SIGNS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    ">=": ("<", operator.ge), "<=": (">", operator.le), "!=": ("==", operator.ne), "==": ("!=", operator.eq),
+    ">": ("<=", operator.gt), "<": (">=", operator.lt), "=": ("!=", operator.eq),
+}  # fmt: skip
+
+
+def condition(text: str) -> Condition | None:
+    """ "grade>=2" as a condition; None for what holds no sign, and so is the name of a column.
+
+    Raises ConfigError for a condition without a column or a value, and for one that orders what is no number.
+    """
+    match = re.fullmatch(f"(.*?)({'|'.join(SIGNS)})(.*)", text)
+    if not match:
+        return None
+    column, sign, value = (part.strip() for part in match.groups())
+    if not column or not value or (sign[0] in "<>" and _value(value) is None):
+        raise ConfigError(f"label {text!r}: must be a column, or COLUMN>NUMBER with >, >=, <, <=, = or !=")
+    return Condition(column, "==" if sign == "=" else sign, value)
 
 
 def _value(text: str) -> Decimal | None:

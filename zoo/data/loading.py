@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import audited, cache, dataset, demo, groups, images, names, remarks, split_file, splits, splitters
+from zoo.data import (
+    audited,
+    cache,
+    dataset,
+    demo,
+    groups,
+    images,
+    names,
+    origin,
+    remarks,
+    split_file,
+    splits,
+    splitters,
+)
 from zoo.data import table as tables
 from zoo.data.dataset import Dataset
+from zoo.data.options import DataOptions
+from zoo.data.origin import Origin
 from zoo.data.understand import understand
 from zoo.errors import ConfigError
 from zoo.files import expand, hash_file
 from zoo.registry import DEMO, DataConfig, SplitConfig
 
-Root = str | Path | pd.DataFrame | None
+
+@dataclass(frozen=True)
+class Settled:
+    """Where the images of a request are listed, those of the test role maybe elsewhere, and the config that holds."""
+
+    origin: Origin
+    config: DataConfig
+    test: Origin | None = None
+    is_demo: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,40 +60,36 @@ class Data:
 
 def load_data(
     config: DataConfig,
-    root: Root,
-    image_size: int | None,
+    options: DataOptions,
     folds: splits.Folds,
     progress: images.Progress | None = None,
-    *,
     splits_from: tables.Source | None = None,
-    groups: str | None = None,
-    classes: Sequence[str] | None = None,
-    positive: str | None = None,
 ) -> Data:
     """Read, decode and check the folds that are asked for.
 
-    `root`, `image_size`, `groups` and `classes` win over the registry's; `positive` is the class to find, of two.
-
-    The folds are those of `splits_from`, a split file or the same as a data frame; else the data's own; else those that
-    the registry's `split` makes.
+    `options` wins over the registry's config. The folds are those of `splits_from`, a split file or the same as a data
+    frame; else the data's own; else those that the registry's `split` makes.
 
     Raises DataError, ConfigError or LeakError for whatever would spoil a training run.
     """
-    is_demo = _is_demo(config, root)
     said: list[str] = []
-    source, config = settle(config, root, image_size, groups, said.append, classes, positive)
+    settled = settle(config, options, said.append)
+    config = settled.config
     if splits_from is not None:
-        data = _from_file(source, config, splits_from, folds, progress)
+        data = _from_file(settled, splits_from, folds, progress)
     else:
-        found = listed(source, config, None, folds)
+        found = listed(settled, None, folds)
         if found.in_folds:
             store, table = _decode(found, found.table, progress)
             data = Data(found.config, table[splits.COLUMNS], store, found.notes)
+            if found.config.roles != dataset.with_own_roles(config).roles and not settled.is_demo:
+                played = ", ".join(f"{name} as {role}" for role, name in found.config.roles.items())
+                data.notes.append(f"folders of each fold are taken as [data] roles says: {played}")
         else:
             data = _divide(found, config.split, progress)
             note = f"The data are in no folds; divided by {config.split} (zoo data split writes them to a file)"
             data = dataclasses.replace(data, splits=pick(data.splits, folds, "the split"), notes=[*data.notes, note])
-    data = _checked(data, said, is_demo)
+    data = _checked(data, said, settled.is_demo)
     taken = data.splits["fold"].iloc[0]
     if folds == "first" and taken != 0:
         data.notes.append(f"Fold {taken} is taken, the first there is; --folds takes others")
@@ -79,15 +97,7 @@ def load_data(
 
 
 def make_splits(
-    config: DataConfig,
-    root: Root,
-    image_size: int | None,
-    how: SplitConfig,
-    progress: images.Progress | None = None,
-    *,
-    groups: str | None = None,
-    classes: Sequence[str] | None = None,
-    positive: str | None = None,
+    config: DataConfig, options: DataOptions, how: SplitConfig, progress: images.Progress | None = None
 ) -> Data:
     """Divide all images, in folds of their own or not, and check the folds.
 
@@ -95,11 +105,14 @@ def make_splits(
 
     Raises DataError, ConfigError or LeakError for data or folds that would spoil a training run.
     """
-    is_demo = _is_demo(config, root)
     said: list[str] = []
-    source, config = settle(config, root, image_size, groups, said.append, classes, positive)
-    data = _divide(dataset.read(source, config), how, progress)
-    return _checked(data, said, is_demo)
+    settled = settle(config, options, said.append)
+    if settled.test:
+        raise ConfigError(
+            f"test data {settled.test.name} are divided from the rest already; split the data without them"
+        )
+    data = _divide(dataset.read(settled.origin, settled.config), how, progress)
+    return _checked(data, said, settled.is_demo)
 
 
 def _checked(data: Data, said: list[str], is_demo: bool) -> Data:
@@ -112,13 +125,7 @@ def _checked(data: Data, said: list[str], is_demo: bool) -> Data:
     return dataclasses.replace(data, notes=[*told, *notes, *files], is_demo=is_demo)
 
 
-def listed(
-    source: tables.Source,
-    config: DataConfig,
-    splits_from: tables.Source | None,
-    folds: splits.Folds,
-    strict: bool = True,
-) -> Dataset:
+def listed(settled: Settled, splits_from: tables.Source | None, folds: splits.Folds, strict: bool = True) -> Dataset:
     """What lies where, in the folds of `splits_from`, else the data's own, else none; nothing is decoded.
 
     Rows from a split file keep the column image, '' where it says nothing.
@@ -126,17 +133,19 @@ def listed(
     Raises DataError or ConfigError for what cannot be used; unless `strict`, files may be missing, and so may a class
     in a role of a fold.
     """
+    origin, config = settled.origin, settled.config
     if splits_from is None:
-        found = dataset.read(source, config, folds, strict)
-        return (
-            dataclasses.replace(found, table=pick(found.table, folds, tables.name(source))) if found.in_folds else found
-        )
+        found = dataset.read(origin, config, folds, strict, settled.test)
+        return dataclasses.replace(found, table=pick(found.table, folds, origin.name)) if found.in_folds else found
     where = tables.name(splits_from)
-    root = dataset.root_of(source)
-    table = pick(split_file.read(splits_from, root, config.classes, strict), folds, where)
+    if settled.test:
+        raise ConfigError(
+            f"test data {settled.test.name}: {where} says which images are the test role; leave out either"
+        )
+    table = pick(split_file.read(splits_from, origin.root, config.classes, strict), folds, where)
     table["group"], notes = groups.known([*table["group"]], where)
-    if dataset.is_laid_out(source, config.classes):
-        found = dataset.read(source, config, strict=strict)
+    if dataset.is_laid_out(origin, config):
+        found = dataset.read(origin, config, strict=strict)
         sources = table["path"].map(found.table.drop_duplicates("path").set_index("path")["source"]).fillna("")
         table = split_file.agree(table, found.table, where, config.classes).assign(source=sources)
         table["group"] = groups.known([*table["group"]], where)[0]  # some are written as the data have them now
@@ -147,7 +156,7 @@ def listed(
             table["group"] = table["group"].where(table["group"] != "", captured)
             notes += said
         table["source"] = ""
-    return Dataset(root, table, dataset.with_own_roles(config), notes)
+    return Dataset(origin.root, table, dataset.with_own_roles(config), notes)
 
 
 def pick(table: pd.DataFrame, folds: splits.Folds, where: str) -> pd.DataFrame:
@@ -155,48 +164,68 @@ def pick(table: pd.DataFrame, folds: splits.Folds, where: str) -> pd.DataFrame:
     return table[table["fold"].isin(splits.choose(table["fold"], folds, where))].reset_index(drop=True)
 
 
-def settle(
-    config: DataConfig, root: Root, image_size: int | None, groups: str | None, tell: cache.Tell = lambda line: None,
-    classes: Sequence[str] | None = None, positive: str | None = None,
-) -> tuple[tables.Source, DataConfig]:  # fmt: skip
+def settle(config: DataConfig, options: DataOptions, tell: cache.Tell = lambda line: None) -> Settled:
     """Where the data are, and the config that says so: what is given wins over it, and it over what the data say.
 
     `tell` is given a line for what was understood of the data, and if the demo in the user cache was damaged.
 
-    Raises ConfigError for groups that are no regular expression with a capture group, and for classes that are none;
-    DataError where nothing tells which class is positive.
+    Raises ConfigError for options that go with other data, for groups that are no regular expression with a capture
+    group, and for classes that are none; DataError for data that are not there, and where nothing tells which class is
+    positive.
     """
-    is_demo = _is_demo(config, root)
-    source: tables.Source
-    if isinstance(root, str) and not root:
-        raise ConfigError("data is empty; name a folder or a manifest, or leave it out for what the registry says")
-    if isinstance(root, pd.DataFrame):
-        source, place = root, Path.cwd()
+    is_demo = not isinstance(options.data, pd.DataFrame) and str(options.data or config.root) == DEMO
+    if is_demo:
+        _check_demo(config, options)
+        source: tables.Source = demo.folder(tell)
     else:
-        source = place = demo.folder(tell) if is_demo else names.Disk().spelled(Path(), expand(root or config.root))
-    size = image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
-    groups = config.groups if groups is None else groups
+        source = _source("data", config.root if options.data is None else options.data)
+    size = options.image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
+    given = config.groups if options.groups is None else options.groups
+    root = Path.cwd() if isinstance(source, pd.DataFrame) else source.absolute()
     try:
-        config = dataclasses.replace(config, root=str(place.absolute()), image_size=size, groups=groups)
+        config = dataclasses.replace(config, root=str(root), image_size=size, groups=given)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    return source, config if is_demo else understand(source, config, classes, positive, tell)
+    opened, test = origin.of(source), None
+    if is_demo:
+        return Settled(opened, dataclasses.replace(config, test_root=""), is_demo=True)
+    beside = (config.test_root or None) if options.test_data is None else options.test_data
+    if beside is not None:
+        test = origin.of(_source("test data", beside))
+        place = "" if isinstance(beside, pd.DataFrame) else str(Path(test.name).absolute())
+        if place and place == str(root):
+            raise ConfigError(f"data and test data are one: {place}; what is scored may not be trained on")
+        config = dataclasses.replace(config, test_root=place or str(test.root))
+    return Settled(opened, understand(opened, config, options, tell), test)
 
 
-def _is_demo(config: DataConfig, root: Root) -> bool:
-    return not isinstance(root, pd.DataFrame) and str(root or config.root) == DEMO
+def _source(what: str, given: str | Path | pd.DataFrame) -> tables.Source:
+    """A folder or a manifest as on the disk, or the data frame. Raises ConfigError for an empty name."""
+    if isinstance(given, pd.DataFrame):
+        return given
+    if not str(given):
+        raise ConfigError(f"{what} is empty; name a folder or a manifest, or leave it out for what the registry says")
+    return names.Disk().spelled(Path(), expand(given))
+
+
+def _check_demo(config: DataConfig, options: DataOptions) -> None:
+    """Raise ConfigError for what is said of the demo that isn't so: its classes and layout are its own."""
+    said = {"classes": demo.CLASSES, "positive": demo.CLASSES[-1]}
+    for name in ("test_data", "classes", "positive", "columns", "label", "labels"):
+        value = getattr(options, name)
+        if value is not None and value != said.get(name):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option} goes with data of your own: add --data DIR; the demo's classes are {', '.join(demo.CLASSES)}"
+            )
 
 
 def _from_file(
-    source: tables.Source,
-    config: DataConfig,
-    splits_from: tables.Source,
-    folds: splits.Folds,
-    progress: images.Progress | None,
+    settled: Settled, splits_from: tables.Source, folds: splits.Folds, progress: images.Progress | None
 ) -> Data:
     where = tables.name(splits_from)
-    found = listed(source, config, splits_from, folds)
-    store, image_of_path = images.decode(found.root, [*found.table["path"]], config.image_size, progress)
+    found = listed(settled, splits_from, folds)
+    store, image_of_path = images.decode(found.root, [*found.table["path"]], found.config.image_size, progress)
     table = splits.in_order(split_file.fill_images(found.table, image_of_path, where)[splits.COLUMNS])
     file = None if isinstance(splits_from, pd.DataFrame) else {"path": where, "sha256": hash_file(splits_from)}
     return Data(found.config, table, store, found.notes, split_file=file)

@@ -9,34 +9,38 @@ the next part and trains on the others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import labels
+from zoo.data import folders, labels, search
 from zoo.data import table as tables
+from zoo.data.origin import Origin
 from zoo.errors import DataError
-from zoo.registry import COLUMNS, ROLES
+from zoo.registry import COLUMNS, ROLES, DataConfig
 
 
-def read(
-    source: tables.Source, root: Path, classes: Sequence[str], columns: Mapping[str, str], strict: bool = True
-) -> pd.DataFrame:
-    """Columns path, label, group and source; fold and role before them if the manifest divides its images.
+def read(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.DataFrame, list[str]]:
+    """Columns path, label, group and source; fold and role before them if the manifest divides its images. And notes.
 
-    `root` is where relative paths begin; `columns` gives the columns that have another name in the manifest.
+    Labels are positions in the config's `own_labels`. Files that aren't where the manifest says are looked for by their
+    names, see zoo.data.search.
 
     Raises DataError naming every row that cannot be used; unless `strict`, its file may be missing.
     """
-    where = tables.name(source)
-    given = tables.read(source)
-    tables.columns(given, where, _needed(columns))
-    given = pd.DataFrame({name: given[own] for name in COLUMNS if (own := columns.get(name, name)) in given.columns})
+    where, cells = origin.name, origin.cells
+    assert cells is not None  # a manifest has some
+    condition = labels.condition(config.label)
+    columns = {name: own for name, own in config.columns.items() if name != "label" or not condition}
+    _check_columns(cells, where, columns, ["path"] if condition else ["path", "label"])
+    given = pd.DataFrame({name: cells[own] for name in COLUMNS if (own := columns.get(name, name)) in cells.columns})
     if given.empty:
         raise DataError(f"{where} lists no image")
+    given["path"], notes = search.by_name(given["path"], origin.root, where)
     found = pd.DataFrame({
-        "path": tables.paths(given, "path", root, where, strict),
-        "label": labels.numbers(given, "label", classes, where),
+        "path": tables.paths(given, "path", origin.root, where, strict),
+        "label": condition.numbers(cells, where) if condition else labels.numbers(
+            given, "label", config.own_labels, where
+        ),
         "group": given.get("group", ""),
         "source": given.get("source", ""),
     }, index=given.index)  # fmt: skip
@@ -45,11 +49,24 @@ def read(
     if "role" in given:
         if "fold" not in given:
             found.insert(0, "fold", 0)
+            given["role"] = given["role"].map(lambda cell: folders.role_of(cell) or cell)
         found.insert(1, "role", tables.roles(given, "role", [*ROLES], where))
     key = ["fold", "path"] if "role" in given else ["path"]
     refuse_twice(found, key, where)
     found = found.reset_index(drop=True)
-    return _rotate(found, where) if "fold" in found and "role" not in found else found
+    return (_rotate(found, where) if "fold" in found and "role" not in found else found), notes
+
+
+def _check_columns(cells: pd.DataFrame, where: str, columns: Mapping[str, str], needed: Sequence[str]) -> None:
+    """Raise DataError unless the columns that are needed, or were named, are there."""
+    lacking = {name: own for name in COLUMNS if (own := columns.get(name, name)) not in cells.columns}
+    lacking = {name: own for name, own in lacking.items() if name in needed or name in columns}
+    if lacking:
+        there = [column for column in cells.columns if column]
+        raise DataError(
+            f"{where} has no column {', '.join(lacking.values())}; its columns: {', '.join(there)}\n"
+            f"say which it is: --columns {','.join(f'{name}=COLUMN' for name in lacking)}"
+        )
 
 
 def refuse_twice(table: pd.DataFrame, key: Sequence[str], where: str) -> None:
@@ -62,11 +79,6 @@ def refuse_twice(table: pd.DataFrame, key: Sequence[str], where: str) -> None:
     tables.refuse(
         where, faults, f"an image may stand {'once in a fold' if len(key) > 1 else 'once'}; keep one row of each:"
     )
-
-
-def _needed(columns: Mapping[str, str]) -> list[str]:
-    """The columns that must be there: path, label, and whatever the configuration names."""
-    return [columns.get(name, name) for name in COLUMNS if name in ("path", "label") or name in columns]
 
 
 def _rotate(table: pd.DataFrame, where: str) -> pd.DataFrame:

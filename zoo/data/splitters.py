@@ -52,7 +52,7 @@ def all_roles(table: pd.DataFrame, parts: int = 5) -> tuple[pd.DataFrame, list[s
     roles = set(table["role"])
     if "test" not in roles:
         table = table.assign(role=table["role"].replace("validation", "test"))
-        notes.append("there is no test folder: what is called validation is the test role, read once at the end")
+        notes.append("there is no test role: what is called validation plays it, read once at the end")
     if "validation" in set(table["role"]):
         return table, notes
     train = table[table["role"] == "train"]
@@ -69,7 +69,8 @@ def all_roles(table: pd.DataFrame, parts: int = 5) -> tuple[pd.DataFrame, list[s
     table = table.assign(role=table["role"].where(~table.index.isin(train.index[taken]), "validation"))
     kept = ", patients kept together" if (train["group"] != "").any() else ""
     notes.append(
-        f"no folder plays validation: {len(taken)} of {len(train)} train images do, with the classes' shares{kept}"
+        f"there is no validation role: {len(taken)} of {len(train)} train images play it, with the classes' shares"
+        f"{kept}"
     )
     return table, notes
 

@@ -1,4 +1,4 @@
-"""Tables that people give, as CSV, TSV, Parquet or a pandas DataFrame -> every cell as text, and where it stands."""
+"""Tables that people give (CSV, TSV, Excel, Parquet, a data frame) -> every cell as text, and where it stands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from zoo.data import names
-from zoo.errors import DataError, shorten
+from zoo.errors import DataError, one_line, shorten
 
-ENDINGS = (".csv", ".tsv", ".parquet")
+ENDINGS = (".csv", ".tsv", ".xlsx", ".parquet")
+LARGEST = 2**30  # bytes that the parts of an Excel file may unpack to
 Source = Path | pd.DataFrame
 
 
@@ -29,7 +31,8 @@ def read(source: Source) -> pd.DataFrame:
     """Every cell as text without blanks around it, '' where nothing is. The index is named "line" or "row" and counts
     as the person who made the table does.
 
-    A text file may separate its cells by commas, semicolons or tabs, as spreadsheets do.
+    A text file may separate its cells by commas, semicolons or tabs, as spreadsheets do. Of an Excel file the first
+    sheet is read.
 
     Raises DataError for a file that cannot be read or is no table.
     """
@@ -37,6 +40,8 @@ def read(source: Source) -> pd.DataFrame:
         return _as_text(source, name(source))
     if source.suffix.lower() == ".parquet":
         return _as_text(_read_parquet(source), name(source))
+    if source.suffix.lower() == ".xlsx":
+        return _read_excel(source)
     return _read_text(source)
 
 
@@ -44,9 +49,8 @@ def columns(table: pd.DataFrame, where: str, needed: Sequence[str]) -> None:
     """Raise DataError unless the table has all these columns."""
     missing = [column for column in needed if column not in table.columns]
     if missing:
-        raise DataError(
-            f"{where} has no column {', '.join(missing)}; its columns: {', '.join(table.columns) or 'none'}"
-        )
+        there = [column for column in table.columns if column]
+        raise DataError(f"{where} has no column {', '.join(missing)}; its columns: {', '.join(there) or 'none'}")
 
 
 def refuse(where: str, faults: list[str], advice: str) -> None:
@@ -150,6 +154,34 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # pyarrow has errors of its own, and it may be absent
         raise DataError(f"{path} is not a Parquet table: {' '.join(str(error).split())}") from error
+
+
+def _read_excel(path: Path) -> pd.DataFrame:
+    """The first sheet, rows counted as Excel does. Raises DataError if the file is none, or unpacks to too much."""
+    import openpyxl
+
+    try:
+        with zipfile.ZipFile(path) as packed:
+            if sum(part.file_size for part in packed.infolist()) > LARGEST:
+                raise DataError(f"{path} unpacks to more than {LARGEST >> 20} MiB; save the table as CSV UTF-8")
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            rows = [[_cell(value) for value in row] for row in book.worksheets[0].values]
+        finally:
+            book.close()
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # openpyxl lets through whatever it stumbles over
+        raise DataError(f"{path} is not an Excel table: {one_line(error)}; save it as CSV UTF-8") from error
+    numbers = [number for number, row in enumerate(rows) if any(row)]
+    if not numbers:
+        raise DataError(f"{path} is empty")
+    first, *others = numbers
+    _check_header(rows[first], str(path))
+    index = pd.Index([number + 1 for number in others], name="row", dtype=int)
+    return pd.DataFrame([rows[number] for number in others], columns=rows[first], index=index, dtype=object)
 
 
 def _as_text(table: pd.DataFrame, where: str) -> pd.DataFrame:
