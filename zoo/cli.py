@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from zoo import __version__
-from zoo.commands import cache, data, plugins, report, show, train
+from zoo.commands import cache, data, init, plugins, report, show, train
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
 from zoo.errors import ZooError, debugging, of_system, one_line
@@ -29,7 +29,7 @@ def cli() -> None:
 
 
 GROUPS = (plugins.plugins, data.data, cache.cache)
-for command in (train.run, train.compare, report.report, show.show, show.list_, *GROUPS):
+for command in (train.run, train.compare, report.report, show.show, show.list_, init.init, *GROUPS):
     cli.add_command(command)
 
 

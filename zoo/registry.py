@@ -207,17 +207,18 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
 
 def data_lines(**fields: str | Sequence[str] | Mapping[str, str]) -> str:
     """Lines of a [data] table that say this, to be shown or written."""
-    return "\n".join(["[data]", *(f"{name} = {_toml(value)}" for name, value in fields.items())])
+    return "\n".join(["[data]", *(f"{name} = {toml_value(value)}" for name, value in fields.items())])
 
 
-def _toml(value: str | Sequence[str] | Mapping[str, str]) -> str:
+def toml_value(value: str | Sequence[str] | Mapping[str, str]) -> str:
     """A value as TOML has it, whose strings are those of JSON but for one character."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        bare = re.compile("[A-Za-z0-9_-]+")
-        return f"{{ {', '.join(f'{k if bare.fullmatch(k) else _toml(k)} = {_toml(v)}' for k, v in value.items())} }}"
-    return f"[{', '.join(map(_toml, value))}]"
+        keys = (key if re.fullmatch("[A-Za-z0-9_-]+", key) else toml_value(key) for key in value)
+        pairs = (f"{key} = {toml_value(each)}" for key, each in zip(keys, value.values(), strict=True))
+        return f"{{ {', '.join(pairs)} }}"
+    return f"[{', '.join(map(toml_value, value))}]"
 
 
 def _tables(path: Path) -> dict[str, Any]:

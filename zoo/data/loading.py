@@ -193,7 +193,7 @@ def settle(config: DataConfig, options: DataOptions, tell: cache.Tell = lambda l
     if beside is not None:
         test = origin.of(_source("test data", beside))
         place = "" if isinstance(beside, pd.DataFrame) else str(Path(test.name).absolute())
-        if place and place == str(root):
+        if place and not isinstance(source, pd.DataFrame) and Path(place).resolve() == root.resolve():
             raise ConfigError(f"data and test data are one: {place}; what is scored may not be trained on")
         config = dataclasses.replace(config, test_root=place or str(test.root))
     return Settled(opened, understand(opened, config, options, tell), test)
