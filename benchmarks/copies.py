@@ -20,7 +20,7 @@ import numpy as np
 
 from zoo.data.decoding import read_image
 from zoo.data.duplicates import SAME_SCENE, near_duplicates
-from zoo.data.folders import IMAGE_ENDINGS
+from zoo.data.layout import IMAGE_ENDINGS
 
 SIDE = 224
 Change = Callable[[np.ndarray], np.ndarray]

@@ -320,3 +320,21 @@ def test_a_source_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(origin.table, "read", lambda source: times.append(source) or read(source))
     zoo.read_data(tmp_path / "m.csv")
     assert len(times) == 1
+
+
+def test_what_to_name_instead_is_told(tmp_path: Path) -> None:
+    def said(root: Path) -> str:
+        with pytest.raises(DataError) as caught:
+            load(root)
+        return str(caught.value)
+
+    write(tmp_path / "chest/chest xray", *(f"{role}/{name}/1.png" for role in ("train", "test") for name in "ab"))
+    assert f"did you mean --data '{tmp_path / 'chest/chest xray'}'" in said(tmp_path / "chest")
+    write(tmp_path / "set", "images/1.png")
+    (tmp_path / "set/labels.csv").write_text("image,label\n1.png,a\n")
+    assert f"did you mean --data {tmp_path / 'set/labels.csv'}" in said(tmp_path / "set")
+    write(tmp_path / "parts", "part_1/1.png", "part_2/2.png")
+    (tmp_path / "parts/labels.csv").write_text("image,label\n1.png,a\n")
+    assert f"or is it a table of images? --data {tmp_path / 'parts/labels.csv'}" in said(tmp_path / "parts")
+    (tmp_path / "empty/below").mkdir(parents=True)
+    assert "name the folder that holds one of images for each class: --data DIR" in said(tmp_path / "empty")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROLES, write_folds
-from zoo.data.folders import Ignored, fold_folders, read_classes, read_folds, said
+from zoo.data.folders import Ignored, read_classes, read_folds, said
+from zoo.data.layout import fold_folders
 from zoo.errors import ConfigError, DataError
 
 CLASSES = ["normal", "abnormal"]
@@ -91,7 +92,7 @@ def test_what_folders_hold_instead_of_images_is_told(folds: Path) -> None:
         read_folds(folds, CLASSES, ROLES)
     root = folds / "Fold1/valid"
     with pytest.raises(
-        DataError, match=r"normal is missing, abnormal is missing; folders there: test, train, valid\nif"
+        DataError, match=r"normal is missing, abnormal is missing; folders there: test, train, valid\ndid you mean --data "
     ):
         read_classes(folds / "Fold1", CLASSES)
     with pytest.raises(DataError, match=r": abnormal holds no image, but \.dcm \(2\), folder \(1\); folders there: ab"):

@@ -55,8 +55,9 @@ def init(out: Path, force: bool, **said: Any) -> None:
         raise ConfigError(f"{out} cannot be written: {reason(error)}") from error
     echo(f"{out}: {found.table['path'].nunique()} images of {', '.join(found.config.classes)}")
     registry = [] if out.name == "registry.toml" and out.parent == Path() else ["--registry", str(out)]
-    for command in (["data", "audit"], ["run", "efficientnet-staged"]):
-        say(screen, f"Next: {shlex.join(['zoo', *command, *registry])}")
+    for command in ("data audit", "run MODEL"):
+        say(screen, f"Next: {shlex.join(['zoo', *command.split(), *registry])}")
+    say(screen, "zoo list names the models")
 
 
 def _text(settled: Settled, found: Dataset, folder: Path) -> str:

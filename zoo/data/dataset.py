@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import folders, groups, manifest, names, splitters
+from zoo.data import folders, groups, layout, manifest, names, splitters
 from zoo.data.origin import Origin
 from zoo.data.splits import Folds
 from zoo.errors import ConfigError, DataError
@@ -81,8 +81,8 @@ def _read(
         found, notes = manifest.read(origin, config, strict)
         carve = "role" in found and {*found["role"]} != {*ROLES}
         config = with_own_roles(config)
-    elif in_folds := folders.fold_folders(root):
-        roles = folders.fold_roles(next(iter(in_folds.values())), config.roles)
+    elif in_folds := layout.fold_folders(root):
+        roles = layout.fold_roles(next(iter(in_folds.values())), config.roles)
         found = folders.read_folds(root, config.own_labels, roles, folds, ignored, strict)
         if roles != config.roles:
             carve, config = True, with_own_roles(config)
@@ -90,7 +90,7 @@ def _read(
     elif _has_roles(root, config):
         found = folders.read_roles(root, config.own_labels, ignored, strict)
         carve, config = True, with_own_roles(config)
-        notes.append(_by_names({role: folder.name for role, folder in folders.role_folders(root).items()}))
+        notes.append(_by_names({role: folder.name for role, folder in layout.role_folders(root).items()}))
     else:
         found = folders.read_classes(root, config.own_labels, ignored)
         config = with_own_roles(config)
@@ -161,12 +161,12 @@ def is_laid_out(origin: Origin, config: DataConfig) -> bool:
     if origin.cells is not None:
         return True
     root = origin.root
-    return bool(folders.fold_folders(root)) or _has_roles(root, config) or _has_classes(root, config)
+    return bool(layout.fold_folders(root)) or _has_roles(root, config) or _has_classes(root, config)
 
 
 def _has_roles(root: Path, config: DataConfig) -> bool:
     """Whether there is a folder per role; where the classes are called like roles, there is one per class."""
-    return not _has_classes(root, config) and bool(folders.role_folders(root))
+    return not _has_classes(root, config) and bool(layout.role_folders(root))
 
 
 def _has_classes(root: Path, config: DataConfig) -> bool:

@@ -8,55 +8,20 @@ counted and said.
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from zoo.data.layout import IMAGE_ENDINGS, fold_folders, instead, role_folders, to_write
 from zoo.data.names import subfolder, subfolders
 from zoo.data.splits import Folds, choose
-from zoo.data.table import ENDINGS, path_fault
+from zoo.data.table import path_fault
 from zoo.errors import DataError, shorten
-from zoo.registry import data_lines
-
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-FOLD_FOLDER = re.compile(r"fold[-_ ]?([0-9]+)", re.IGNORECASE)
-
-# What people call the folder of each role, where no folds surround it; in any case.
-ROLE_FOLDERS = {
-    "train": {"train", "training", "trn"},
-    "validation": {"validation", "val", "valid", "validate", "dev", "development"},
-    "test": {"test", "testing", "tst"},
-}
 
 # What was passed over, by kind: ".gif", "folder", …
 Ignored = Counter[str]
-
-
-def fold_folders(root: Path) -> dict[int, Path]:
-    """The fold folders below `root` by number, in order; empty if there is none.
-
-    Raises DataError if the folder cannot be read, or two are of one number.
-    """
-    folds: dict[int, Path] = {}
-    for child in subfolders(root):
-        match = FOLD_FOLDER.fullmatch(child.name)
-        if match:
-            other = folds.setdefault(int(match[1]), child)
-            if other is not child:
-                raise DataError(f"{root}: {other.name} and {child.name} are both fold {match[1]}")
-    return dict(sorted(folds.items()))
-
-
-def fold_roles(fold: Path, roles: Mapping[str, str]) -> dict[str, str]:
-    """The folder of each role in a fold: as `roles` says, else by the usual names if those are there instead."""
-    if all(subfolder(fold, name) for name in roles.values()):
-        return dict(roles)
-    return {role: folder.name for role, folder in role_folders(fold).items()} or dict(roles)
 
 
 def read_folds(
@@ -90,27 +55,10 @@ def read_folds(
         raise DataError(
             f"{root} does not have the folders that roles and classes ask for:\n{shorten(faults)}\n"
             f"expected FoldN / {'|'.join(roles.values())} / {'|'.join(classes)} / images; found {fold.name} / "
-            f"{'|'.join(in_fold) or 'no folder'} / {'|'.join(found) or 'no folder'}\n{_to_write(found, in_fold)}"
+            f"{'|'.join(in_fold) or 'no folder'} / {'|'.join(found) or 'no folder'}\n"
+            f"{to_write(found, in_fold)}"
         )
     return pd.DataFrame(rows, columns=["fold", "role", "path", "label"])
-
-
-def role_folders(root: Path) -> dict[str, Path]:
-    """The folders right below `root` that play roles, as they are called; empty unless train and another are there.
-
-    Raises DataError if the folder cannot be read, or two play one role.
-    """
-    found: dict[str, Path] = {}
-    for child in subfolders(root):
-        role = role_of(child.name)
-        if role and found.setdefault(role, child) is not child:
-            raise DataError(f"{root}: {found[role].name} and {child.name} both play the role {role}; keep one")
-    return {role: found[role] for role in ROLE_FOLDERS if role in found} if {*found} > {"train"} else {}
-
-
-def role_of(name: str) -> str | None:
-    """The role that a folder, or a cell of a table, of that name plays; None if none does."""
-    return next((role for role, names in ROLE_FOLDERS.items() if name.casefold() in names), None)
 
 
 def read_roles(root: Path, classes: Sequence[str], ignored: Ignored | None = None, strict: bool = True) -> pd.DataFrame:
@@ -125,7 +73,7 @@ def read_roles(root: Path, classes: Sequence[str], ignored: Ignored | None = Non
         there = [child.name for child in subfolders(found["train"])]
         raise DataError(
             f"{root} has a folder for each role, but not the class folders in them:\n{shorten(faults)}\n"
-            f"folders in {found['train'].name}: {', '.join(there) or 'none'}\n{_to_write(there)}"
+            f"folders in {found['train'].name}: {', '.join(there) or 'none'}\n{to_write(there)}"
         )
     return pd.DataFrame(rows, columns=["fold", "role", "path", "label"])
 
@@ -168,7 +116,7 @@ def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = N
         raise DataError(
             f"{root} holds neither fold folders (Fold0, Fold1, …), nor a folder for each role (train, val, test), nor "
             f"one of images for each class: {', '.join(faults)}; {_what_is_there(root)}\n"
-            f"{_to_write([child.name for child in subfolders(root)], tables=_tables(root))}"
+            f"{instead(root)}"
         )
     return pd.DataFrame(rows, columns=["path", "label"])
 
@@ -176,29 +124,6 @@ def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = N
 def said(ignored: Ignored) -> str:
     """What was passed over, in words; '' if nothing was."""
     return f"ignored in the folders of images, being no image files: {_kinds(ignored)}" if ignored else ""
-
-
-def _to_write(classes: Sequence[str], roles: Sequence[str] = (), tables: Sequence[str] = ()) -> str:
-    """What to write to have these folders taken for the classes and the roles, or one of these tables for the data."""
-    if len(classes) < 2:
-        return (
-            f"is it a table of images? --data {shlex.quote(tables[0])}"
-            if tables
-            else ("name the folder that holds one of images for each class: --data DIR")
-        )
-    lines: dict[str, Any] = {"classes": [*classes]}
-    if len(roles) >= len(ROLE_FOLDERS):
-        usual = {role: name for name in roles if (role := role_of(name))}
-        lines["roles"] = usual if len(usual) == len(ROLE_FOLDERS) else dict(zip(ROLE_FOLDERS, roles, strict=False))
-    return (
-        f"if those are the classes, the positive one last: --classes {shlex.quote(','.join(classes))}, or in "
-        f"registry.toml:\n{data_lines(**lines)}"
-    )
-
-
-def _tables(root: Path) -> list[str]:
-    """The tables right in a folder."""
-    return [str(child) for child in sorted(root.iterdir()) if child.suffix.lower() in ENDINGS and child.is_file()]
 
 
 def _kinds(counts: Counter[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from zoo.data import folders, labels, search
+from zoo.data import labels, layout, search
 from zoo.data import table as tables
 from zoo.data.origin import Origin
 from zoo.errors import DataError
@@ -49,7 +49,7 @@ def read(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.Da
     if "role" in given:
         if "fold" not in given:
             found.insert(0, "fold", 0)
-            given["role"] = given["role"].map(lambda cell: folders.role_of(cell) or cell)
+            given["role"] = given["role"].map(lambda cell: layout.role_of(cell) or cell)
         found.insert(1, "role", tables.roles(given, "role", [*ROLES], where))
     key = ["fold", "path"] if "role" in given else ["path"]
     refuse_twice(found, key, where)

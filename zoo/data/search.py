@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data.folders import IMAGE_ENDINGS
+from zoo.data.layout import IMAGE_ENDINGS
 from zoo.data.names import Disk
 from zoo.data.table import path_fault
 from zoo.errors import DataError, shorten

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data import folders, labels, names
+from zoo.data import labels, layout, names
 from zoo.data.options import DataOptions
 from zoo.data.origin import Origin
 from zoo.errors import ConfigError, DataError, shorten
@@ -31,7 +31,7 @@ HEADINGS = {
     "label": {
         "label", "labels", "class", "diagnosis", "target", "category", "level", "dx", "binarylabel", "binarylabels",
     },
-    "group": {"group", "patient", "patientid", "subject", "subjectid"},
+    "group": {"group", "patient", "patientid", "subject", "subjectid", "lesionid"},
     "source": {"source", "site", "centre", "center", "hospital"},
     "fold": {"fold"},
     "role": {"role", "split", "subset", "partition"},
@@ -78,7 +78,7 @@ def understand(origin: Origin, config: DataConfig, options: DataOptions, tell: T
     if options.positive is not None:
         chosen = _last(chosen, options.positive, fixed=bool(condition))
     elif found and not condition:
-        chosen = _healthy_first(chosen, origin.name, asked=not config.labels)
+        chosen = _healthy_first(chosen, origin, asked=not config.labels)
     if unknown := {*config.labels.values()} - {*chosen, ""}:
         raise ConfigError(f"labels: {', '.join(sorted(unknown))} is no class; the classes are {', '.join(chosen)}")
     if found:
@@ -114,8 +114,10 @@ def _columns(given: pd.DataFrame, config: DataConfig, has_condition: bool, tell:
         if name in columns or name in given.columns or (name == "label" and has_condition):
             continue
         alike = [each for each in given.columns if _letters(each) in HEADINGS[name] and each not in columns.values()]
+        if name == "group":  # of a patient and his lesion the patient
+            alike = sorted(alike, key=lambda each: "patient" not in _letters(each))[:1]
         if name == "role":
-            alike = [each for each in alike if all(map(folders.role_of, given[each]))]
+            alike = [each for each in alike if all(map(layout.role_of, given[each]))]
         if len(alike) == 1:
             columns[name] = alike[0]
             said.append(f"{alike[0]} as {name}")
@@ -150,24 +152,17 @@ def _of_cells(origin: Origin, config: DataConfig) -> list[str] | None:
 
 def _of_folders(root: Path, config: DataConfig) -> list[str] | None:
     """The class folders that are there; None if those of the config are, or there are not two."""
-    in_folds = folders.fold_folders(root)
+    in_folds = layout.fold_folders(root)
     if in_folds:
-        train = folders.fold_roles(next(iter(in_folds.values())), config.roles)["train"]
+        train = layout.fold_roles(next(iter(in_folds.values())), config.roles)["train"]
         places = [names.subfolder(fold, train) for fold in in_folds.values()]
     else:
-        places = [folder for _, folder in sorted(folders.role_folders(root).items())] or [root]
+        places = [folder for _, folder in sorted(layout.role_folders(root).items())] or [root]
     found = {nfc(child.name): child.name for place in places if place for child in names.subfolders(place)}
-    holds = [name for name in found.values() if any(_holds_images(place / name) for place in places if place)]
+    holds = [name for name in found.values() if any(layout.holds_images(place / name) for place in places if place)]
     if {*map(nfc, config.classes)} <= {*map(nfc, holds)} or not 2 <= len(holds) <= MOST:
         return None
     return sorted(holds)
-
-
-def _holds_images(folder: Path) -> bool:
-    try:
-        return any(child.suffix.lower() in folders.IMAGE_ENDINGS for child in folder.iterdir())
-    except OSError:
-        return False
 
 
 def _last(classes: Sequence[str], positive: str, fixed: bool) -> tuple[str, ...]:
@@ -188,7 +183,7 @@ def _last(classes: Sequence[str], positive: str, fixed: bool) -> tuple[str, ...]
     return (*(name for name in classes if name != last), last)
 
 
-def _healthy_first(classes: Sequence[str], where: str, asked: bool) -> tuple[str, ...]:
+def _healthy_first(classes: Sequence[str], origin: Origin, asked: bool) -> tuple[str, ...]:
     """Two classes with the one that is not looked for first, of more any that is plainly so.
 
     Raises DataError, if it is to be `asked`, where nothing tells which of two that is.
@@ -199,10 +194,12 @@ def _healthy_first(classes: Sequence[str], where: str, asked: bool) -> tuple[str
     if len(classes) > 2 or not asked:
         return tuple(classes)
     one, other = classes
+    tables = layout.tables(origin.root) if origin.cells is None else []
+    table = f"\nor is it a table of images? --data {shlex.quote(str(tables[0]))}" if tables else ""
     raise DataError(
-        f"{where} has the classes {one} and {other}, and nothing tells which is to be found: add --positive "
+        f"{origin.name} has the classes {one} and {other}, and nothing tells which is to be found: add --positive "
         f"{shlex.quote(other)} or --positive {shlex.quote(one)}; or write into registry.toml, the positive one last:\n"
-        f"{data_lines(classes=[one, other])}"
+        f"{data_lines(classes=[one, other])}{table}"
     )
 
 
