@@ -13,7 +13,7 @@ TOP = Path(__file__).parents[1]
 # Rooms in import order: a module imports only from rooms before its own, or from its own.
 ROOMS = [
     "errors", "encoding", "limits", "files", "interfaces", "hookspecs", "__init__", "surroundings", "isolation",
-    "offers", "plugins", "registry", "doctor", "scaffold", "data", "training", "evaluation", "store", "model_file",
+    "offers", "plugins", "registry", "doctor", "scaffold", "data", "evaluation", "training", "store", "model_file",
     "provenance", "job", "worker", "resume", "request", "plan", "comparison", "auditing", "gpu", "reserve", "silence",
     "tracker", "tracking", "jobs", "api", "testing", "report", "commands", "cli",
 ]  # fmt: skip

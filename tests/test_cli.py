@@ -390,7 +390,7 @@ def test_the_cache_is_filled_reused_and_cleared(
     for number, cached in enumerate((True, True, False)):
         run = tmp_path / f"run{number}"
         options: dict[str, Any] = {"image_size": 32, "registry": registry, "feature_cache": cached}
-        with make_plan(Request(("head",), str(folds), out=run, **options)) as planned:
+        with make_plan(Request(models=("head",), data=str(folds), out=run, **options)) as planned:
             planned.jobs[0].folder.set_status("running")
             worker.run(planned.jobs[0], lambda event: None)
         predictions.append(pd.read_csv(run / "head/fold-0/predictions.csv")["probability"])

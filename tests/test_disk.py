@@ -28,7 +28,7 @@ def run(install: Install, folds: Path, tmp_path: Path, monkeypatch: pytest.Monke
     """A finished run; pictures are none of what is tested here."""
     install(TINY_PLUGIN)
     monkeypatch.setattr("zoo.report.run_pictures.draw_comparison", lambda done, out: None)
-    return finish(Request(("tiny",), str(folds), out=tmp_path / "run", image_size=32)).path
+    return finish(Request(models=("tiny",), data=str(folds), out=tmp_path / "run", image_size=32)).path
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_tables_without_room_are_told_and_cost_no_job(
 
 
 def test_a_report_waits_for_the_run_that_writes_the_same_tables(main: Main, run: Path, folds: Path) -> None:
-    with make_plan(Request(("tiny",), str(folds), out=run, image_size=32)):
+    with make_plan(Request(models=("tiny",), data=str(folds), out=run, image_size=32)):
         status, output, errors = main("report", run)
         assert (status, output) == (2, "")
         assert "another zoo process is at work in" in errors

@@ -92,7 +92,8 @@ def test_what_folders_hold_instead_of_images_is_told(folds: Path) -> None:
         read_folds(folds, CLASSES, ROLES)
     root = folds / "Fold1/valid"
     with pytest.raises(
-        DataError, match=r"normal is missing, abnormal is missing; folders there: test, train, valid\ndid you mean --data "
+        DataError,
+        match=r"normal is missing, abnormal is missing; folders there: test, train, valid\ndid you mean --data ",
     ):
         read_classes(folds / "Fold1", CLASSES)
     with pytest.raises(DataError, match=r": abnormal holds no image, but \.dcm \(2\), folder \(1\); folders there: ab"):

@@ -42,7 +42,7 @@ def run(once: Path, install: Install, folds: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(run_pictures, "draw_comparison", lambda done, out: None)
     monkeypatch.setattr(Reserve, "prepare", lambda self, cores=(): None)
     if not once.exists():
-        finish(Request(("tiny",), str(folds), folds=None, out=once, image_size=32))
+        finish(Request(models=("tiny",), data=str(folds), folds=None, out=once, image_size=32))
     return Path(shutil.copytree(once, tmp_path / "run"))
 
 
@@ -166,7 +166,7 @@ def test_a_job_whose_files_are_missing_is_not_done(name: str, run: Path, folds: 
     assert status == 0, errors
     assert f"missing: tiny, fold 0: {name} missing" in output
     assert pd.read_csv(run / "results.csv")["fold"].tolist() == [1]
-    with plan.make_plan(Request(("tiny",), str(folds), folds=None, out=run, image_size=32)) as made:
+    with plan.make_plan(Request(models=("tiny",), data=str(folds), folds=None, out=run, image_size=32)) as made:
         assert f"tiny, fold 0: {name} missing; it is trained again" in made.notes
         assert [job.fold for job in made.jobs if not job.folder.done] == [0]
 
@@ -190,7 +190,7 @@ def test_jobs_without_run_json_are_of_nobody_knows_what(run: Path, folds: Path, 
 
 def test_redo_mends(run: Path, folds: Path) -> None:
     (run / JOB / "status.json").write_text("{")
-    request = Request(("tiny",), str(folds), folds=None, out=run, image_size=32, redo=(("tiny", 0),))
+    request = Request(models=("tiny",), data=str(folds), folds=None, out=run, image_size=32, redo=(("tiny", 0),))
     with plan.make_plan(request) as made:
         assert [job.folder.done for job in made.jobs] == [False, True]
     assert not (run / JOB).exists()
@@ -313,7 +313,7 @@ def test_the_best_of_a_fold_that_finds_no_class_but_one_is_kept_with_a_word(run:
 
 def test_what_the_choice_by_validation_is_worth(run: Path, folds: Path, main: Main) -> None:
     assert set(compare(RunFolder(run)).summary["model"]) == {"tiny"}
-    finish(Request(("tiny", "tiny-long"), str(folds), folds=None, out=run.parent / "two", image_size=32))
+    finish(Request(models=("tiny", "tiny-long"), data=str(folds), folds=None, out=run.parent / "two", image_size=32))
     done = compare(RunFolder(run.parent / "two"))
     rows = done.summary.query("role == 'test' and metric == 'auc'").set_index("model")
     best = [json.loads((run.parent / f"two/best/fold-{fold}.json").read_text())["model"] for fold in (0, 1)]
@@ -334,7 +334,7 @@ def test_what_weights_have_seen_marks_every_table(run: Path, folds: Path, main: 
         (Provenance(unknown=("a.h5",)), "origin unknown"),
     ):
         other = run.parent / mark
-        finish(Request(("tiny", "tiny-long"), str(folds), folds=None, out=other, image_size=32), seen)
+        finish(Request(models=("tiny", "tiny-long"), data=str(folds), folds=None, out=other, image_size=32), seen)
         status, output, errors = main("report", other)
         assert status == 0, errors
         assert output.count(f"({mark}") >= 4

@@ -108,6 +108,17 @@ def test_every_image_counts_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run.history["val_loss"][0] == pytest.approx(score["loss"], rel=1e-4)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_loss_of_an_epoch_is_that_of_the_table_however_sure_the_network(tmp_path: Path, classes: int) -> None:
+    """Keras goes back to what a sigmoid was given, in one backend; predictions.csv has the float32 that it gave."""
+    run = Run(tmp_path, [stage(epochs=1, learning_rate=300.0)], classes=classes, mislabelled=True)
+    outputs = trainer.predict(trainer.scorer(run.network.model), run.validation, classes)
+    score = metrics.score(run.validation.labels, metrics.per_class(outputs))
+    assert outputs.max() > 1 - 1e-7
+    assert score["loss"] > 1
+    assert run.history["val_loss"][0] == pytest.approx(score["loss"], rel=1e-6)
+
+
 def test_a_stage_starts_from_the_best_of_the_one_before(tmp_path: Path) -> None:
     """The second stage learns too little to see: its loss is the lowest of the first, not its last."""
     stages = [stage("all", epochs=6, patience=6, unfreeze="all"), stage("still", learning_rate=1e-12)]

@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_starts_over_to_the_same_weights(
             if die and event["event"] == "epoch_ended" and event["number"] == 2:
                 raise KeyboardInterrupt
 
-        wanted = Request(("tiny",), str(folds), image_size=32, max_epochs=2, out=tmp_path / run)
+        wanted = Request(models=("tiny",), data=str(folds), image_size=32, max_epochs=2, out=tmp_path / run)
         with make_plan(wanted) as planned:
             planned.jobs[0].folder.set_status("running")
             try:
@@ -128,7 +128,7 @@ def test_a_damaged_checkpoint_starts_over_to_the_same_weights(
 
 def test_images_that_are_gone_fail_the_job_with_what_to_do(install: Install, folds: Path, tmp_path: Path) -> None:
     install(TINY_PLUGIN)
-    with make_plan(Request(("tiny",), str(folds), image_size=32, out=tmp_path / "run")) as planned:
+    with make_plan(Request(models=("tiny",), data=str(folds), image_size=32, out=tmp_path / "run")) as planned:
         (job,) = planned.jobs
         shutil.rmtree(job.images)
         with pytest.raises(TrainingError, match=r"\(gone\)$") as raised:

@@ -19,7 +19,9 @@ METRICS = ("loss", "accuracy", "f1", "precision", "recall", "specificity")
 
 def planned(folds: Path, out: Path, *trackers: str, **options: Any) -> plan.Plan:
     """Two jobs, fold 0 and 1 of the tiny model."""
-    request = Request(("tiny",), str(folds), folds=(0, 1), out=out, image_size=32, trackers=trackers, **options)
+    request = Request(
+        models=("tiny",), data=str(folds), folds=(0, 1), out=out, image_size=32, trackers=trackers, **options
+    )
     return plan.make_plan(request)
 
 

@@ -173,12 +173,13 @@ def settle(config: DataConfig, options: DataOptions, tell: cache.Tell = lambda l
     group, and for classes that are none; DataError for data that are not there, and where nothing tells which class is
     positive.
     """
-    is_demo = not isinstance(options.data, pd.DataFrame) and str(options.data or config.root) == DEMO
+    wanted = config.root if options.data is None else options.data
+    is_demo = not isinstance(wanted, pd.DataFrame) and str(wanted) == DEMO
     if is_demo:
         _check_demo(config, options)
         source: tables.Source = demo.folder(tell)
     else:
-        source = _source("data", config.root if options.data is None else options.data)
+        source = _source("data", wanted)
     size = options.image_size or (demo.IMAGE_SIZE if is_demo else config.image_size)
     given = config.groups if options.groups is None else options.groups
     root = Path.cwd() if isinstance(source, pd.DataFrame) else source.absolute()

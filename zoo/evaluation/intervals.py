@@ -130,8 +130,7 @@ def _value(metric: str, scored: Scored, threshold: float) -> _Value:
     labels, probabilities = scored.labels, scored.probabilities
     everything = np.ones(len(labels), dtype=bool)
     if metric == "loss":
-        own = probabilities[np.arange(len(labels)), labels]
-        losses = -np.log(np.clip(own, np.finfo(np.float64).eps, 1))
+        losses = metrics.losses(labels, probabilities)
         return _Value(float(losses.mean()), (losses - losses.mean()) / len(losses), everything, [(len(losses),)])
     classes = [1] if probabilities.shape[1] == 2 else [*range(probabilities.shape[1])]
     if metric == "auc":

@@ -18,6 +18,7 @@ from zoo.errors import ConfigError, unknown
 # The columns of results.csv, each followed by _validation and _test.
 METRICS = ("loss", "accuracy", "f1", "precision", "recall", "specificity", "auc")
 THRESHOLD = 0.5
+LEAST = 1e-7  # the probability that a loss counts at least with, as Keras has it: float32 tells no smaller one from 0
 
 
 def check_metric(name: str) -> None:
@@ -41,11 +42,20 @@ def predict(probabilities: np.ndarray, threshold: float = THRESHOLD) -> np.ndarr
     return np.asarray(probabilities.argmax(axis=1))
 
 
+def losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The cross-entropy of each image in nats (n,), from class numbers (n,) and probabilities (n, classes).
+
+    It is the same in every backend of Keras, some of which go back to what the last layer saw before its sigmoid.
+    """
+    of_truth = np.asarray(probabilities, dtype=np.float64)[np.arange(len(labels)), labels]
+    return np.asarray(-np.log(np.clip(of_truth, LEAST, 1)))
+
+
 def score(labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRESHOLD) -> dict[str, Any]:
     """All METRICS, the confusion matrix (row: true class, column: predicted), the threshold and the image count.
 
-    `labels` (n,) are class numbers, `probabilities` (n, classes). The loss is the cross-entropy in nats. A
-    metric that is not defined, such as an AUC where one class is missing, is NaN.
+    `labels` (n,) are class numbers, `probabilities` (n, classes). The loss is the mean of `losses`. A metric that is not
+    defined, such as an AUC where one class is missing, is NaN.
     """
     classes = probabilities.shape[1]
     known = list(range(classes))
@@ -58,7 +68,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRE
         labels, predicted, zero_division=0.0, **averaging
     )
     return {
-        "loss": float(metrics.log_loss(labels, probabilities, labels=known)),
+        "loss": float(losses(labels, probabilities).mean()),
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "f1": float(f1),
         "precision": float(precision),

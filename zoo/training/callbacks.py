@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from zoo.errors import TrainingError
+from zoo.evaluation import metrics
 from zoo.interfaces import Stage
 from zoo.training.batches import Batches, TrainingBatches
 from zoo.training.checkpoint import Checkpoint, State, assign, others, values
@@ -23,9 +24,10 @@ Notify = Callable[[dict[str, Any]], None]
 
 
 class Validation(keras.callbacks.Callback):
-    """Adds loss and accuracy of the validation role to an epoch's logs. Must come first.
+    """Adds loss and accuracy of the validation role to an epoch's logs, as results.csv has them. Must come first.
 
-    As fit's own `validation_data`, which takes a third of an epoch to start over where a head trains on features.
+    Instead of fit's own `validation_data`, which takes a third of an epoch to start over where a head trains on
+    features, and whose loss is another in each backend once a network is very sure.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -33,12 +35,10 @@ class Validation(keras.callbacks.Callback):
         self.batches = batches
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        totals: dict[str, float] = {}
-        for number in range(len(self.batches)):
-            images, targets = self.batches[number]
-            for name, mean in self.model.test_on_batch(images, targets, return_dict=True).items():
-                totals[name] = totals.get(name, 0.0) + float(mean) * len(images)
-        logs.update({f"val_{name}": total / len(self.batches.subset) for name, total in totals.items()})
+        outputs = [self.model.predict_on_batch(self.batches[number][0]) for number in range(len(self.batches))]
+        labels, probabilities = self.batches.subset.labels, metrics.per_class(np.concatenate(outputs))
+        logs["val_loss"] = float(metrics.losses(labels, probabilities).mean())
+        logs["val_accuracy"] = float((metrics.predict(probabilities) == labels).mean())
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
