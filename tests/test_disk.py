@@ -78,7 +78,7 @@ def test_a_read_only_run_folder(main: Main, run: Path, monkeypatch: pytest.Monke
 @needs_full
 def test_no_room_for_tables(main: Main, run: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out/.draft-results.csv").symlink_to(FULL)
+    (tmp_path / f"out/.draft-{os.getpid()}-results.csv").symlink_to(FULL)
     status, _, errors = main("report", run, "--out", "out")
     assert status == 2
     assert errors == "zoo: out/results.csv: No space left on device; free some room, or name another place\n"
@@ -89,7 +89,7 @@ def test_no_room_for_tables(main: Main, run: Path, tmp_path: Path) -> None:
 def test_no_room_for_a_plan(main: Main, folds: Path, tmp_path: Path, install: Install, no_reserve: None) -> None:
     install(TINY_PLUGIN)
     (tmp_path / "run").mkdir()
-    (tmp_path / "run/.draft-splits.csv").symlink_to(FULL)
+    (tmp_path / f"run/.draft-{os.getpid()}-splits.csv").symlink_to(FULL)
     status, _, errors = main("run", "tiny", "--data", folds, "--image-size", 32, "--out", "run")
     assert status == 2
     assert f"{tmp_path}/run/splits.csv: No space left" in errors or "run/splits.csv: No space left" in errors
@@ -110,8 +110,8 @@ def test_no_room_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("KERAS_BACKEND", "none")  # nothing to load
     folder = job(run=str(tmp_path)).folder
     folder.path.mkdir(parents=True)
-    (folder.path / ".draft-status.json").symlink_to(FULL)
     with reserve.start((), subprocess.DEVNULL) as worker:
+        (folder.path / f".draft-{worker.pid}-status.json").symlink_to(FULL)
         assert worker.stdin and worker.stdout
         worker.stdin.write(job(run=str(tmp_path)).to_json() + "\n")
         worker.stdin.flush()
@@ -152,3 +152,28 @@ def test_an_error_of_the_system_names_the_file_and_what_to_do(tmp_path: Path) ->
     with pytest.raises(PermissionError) as caught, replacing(tmp_path / "name") as draft:
         raise PermissionError(13, "denied", str(draft))
     assert caught.value.filename == str(tmp_path / "name")
+
+
+def test_two_processes_may_write_one_file(tmp_path: Path) -> None:
+    """Each its own draft: none loses it to the other, and the file is that of one of them, whole."""
+    program = """
+import sys
+from pathlib import Path
+from zoo.files import write_text
+for number in range(300):
+    write_text(Path(sys.argv[1]), sys.argv[2] * 100_000)
+"""
+    path = tmp_path / "table.csv"
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(path), letter]) for letter in "ab"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert path.read_text() in ("a" * 100_000, "b" * 100_000)
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_drafts_of_killed_processes_go(tmp_path: Path) -> None:
+    left, young = tmp_path / ".draft-1-a[b].csv", tmp_path / ".draft-2-a[b].csv"
+    for draft in (left, young):
+        draft.write_text("")
+    os.utime(left, (0, 0))
+    write_text(tmp_path / "a[b].csv", "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".draft-2-a[b].csv", "a[b].csv"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import math
 import os
 import shutil
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 
 SEAL = "sha256"  # the entry of a record that is the hash of all others
 
+DRAFT, OLD = (
+    ".draft-",
+    3600,
+)  # how the name of a draft begins, and the age in seconds at which nobody writes it any more
+
 Identity = tuple[int, int] | str
 
 # The columns of zoo's own tables that hold text, whatever it looks like: "NA" and "007" are names.
@@ -35,12 +42,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a draft beside `path` to write to, which takes its place when the block ends well.
 
     The draft is flushed to the disk before it is renamed, and the folder after: a reader, or a resume after a
-    power cut, sees the old file or the new one. An OSError names `path`, of which the draft is nobody's business.
+    power cut, sees the old file or the new one. Several processes may write one file: the last one's stays. An OSError
+    names `path`, of which the draft is nobody's business.
     """
-    draft = path.with_name(f".draft-{path.name}")
+    draft = path.with_name(f"{DRAFT}{os.getpid()}-{path.name}")
     try:
         if path.exists() and not path.is_file():  # a device, say, whose place the draft would take
             raise OSError(errno.EEXIST, "not a file", str(path))
+        _delete_left(path)
         yield draft
         flush(draft)
         draft.replace(path)
@@ -52,6 +61,14 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(draft), draft):
             raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk names no file
         raise
+
+
+def _delete_left(path: Path) -> None:
+    """Delete what processes that were killed have left of their drafts of a file."""
+    with contextlib.suppress(OSError):
+        for left in path.parent.glob(f"{DRAFT}*-{glob.escape(path.name)}"):
+            if time.time() - left.lstat().st_mtime > OLD:
+                left.unlink()
 
 
 def flush(path: Path) -> None:

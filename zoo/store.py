@@ -19,13 +19,13 @@ from filelock import FileLock, Timeout
 
 from zoo.data import audited, splits
 from zoo.errors import ConfigError, shorten
-from zoo.files import delete, hash_file, read_csv, read_json, read_record, write_csv, write_record
+from zoo.files import DRAFT, delete, hash_file, read_csv, read_json, read_record, write_csv, write_record
 from zoo.interfaces import RUN_ENTRIES, model_name_fault
 
 FOLDERS = ("best", "pictures", "trackers")  # of RUN_ENTRIES; the others are files
 JOB_FOLDER = re.compile(r"fold-([0-9]+)(?:-repeat-[0-9]+)?")
 # What zoo may have written before run.json, if it was killed then.
-BEGUN = ("lock", "splits.csv", ".draft-")
+BEGUN = ("lock", "splits.csv", DRAFT)
 
 # (model, fold, repeat)
 JobKey = tuple[str, int, int]
@@ -246,7 +246,7 @@ class RunFolder:
         self._check_places(models)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".draft-probe"
+            probe = self.path / f"{DRAFT}probe"
             probe.touch()
             probe.unlink()
         except OSError as error:

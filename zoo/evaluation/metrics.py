@@ -54,8 +54,8 @@ def losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def score(labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRESHOLD) -> dict[str, Any]:
     """All METRICS, the confusion matrix (row: true class, column: predicted), the threshold and the image count.
 
-    `labels` (n,) are class numbers, `probabilities` (n, classes). The loss is the mean of `losses`. A metric that is not
-    defined, such as an AUC where one class is missing, is NaN.
+    `labels` (n,) are class numbers, `probabilities` (n, classes). The loss is the mean of `losses`. A metric that is
+    not defined, such as an AUC where one class is missing, is NaN.
     """
     classes = probabilities.shape[1]
     known = list(range(classes))
