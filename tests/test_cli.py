@@ -316,7 +316,7 @@ def test_list_shows_models_and_parts(main: Main, tiny: None) -> None:
     }  # fmt: skip
     assert by_name["tiny"]["from"] == "zoo-tiny"
     assert "efficientnet-staged" in main("list")[1]
-    assert "EfficientNetB0 without its top" in main("list", "backbones")[1]
+    assert "EfficientNetB0 without its top" in main("list", "backbones", "--wide")[1]
 
 
 def test_a_broken_plugin_is_one_line_and_the_rest_works(main: Main, tiny: None, install: Install) -> None:
@@ -333,7 +333,7 @@ def test_a_broken_plugin_is_one_line_and_the_rest_works(main: Main, tiny: None, 
 def test_data_show_writes_pictures(main: Main, folds: Path, tmp_path: Path) -> None:
     status, output, errors = main("data", "show", "--data", folds, "--image-size", 32, "--out", tmp_path / "pictures")
     assert status == 0, errors
-    assert "12 x 32 x 32 x 3 uint8" in output
+    assert "Images of 32 x 32 x 3 uint8" in output
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert names == ["fold-0-test.png", "fold-0-train.png", "fold-0-validation.png"]
 

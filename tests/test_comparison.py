@@ -48,6 +48,10 @@ def compared(predictions: pd.DataFrame, **options: Any) -> pd.DataFrame:
     return comparison.compare(predictions, comparison.results(predictions), TO_TRAIN, **options)
 
 
+def said_of(predictions: pd.DataFrame) -> list[str]:
+    return comparison.words(compared(predictions), comparison.results(predictions), predictions)
+
+
 def test_results_have_a_row_per_job_with_scikit_learn_s_numbers() -> None:
     predictions = made(SKILLS)
     table = comparison.results(predictions)
@@ -147,16 +151,17 @@ def test_models_without_a_common_fold_are_undecided() -> None:
     row = compared(predictions).query("model_a == 'good' or model_b == 'good'").iloc[0]
     assert (row["folds"], row["images"], row["verdict"]) == (0, 0, "undecided")
     assert np.isnan(row["p"])
-    assert "0 test sets in common" in comparison.words(compared(predictions))[-1]
+    assert "have no test set in common: undecided" in said_of(predictions)[-1]
 
 
 def test_a_model_against_its_copy() -> None:
     predictions = made({"one": 1.0})
-    table = compared(pd.concat([predictions, predictions.assign(model="copy")]))
+    predictions = pd.concat([predictions, predictions.assign(model="copy")])
+    table = compared(predictions)
     assert table["verdict"].tolist() == ["undecided"]
     assert table[["difference", "mcnemar_p"]].to_numpy().tolist() == [[0, 1]]
     assert table[["p", "delong_p", "low", "high", "bootstrap_low"]].isna().all(axis=None)
-    assert "no variance to judge by" in comparison.words(table)[0]
+    assert "no variance to judge by" in said_of(predictions)[0]
 
 
 def test_equal_differences_decide_nothing() -> None:
@@ -166,9 +171,10 @@ def test_equal_differences_decide_nothing() -> None:
 
 
 def test_few_folds_decide_nothing() -> None:
-    table = compared(made(SKILLS).query("fold < 4"))
-    assert set(table["verdict"]) == {"undecided"}
-    assert all("fewer than 5 folds decide nothing" in text for text in comparison.words(table))
+    predictions = made(SKILLS).query("fold < 4")
+    assert set(compared(predictions)["verdict"]) == {"undecided"}
+    assert all("fewer than 5 folds decide nothing" in text for text in said_of(predictions))
+    assert all(", and one fold cannot tell." in text for text in said_of(predictions.query("fold == 0")))
 
 
 def test_folds_that_test_the_same_images_count_once() -> None:
@@ -191,7 +197,7 @@ def test_a_lower_loss_is_better() -> None:
 
 def test_images_that_several_folds_test_are_averaged() -> None:
     predictions = made({"one": 1.0}, overlap=True)
-    both = comparison.pool(predictions)
+    both = comparison.pooled(predictions)
     assert len(both.labels) == PER_FOLD
     first = predictions.query("role == 'test' and image == '0000'")
     assert both.probabilities[0, 1] == pytest.approx(first["probability"].mean())
@@ -250,8 +256,13 @@ def test_folds_that_are_no_partition_are_noted() -> None:
 
 
 def test_words_say_what_the_table_says() -> None:
-    said = comparison.words(compared(made(SKILLS)))
-    assert any(text.startswith("good is better than poor (probability 9") for text in said)
+    predictions = made(SKILLS)
+    table = compared(predictions)
+    said = said_of(predictions)
+    row = table[(table["model_a"] == "good") & (table["model_b"] == "poor")].iloc[0]
+    text = next(text for text in said if text.startswith("good is better than poor: AUC "))
+    assert f"{row['mean_a']:.3f} against {row['mean_b']:.3f}, {row['difference']:.3f} higher (95 % interval " in text
+    assert f", ahead in {row['folds']} of {row['folds']} folds; probability 9" in text
     assert any("undecided" in text for text in said)
 
 

@@ -63,7 +63,7 @@ def test_split_look_edit_and_train(main: Main, zoo: Zoo, install: Install, class
 
     status, output, _ = main("data", "show", "--data", classes, "--splits", file, "--folds", 4, "--image-size", 32)
     assert status == 0
-    assert "24 x 32 x 32 x 3 uint8" in output
+    assert "Images of 32 x 32 x 3 uint8" in output
     assert "folder " not in output  # none plays a role
 
     options = ["--data", classes, "--splits", file, "--max-epochs", 1, "--image-size", 32, "--out", tmp_path / "run"]

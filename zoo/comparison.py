@@ -46,7 +46,7 @@ class Comparison:
     @property
     def words(self) -> list[str]:
         """A sentence for each pair of models."""
-        return comparison.words(self.comparison)
+        return comparison.words(self.comparison, self.results, self.predictions)
 
     @property
     def titles(self) -> dict[str, str]:

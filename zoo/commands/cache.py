@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from zoo.commands.options import Group, echo, print_rows
+from zoo.commands.options import Group, console, echo, table_of
 
 
 @click.group(cls=Group)
@@ -22,7 +22,7 @@ def info() -> None:
         {"kind": kind.name, "entries": str(kind.entries), "size": f"{kind.size / 1e6:,.1f} MB"}
         for kind in user_cache.info()
     ]
-    print_rows(rows, empty="the cache is empty")
+    console().print(table_of(rows) if rows else "the cache is empty")
     echo(f"{user_cache.folder()}, at most {user_cache.limit() / 1e9:g} GB of each kind (ZOO_CACHE_LIMIT)")
 
 
@@ -39,5 +39,6 @@ def clear(kind: str | None) -> None:
     freed, kept = user_cache.clear(kind)
     use = f"; kept {kept} entr{'ies' if kept > 1 else 'y'} that a run at work uses" if kept else ""
     left = [each.name for each in user_cache.info() if each.name in user_cache.KEPT] if kind is None else []
-    what = f"; {' and '.join(left)} stay, unless named" if left else ""
+    stay = f"stay{'s' * (len(left) == 1)}, unless named" if left else ""
+    what = f"; {' and '.join(left)} {stay}" if left else ""
     echo(f"{freed / 1e6:,.1f} MB freed{use}{what}")

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,12 @@ from zoo.errors import ConfigError, debugging, line, printable
 from zoo.interfaces import PRECISIONS
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.table import Table
 
     from zoo.data.splits import Folds
     from zoo.plugins import Plugins
     from zoo.registry import Registry
+    from zoo.report.screen import Screen
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -131,26 +132,28 @@ def folds_option(default: str) -> Decorator:
     )
 
 
-def console() -> Console:
-    """Where commands print tables."""
+def console(wide: bool = False) -> Screen:
+    """Where commands print tables; `wide` ones may be wider than the terminal."""
     from zoo.report.screen import Screen
 
     # Piped output is read by people and programs alike: don't fold it at the width of no terminal.
-    return Screen(width=None if sys.stdout.isatty() else 160)
+    return Screen(wide, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 
 
-def print_rows(rows: list[dict[str, Any]], empty: str) -> None:
-    """A table with a column per key; `empty` if there is no row."""
+def table_of(rows: list[dict[str, Any]], sentences: Sequence[str] = ()) -> Table:
+    """A table with a column per key, of which some hold `sentences`."""
     from rich.table import Table
 
+    from zoo.report import screen
+
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    table = Table(*columns)
+    table = Table(*(screen.sentences(column) if column in sentences else column for column in columns))
     for row in rows:
         table.add_row(*(line(str(row.get(column, "")), 2000) for column in columns))
-    if rows:
-        console().print(table)
-    else:
-        echo(empty)
+    return table
+
+
+wide_option = click.option("--wide", is_flag=True, help="All columns, however wide the table is.")
 
 
 def load_registry() -> Registry:
@@ -175,7 +178,7 @@ def echo(text: object, err: bool = False) -> None:
     click.echo(printable(str(text), keep="\n"), err=err)
 
 
-def say(screen: Console, text: str, style: str | None = None) -> None:
+def say(screen: Screen, text: str, style: str | None = None) -> None:
     """Print a sentence as it is, on one line however long."""
     from zoo.report.screen import say
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from zoo.commands.options import PATH, Command, Group, echo, load_registry, print_rows, warn
+from zoo.commands.options import PATH, Command, Group, console, echo, load_registry, table_of, warn, wide_option
 from zoo.scaffold import KINDS, LICENSES
 
 
@@ -21,15 +21,19 @@ def plugins() -> None:
 
 @plugins.command("list", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_(as_json: bool) -> None:
+@wide_option
+def list_(as_json: bool, wide: bool) -> None:
     """Each plug-in: where it comes from, what it adds, how long it took to load, and what is wrong with it."""
     from zoo.plugins import discover
 
     found = discover()
     if as_json:
         click.echo(json.dumps([plugin.table() for plugin in found.found], indent=2))
+    elif not found.found:
+        echo("no plug-in is installed and switched on")
     else:
-        print_rows([_row(plugin.table()) for plugin in found.found], empty="no plug-in is installed and switched on")
+        rows = [_row(plugin.table()) for plugin in found.found]
+        console(wide).print(table_of(rows, ["adds", "problem"]))
     warn(found)
 
 

@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo import limits
-from zoo.commands.options import PATH, Command, Number, console, folds_option, metric_option, rope_option, say
+from zoo.commands.options import (
+    PATH,
+    Command,
+    Number,
+    console,
+    folds_option,
+    metric_option,
+    rope_option,
+    say,
+    wide_option,
+)
 from zoo.errors import one_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from zoo.comparison import Comparison
     from zoo.data.splits import Folds
+    from zoo.report.screen import Screen
 
 
 @click.command(cls=Command)
@@ -33,9 +42,10 @@ if TYPE_CHECKING:
     "--out", type=PATH, metavar="DIR",
     help="Where to write tables and pictures; default RUN for all models and folds at 0.5, else nowhere.",
 )  # fmt: skip
+@wide_option
 def report(
     run: Path, models: str | None, folds: Folds, metric: str, rope: float, threshold: float,
-    out: Path | None,
+    out: Path | None, wide: bool,
 ) -> None:  # fmt: skip
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
     from zoo import comparison
@@ -51,25 +61,24 @@ def report(
             check_writable(out)
             if out.resolve() == run.resolve():  # a run at work writes the same files
                 stack.callback(folder.lock().release)
-        publish(console(), comparison.compare(folder, names, folds, metric, threshold, rope), out)
+        publish(console(wide), comparison.compare(folder, names, folds, metric, threshold, rope), out)
 
 
-def publish(screen: Console, done: Comparison, out: Path | None) -> None:
+def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
     """Print the tables of a comparison; write them and their pictures to `out` unless that is None."""
-    from zoo.report import tables
+    from zoo.report import pairs, tables, words
     from zoo.report.run_pictures import draw_comparison
+    from zoo.report.screen import tell
 
     shown = done.marked()
     if len(shown.results):
-        screen.print(tables.summary(shown))
+        screen.show(tables.summary(shown), tables.summary(shown, wide=False))
     for sentence in tables.spread(shown):
         say(screen, f"  {sentence}")
     if len(shown.comparison):
-        screen.print(tables.comparison(shown.comparison))
-    for sentence in shown.words[:10]:
-        say(screen, f"  {sentence}")
-    if len(shown.words) > 10:
-        say(screen, f"  … and {len(shown.words) - 10} more pairs in comparison.csv")
+        screen.print(pairs.other_tests(shown.comparison))
+        for line in pairs.explained(shown.comparison):
+            tell(screen, f"  {line}")
     for note in done.notes:
         say(screen, f"note: {note}", style="yellow")
     for job in done.missing:
@@ -83,3 +92,9 @@ def publish(screen: Console, done: Comparison, out: Path | None) -> None:
         except Exception as error:  # the tables are there
             say(screen, f"warning: the pictures cannot be drawn: {one_line(error)}", style="yellow")
         say(screen, f"Tables: {out}")
+    for sentence in [*words.of_each(shown), *pairs.said(shown)]:
+        tell(screen, sentence, style="bold")
+    if len(done.results):
+        say(screen, "Next:")
+    for step in words.next_of(done) if len(done.results) else ():
+        say(screen, f"  {step}")

@@ -17,11 +17,13 @@ from zoo.commands.options import (
     console,
     echo,
     load_registry,
-    print_rows,
     say,
+    table_of,
     warn,
+    wide_option,
 )
 from zoo.errors import ZooError
+from zoo.interfaces import PART_KINDS
 from zoo.training import logs
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ def show(model: str, summary: bool, pictures: Path | None, **said: Any) -> None:
     "kind", type=click.Choice(["models", "backbones", "heads", "schedules", "augmenters", "trackers"]), default="models"
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_(kind: str, as_json: bool) -> None:
+@wide_option
+def list_(kind: str, as_json: bool, wide: bool) -> None:
     """Models with their four parts, the parts of one kind, or trackers."""
     registry = load_registry()
     if kind == "models":
@@ -87,8 +90,13 @@ def list_(kind: str, as_json: bool) -> None:
         ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        echo(f"no {kind}: no plug-in offers any and {registry.path} names none")
+    elif kind == "models":
+        narrow = [{"name": row["name"], "parts": _parts(row), "from": row.get("from", "")} for row in rows]
+        console(wide).show(table_of(rows, ["problem"]), table_of(narrow, ["parts"]))
     else:
-        print_rows(rows, empty=f"no {kind}: no plug-in offers any and {registry.path} names none")
+        console(wide).print(table_of(rows, ["about"]))
     warn(registry.plugins)
 
 
@@ -97,8 +105,13 @@ def _model_row(registry: Registry, name: str) -> dict[str, str]:
         recipe: Recipe = registry.recipe(name)
     except ZooError as error:
         return {"name": name, "problem": str(error)}
-    parts = {kind: getattr(recipe, kind).name for kind in ("backbone", "head", "schedule", "augmenter")}
+    parts = {kind: getattr(recipe, kind).name for kind in PART_KINDS}
     return {"name": name, **parts, "from": recipe.source}
+
+
+def _parts(row: dict[str, str]) -> str:
+    """The four parts of a model, or what is wrong with it."""
+    return row.get("problem") or ", ".join(row[kind] for kind in PART_KINDS)
 
 
 def _first_line(doc: str | None) -> str:

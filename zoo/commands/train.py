@@ -21,17 +21,17 @@ from zoo.commands.options import (
     rope_option,
     say,
     training_options,
+    wide_option,
 )  # fmt: skip
 from zoo.errors import of_system, one_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from zoo.job import Job
     from zoo.plan import Plan
     from zoo.registry import DataConfig
     from zoo.report.comparison_progress import ComparisonProgress
     from zoo.report.progress import JobProgress
+    from zoo.report.screen import Screen
     from zoo.request import Request
 
 KINDS = ("model", "fold", "repeat")
@@ -41,16 +41,18 @@ KINDS = ("model", "fold", "repeat")
 @click.argument("model")
 @data_options(splits_option, folds_option("first"), size_option)
 @training_options
-def run(model: str, **options: Any) -> None:
+@wide_option
+def run(model: str, wide: bool, **options: Any) -> None:
     """Train MODEL on the first fold, or on the folds given, and score it."""
     from zoo import comparison, jobs
     from zoo.data import demo
     from zoo.report import tables, words
     from zoo.report.progress import JobProgress
+    from zoo.report.screen import tell
     from zoo.request import Request
     from zoo.reserve import Reserve
 
-    screen = console()
+    screen = console(wide)
     request = Request(models=(model,), registry=given("registry"), **options)
     with Reserve(ahead=True) as reserve, _planned(screen, request) as planned:
         data = planned.data
@@ -67,11 +69,11 @@ def run(model: str, **options: Any) -> None:
             done.write(planned.run.path)
             comparison.write_best(done)
         if len(done.results) > 1:
-            screen.print(tables.results(done.results))
+            screen.show(tables.results(done.results), tables.results(done.results, wide=False))
         if model in set(done.results["model"]):
             screen.print(tables.intervals(done, model))
             for sentence in words.of_run(done, model, demo.BEST_ACCURACY if planned.is_demo else None):
-                say(screen, sentence, style="bold")
+                tell(screen, sentence, style="bold")
             say(screen, "Next:")
             for step in words.next_steps(done, model):
                 say(screen, f"  {step}")
@@ -88,7 +90,8 @@ def run(model: str, **options: Any) -> None:
 )
 @metric_option
 @rope_option
-def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **options: Any) -> None:
+@wide_option
+def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, wide: bool, **options: Any) -> None:
     """Train every MODEL on every fold, and say which is better. All registered models unless some are named."""
     from zoo import comparison, jobs
     from zoo.commands.report import publish
@@ -98,7 +101,7 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **o
     from zoo.reserve import Reserve
 
     check_metric(metric)
-    screen = console()
+    screen = console(wide)
     request = Request(models=models, registry=given("registry"), **options)
     with Reserve(ahead=workers == 1) as reserve, _planned(screen, request) as planned:
         data = planned.data
@@ -120,7 +123,7 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, **o
         _end(screen, planned, failed)
 
 
-def _planned(screen: Console, request: Request) -> Plan:
+def _planned(screen: Screen, request: Request) -> Plan:
     """The plan of a request, after saying what was found."""
     from zoo import plan
     from zoo.data.splits import class_counts
@@ -148,7 +151,7 @@ def _draw(job: Job, data: DataConfig, shown: JobProgress | ComparisonProgress) -
 
 
 @contextmanager
-def _kept(screen: Console, planned: Plan) -> Iterator[None]:
+def _kept(screen: Screen, planned: Plan) -> Iterator[None]:
     """Within, tables of jobs that are over are written; where that cannot be, say how to have them, and end with 1."""
     try:
         yield
@@ -158,7 +161,7 @@ def _kept(screen: Console, planned: Plan) -> Iterator[None]:
         click.get_current_context().exit(1)
 
 
-def _end(screen: Console, planned: Plan, failed: list[Job]) -> None:
+def _end(screen: Screen, planned: Plan, failed: list[Job]) -> None:
     """Say where everything is. Status 2 if every job was refused before it trained anything, 1 if some failed."""
     say(screen, f"Run folder: {planned.run.path}")
     if failed:

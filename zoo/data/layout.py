@@ -42,10 +42,11 @@ def fold_folders(root: Path) -> dict[int, Path]:
 
 
 def fold_roles(fold: Path, roles: Mapping[str, str]) -> dict[str, str]:
-    """The folder of each role in a fold: as `roles` says, else by the usual names if those are there instead."""
+    """The folder of each role in a fold: as `roles` says, or by the usual names if there is one that it lacks."""
     if all(subfolder(fold, name) for name in roles.values()):
         return dict(roles)
-    return {role: folder.name for role, folder in role_folders(fold).items()} or dict(roles)
+    usual = {role: folder.name for role, folder in role_folders(fold).items()}
+    return usual if {*usual.values()} - {*roles.values()} else dict(roles)
 
 
 def role_of(name: str) -> str | None:

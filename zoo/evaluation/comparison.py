@@ -160,17 +160,15 @@ def as_chosen(table: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
 class Pooled:
     """The test predictions of one model over folds, one entry an image, in the order of the images' hashes.
 
-    `labels` (n,), `probabilities` (n, classes), `clusters` (n,) say whose image each is; `draws` are bootstrapped AUCs,
-    empty for more than two classes.
+    `labels` (n,), `probabilities` (n, classes), `clusters` (n,) say whose image each is.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     clusters: np.ndarray
-    draws: np.ndarray
 
 
-def pool(predictions: pd.DataFrame) -> Pooled:
+def pooled(predictions: pd.DataFrame) -> Pooled:
     """Pool the test predictions of one model. Of repeats the first is taken.
 
     The probabilities of an image that several folds test are averaged.
@@ -179,13 +177,15 @@ def pool(predictions: pd.DataFrame) -> Pooled:
     test = predictions[first & (predictions["role"] == "test")]
     images = test.groupby("image", sort=True)
     columns = [name for name in test.columns if name.startswith("probability")]
-    table = images[columns].mean()
     labels = images["label"].first().to_numpy()
-    each = probabilities(table)
-    groups = clusters(images["group"].first().reset_index())
-    two = each.shape[1] == 2
-    draws = statistics.bootstrap_auc(labels, each[None, :, 1], groups)[:, 0] if two else np.empty(0)
-    return Pooled(labels, each, groups, draws)
+    return Pooled(labels, probabilities(images[columns].mean()), clusters(images["group"].first().reset_index()))
+
+
+def draws(images: Pooled) -> np.ndarray:
+    """Bootstrapped AUCs, empty for more than two classes."""
+    if images.probabilities.shape[1] != 2:
+        return np.empty(0)
+    return statistics.bootstrap_auc(images.labels, images.probabilities[None, :, 1], images.clusters)[:, 0]
 
 
 def same_tests(predictions: pd.DataFrame) -> pd.Series[int]:
@@ -223,8 +223,9 @@ def compare(
         table[["mean_a", "mean_b"]] = -table[["mean_a", "mean_b"]]
 
     @cache
-    def images(model: str, folds: tuple[int, ...]) -> Pooled:
-        return pool(predictions[(predictions["model"] == model) & predictions["fold"].isin(folds)])
+    def images(model: str, folds: tuple[int, ...]) -> tuple[Pooled, np.ndarray]:
+        own = pooled(predictions[(predictions["model"] == model) & predictions["fold"].isin(folds)])
+        return own, draws(own)
 
     rows = []
     for a, b in zip(table["model_a"], table["model_b"], strict=True):
@@ -262,8 +263,11 @@ def _over_folds(both: pd.DataFrame, to_train: float, rope: float) -> dict[str, o
     }  # fmt: skip
 
 
-def _over_images(a: Pooled, b: Pooled, threshold: float) -> dict[str, object]:
-    """The tests over the pooled test images of one pair; those of the AUC only for two classes."""
+def _over_images(
+    one: tuple[Pooled, np.ndarray], other: tuple[Pooled, np.ndarray], threshold: float
+) -> dict[str, object]:
+    """The tests over the pooled test images of one pair, each with its draws; those of the AUC only for two classes."""
+    (a, draws_a), (b, draws_b) = one, other
     labels = a.labels
     count = len(np.unique(a.clusters))
     groups = a.clusters if count < len(labels) else None
@@ -274,7 +278,7 @@ def _over_images(a: Pooled, b: Pooled, threshold: float) -> dict[str, object]:
     }  # fmt: skip
     if a.probabilities.shape[1] == 2:
         test = statistics.delong(labels, a.probabilities[:, 1], b.probabilities[:, 1], groups)
-        low, high = statistics.bootstrap_interval(a.draws - b.draws, test.difference, count)
+        low, high = statistics.bootstrap_interval(draws_a - draws_b, test.difference, count)
         row |= {
             "auc_a": test.auc_a, "auc_b": test.auc_b, "auc_difference": test.difference, "auc_low": test.low,
             "auc_high": test.high, "delong_p": test.p, "bootstrap_low": low, "bootstrap_high": high,
@@ -282,36 +286,51 @@ def _over_images(a: Pooled, b: Pooled, threshold: float) -> dict[str, object]:
     return row
 
 
-def words(table: pd.DataFrame) -> list[str]:
-    """A sentence for each pair."""
-    return [_sentence(row) for row in table.to_dict("records")]
+def words(table: pd.DataFrame, results: pd.DataFrame, predictions: pd.DataFrame) -> list[str]:
+    """A sentence for each pair: the verdict, both means, their difference with its interval, in how many folds, why.
+
+    The three tables are of one comparison.
+    """
+    if table.empty:
+        return []
+    metric = table["metric"].iloc[0]
+    values, same = by_fold(results, f"{metric}_test"), same_tests(predictions)
+    said = []
+    for row in table.to_dict("records"):
+        both = values[[row["model_a"], row["model_b"]]].dropna().groupby(same).mean()
+        gain = (both[row["model_a"]] - both[row["model_b"]]) * (-1 if metric in LOWER_IS_BETTER else 1)
+        said.append(_sentence(row, int((gain > 0).sum())))
+    return said
 
 
-def _sentence(row: Mapping[Any, Any]) -> str:
-    a, b, metric = row["model_a"], row["model_b"], row["metric"]
+def _sentence(row: Mapping[Any, Any], ahead: int) -> str:
+    """`ahead` counts the folds in which the first model is the better one."""
+    a, b, metric, folds = row["model_a"], row["model_b"], row["metric"], row["folds"]
     if row.get("leaked"):
-        return f"LEAKED, and so no evidence: {_sentence({**row, 'leaked': 0})}"
+        return f"LEAKED, and so no evidence: {_sentence({**row, 'leaked': 0}, ahead)}"
     if row.get("origin_unknown"):
         unknown = "It cannot be told whether their weights have seen test images."
-        return f"{_sentence({**row, 'origin_unknown': 0})} {unknown}"
-    if row["folds"] < 2:
-        return f"{a} and {b} have {row['folds']} test set{'s' * (row['folds'] != 1)} in common: undecided."
+        return f"{_sentence({**row, 'origin_unknown': 0}, ahead)} {unknown}"
+    if folds < 1:
+        return f"{a} and {b} have no test set in common: undecided."
+    means = f"{metrics.NAMES.get(metric, metric)} {row['mean_a']:.3f} against {row['mean_b']:.3f}"
+    if folds < 2:
+        return f"{a} against {b} is undecided: {means} in 1 fold, and one fold cannot tell."
     if np.isnan(row["p"]):
         return (
-            f"{a} against {b} is undecided: {metric} differs by {row['difference']:.4f} in each of {row['folds']} "
-            "folds, which leaves no variance to judge by."
+            f"{a} against {b} is undecided: {means}, and the same difference in each of {folds} folds leaves no "
+            "variance to judge by."
         )
     size = (
-        f"{metric} differs by {row['difference']:.4f} ({row['low']:.4f} to {row['high']:.4f}) over {row['folds']} "
-        f"folds, adjusted p {'< 0.001' if row['p_holm'] < 0.001 else '= ' + format(row['p_holm'], '.3f')}"
+        f"{means}, {abs(row['difference']):.3f} {'lower' if metric in LOWER_IS_BETTER else 'higher'} "
+        f"(95 % interval {row['low']:.3f} to {row['high']:.3f}), ahead in {ahead} of {folds} folds"
     )
-    said = {
-        "better": f"{a} is better than {b} (probability {row['better']:.1%}): {size}.",
-        "equivalent": f"{a} and {b} differ by less than {row['rope']:g} (probability {row['equivalent']:.1%}): {size}.",
-    }
-    few = f"fewer than {statistics.FEW_FOLDS} folds decide nothing; " if row["folds"] < statistics.FEW_FOLDS else ""
-    undecided = (
-        f"{a} against {b} is undecided ({few}better {row['better']:.1%}, equivalent {row['equivalent']:.1%}, worse "
-        f"{row['worse']:.1%}): {size}."
-    )
-    return said.get(row["verdict"], undecided)
+    adjusted = f"adjusted p {'< 0.001' if row['p_holm'] < 0.001 else '= ' + format(row['p_holm'], '.3f')}"
+    if row["verdict"] == "better":
+        return f"{a} is better than {b}: {size}; probability {row['better']:.1%}, {adjusted}."
+    if row["verdict"] == "equivalent":
+        within = f"they differ by less than {row['rope']:g} with probability {row['equivalent']:.1%}"
+        return f"{a} and {b} are as good as each other: {size}; {within}."
+    few = f"; fewer than {statistics.FEW_FOLDS} folds decide nothing" if folds < statistics.FEW_FOLDS else ""
+    chances = f"better {row['better']:.1%}, equal {row['equivalent']:.1%}, worse {row['worse']:.1%}"
+    return f"{a} against {b} is undecided: {size}; {chances}, {adjusted}{few}."

@@ -17,6 +17,7 @@ from zoo.errors import ConfigError, unknown
 
 # The columns of results.csv, each followed by _validation and _test.
 METRICS = ("loss", "accuracy", "f1", "precision", "recall", "specificity", "auc")
+NAMES = {"f1": "F1", "auc": "AUC"}  # what people are shown, where it isn't the same
 THRESHOLD = 0.5
 LEAST = 1e-7  # the probability that a loss counts at least with, as Keras has it: float32 tells no smaller one from 0
 

@@ -21,8 +21,9 @@ from zoo.evaluation.shortcuts import STRONG, WEAK
 from zoo.files import write_text
 from zoo.report import audit_sheet
 from zoo.report.audit_sheet import shorten_path
+from zoo.report.screen import sentences
 
-STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+STYLES = {"error": "bold red", "warning": "bold", "note": ""}  # read on light and dark alike
 ROWS_SHOWN = 50
 
 # Findings that other folds would mend.
@@ -34,8 +35,8 @@ SPLIT_MENDS = frozenset({
 def findings(audit: Audit) -> Table:
     """A row per finding, errors first: what, how many cases, and one of them."""
     title = f"Findings: {headline(audit)}"
-    example = Column("example", overflow="fold")
-    table = Table("severity", "what", "cases", example, title=title, title_justify="left", show_lines=True)
+    columns: list[str | Column] = ["severity", sentences("what"), "cases", sentences("example")]
+    table = Table(*columns, title=title, title_justify="left", show_lines=True)
     for finding in audit.findings:
         cells = [Text(finding.severity, STYLES[finding.severity]), Text(printable(finding.text))]
         cases = f"{len(finding.rows):,}" if finding.severity != "note" and len(finding.rows) else ""
@@ -45,7 +46,7 @@ def findings(audit: Audit) -> Table:
 
 def shortcuts(audit: Audit) -> Table:
     """The shortcut baseline: the AUC of each feature, overall and by source."""
-    headings = ["images", "feature", "AUC", "95 % interval", "typical, by class"]
+    headings: list[str | Column] = ["images", "feature", "AUC", "95 % interval", sentences("typical, by class")]
     title = "Shortcut baseline: the label guessed without looking at the picture (0.5 is chance)"
     table = Table(*headings, title=title, title_justify="left")
     for row in _shortcut_rows(audit):

@@ -30,7 +30,6 @@ STYLES = list(product(("-", (0, (4, 1.5)), (0, (1, 1.2))), COLOURS))
 # Apart in lightness too, for a print without colours.
 VERDICTS = {"better": BLUE, "equivalent": "#F0E442", "undecided": "#E3E3E3", "worse": ORANGE}
 Histories = Mapping[int, pd.DataFrame] | Mapping[str, pd.DataFrame]
-NAMES = {"f1": "F1", "auc": "AUC"}
 
 
 def learning_curves(histories: Histories, title: str, path: Path) -> list[Path]:
@@ -115,7 +114,7 @@ def metric_by_model(results: pd.DataFrame, summary: pd.DataFrame, metric: str, r
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_xlabel(f"{NAMES.get(metric, metric)} ({'lower' if metric == 'loss' else 'higher'} is better)")
+    axes.set_xlabel(f"{metrics.NAMES.get(metric, metric)} ({'lower' if metric == 'loss' else 'higher'} is better)")
     handles = [Line2D([], [], color=GREY, linewidth=0.6, marker="o", markersize=4)]
     mean_of_repeats = " (mean of its repeats)" if known.duplicated(["model", "fold"]).any() else ""
     labels = [f"one fold{mean_of_repeats}{', joined over models' if len(values) > 1 else ''}"]
@@ -127,7 +126,7 @@ def metric_by_model(results: pd.DataFrame, summary: pd.DataFrame, metric: str, r
         handles.append(Line2D([], [], **diamond, linewidth=2.2 if with_interval else 0))
         labels.append("mean and 95 % interval" if with_interval else "mean")
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle(f"{NAMES.get(metric, metric)} on {role}, {_folds(known)}", fontsize=11)
+    figure.suptitle(f"{metrics.NAMES.get(metric, metric)} on {role}, {_folds(known)}", fontsize=11)
     return plots.save_png_and_svg(figure, path)
 
 
@@ -285,7 +284,7 @@ def verdicts(comparison: pd.DataFrame, path: Path) -> list[Path]:
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    question = f"{NAMES.get(metric, metric)}: is the model of the column better than that of the row?"
+    question = f"{metrics.NAMES.get(metric, metric)}: is the model of the column better than that of the row?"
     cells = "verdict, difference in its favour, posterior probability of the verdict (undecided: of better)"
     figure.suptitle(f"{question}\n{cells}", fontsize=10)
     return plots.save_png_and_svg(figure, path)

@@ -158,12 +158,17 @@ class JobProgress:
 
     def _job_ended(self, job: Any, event: dict[str, Any]) -> None:
         self._clear()
-        self.console.print(tables.scores(event["metrics"], self.classes))
+        self._scores(event)
 
     def _job_skipped(self, job: Any, event: dict[str, Any]) -> None:
         self._say(f"\n{job.title}: already done", style="bold")
         if not self.several:
-            self.console.print(tables.scores(event["metrics"], self.classes))
+            self._scores(event)
+
+    def _scores(self, event: dict[str, Any]) -> None:
+        """Of a single job the metrics follow, with their intervals."""
+        table = tables.scores if self.several else tables.confusions
+        self.console.print(table(event["metrics"], self.classes))
 
     def _job_failed(self, job: Any, event: dict[str, Any]) -> None:
         self._clear()

@@ -15,6 +15,7 @@ from rich.table import Table
 from zoo.data.splits import Subset
 from zoo.interfaces import PART_KINDS, Cosine, Decay, Recipe, Stage
 from zoo.report import plots
+from zoo.report.screen import sentences
 from zoo.training.batches import augmented
 from zoo.training.model import Network, assemble, count, frozen_prefix, splits_block, unfreeze
 from zoo.training.optimizer import learning_rate
@@ -28,7 +29,8 @@ def build(recipe: Recipe, classes: int, image_size: int) -> Network:
 
 def describe(recipe: Recipe, network: Network, stages: Sequence[Stage]) -> RenderableType:
     """The parts with every parameter, and a table of the stages. Leaves the network as the last stage wants it."""
-    parts = Table("part", "name", "parameters", title=f"{recipe.name} (from {recipe.source})", title_justify="left")
+    title = f"{recipe.name} (from {recipe.source})"
+    parts = Table("part", "name", sentences("parameters"), title=title, title_justify="left")
     for kind in PART_KINDS:
         parameters = getattr(recipe, kind).table()
         name = parameters.pop("name")
@@ -53,7 +55,7 @@ def describe(recipe: Recipe, network: Network, stages: Sequence[Stage]) -> Rende
 
 
 def _short(value: object) -> str:
-    return "…" if isinstance(value, tuple) and value and isinstance(value[0], dict) else str(value)
+    return "as below" if isinstance(value, tuple) and value and isinstance(value[0], dict) else str(value)
 
 
 def _optimizer(stage: Stage) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 from rich.columns import Columns
 from rich.console import Group, RenderableType
-from rich.table import Column, Table
+from rich.table import Table
 
 from zoo.comparison import Comparison, mark
 from zoo.evaluation.comparison import ROLES
-from zoo.evaluation.metrics import METRICS
+from zoo.evaluation.metrics import METRICS, NAMES
 
 FOLDS_SHOWN = 10
+SIDE_BY_SIDE = 3  # classes of confusion matrices that stand beside each other
 
 
 def number(value: float | None) -> str:
@@ -34,13 +35,22 @@ def class_counts(counts: pd.DataFrame, image_size: int, roles: dict[str, str] | 
     by its own name.
     """
     folder = ["folder"] if roles and any(role != folder for role, folder in roles.items()) else []
-    table = Table("fold", "role", *folder, "array", *counts.columns, "balance", title="Images", title_justify="left")
+    title = f"Images of {image_size} x {image_size} x 3 uint8"
+    table = Table("fold", "role", *folder, *_shares(counts), title=title, title_justify="left")
     for fold, role in counts.index:
-        row = counts.loc[(fold, role)]
-        shape = f"{int(row.sum())} x {image_size} x {image_size} x 3 uint8"
         played = [roles[role]] if roles and folder else []
-        table.add_row(str(fold), role, *played, shape, *(str(count) for count in row), _balance(row))
+        table.add_row(str(fold), role, *played, *_shares_of(counts.loc[(fold, role)]))
     return table
+
+
+def _shares(counts: pd.DataFrame) -> list[str]:
+    """Headings for how many images there are of each class: the shares are told of two."""
+    return ["images", *counts.columns, *(["balance"] if len(counts.columns) == 2 else [])]
+
+
+def _shares_of(row: pd.Series[int]) -> list[str]:
+    balance = [" : ".join(f"{share:.1%}" for share in row / row.sum())] if len(row) == 2 else []
+    return [str(int(row.sum())), *(str(count) for count in row), *balance]
 
 
 def folds(counts: pd.DataFrame, groups: pd.Series[int]) -> Table:
@@ -49,21 +59,17 @@ def folds(counts: pd.DataFrame, groups: pd.Series[int]) -> Table:
     `counts` and `groups` as from zoo.data.splits.class_counts and group_counts.
     """
     known = bool(groups.any())
-    headings = ["fold", "role", "images", *counts.columns, "balance", *(["groups"] if known else [])]
+    headings = ["fold", "role", *_shares(counts), *(["groups"] if known else [])]
     table = Table(*headings, title="Folds", title_justify="left")
     shown = counts.index.get_level_values("fold").unique()[:FOLDS_SHOWN]
     for fold, role in counts.index[counts.index.get_level_values("fold").isin(shown)]:
         row = counts.loc[(fold, role)]
         number_of_groups = [str(groups.loc[(fold, role)])] if known else []
         table.add_row(
-            str(fold), role, str(int(row.sum())), *(str(count) for count in row), _balance(row), *number_of_groups,
+            str(fold), role, *_shares_of(row), *number_of_groups,
             end_section=role == counts.loc[fold].index[-1],
         )  # fmt: skip
     return table
-
-
-def _balance(counts: pd.Series[int]) -> str:
-    return " : ".join(f"{share:.1%}" for share in counts / counts.sum())
 
 
 def scores(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> RenderableType:
@@ -71,13 +77,22 @@ def scores(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> Render
     positive = f"positive class: {classes[-1]}" if len(classes) == 2 else "averages over the classes"
     threshold = next(iter(results.values()))["threshold"]
     at = f", threshold {threshold:g}" if threshold is not None else ""
-    table = Table("role", "images", *METRICS, title=f"Metrics ({positive}{at})", title_justify="left")
-    for role, score in results.items():
-        seen = score.get("leaked")
-        name = f"{role} (LEAKED: the weights have seen {seen} of these images)" if seen else role
-        table.add_row(name, str(score["images"]), *(number(score[name]) for name in METRICS))
-    matrices = [confusion(role, score["confusion_matrix"], classes) for role, score in results.items()]
-    return Group(table, Columns(matrices, padding=(0, 3)))
+    headings = [f"{role}\n{results[role]['images']} images" for role in ROLES]
+    table = Table("metric", *headings, title=f"Metrics ({positive}{at})", title_justify="left")
+    for name in METRICS:
+        table.add_row(name, *(number(results[role][name]) for role in ROLES))
+    return Group(table, confusions(results, classes))
+
+
+def confusions(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> RenderableType:
+    """The confusion matrices of one job, and whether its weights have seen images that it is scored on."""
+    leaked = [
+        f"{role} is LEAKED: the weights have seen {seen} of these images"
+        for role in ROLES
+        if (seen := results[role].get("leaked"))
+    ]
+    matrices = [confusion(role, results[role]["confusion_matrix"], classes) for role in ROLES]
+    return Group(*leaked, *([Columns(matrices, padding=(0, 3))] if len(classes) <= SIDE_BY_SIDE else matrices))
 
 
 def confusion(role: str, counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
@@ -88,42 +103,46 @@ def confusion(role: str, counts: Sequence[Sequence[int]], classes: Sequence[str]
     return table
 
 
-def results(table: pd.DataFrame) -> Table:
-    """results.csv with the main metrics of both roles, and mean ± standard deviation per model of several folds."""
-    shown = [(role, name) for role in ROLES for name in ("accuracy", "f1", "recall", "auc")]
+def results(table: pd.DataFrame, wide: bool = True) -> Table:
+    """results.csv, and mean ± standard deviation per model of several folds: both roles if `wide`, else test alone."""
+    roles = ROLES if wide else ROLES[-1:]
+    shown = [(role, name) for role in roles for name in ("accuracy", "f1", "recall", "auc")]
     columns = [f"{name}_{role}" for role, name in shown]
-    headings = ["model", "fold", "weights", *(f"{name}\n{role}" for role, name in shown)]
-    view = Table(*headings, title="Results", title_justify="left")
+    headings = ["fold", *(["weights"] if wide else []), *(f"{name}\n{role}" for role, name in shown)]
+    view = Table("model", *headings, title="Results", title_justify="left")
     for model, rows in table.groupby("model", sort=False):
         for _, row in rows.iterrows():
-            view.add_row(
-                str(model) + mark(row.to_dict()),
-                str(row["fold"]),
-                row["weights"],
-                *(number(row[column]) for column in columns),
-            )
+            weights = [row["weights"]] if wide else []
+            name = str(model) + mark(row.to_dict())
+            view.add_row(name, str(row["fold"]), *weights, *(number(row[column]) for column in columns))
         if len(rows) > 1:
             spread = [f"{number(rows[column].mean())}\n± {number(rows[column].std())}" for column in columns]
-            view.add_row(str(model), "mean ± sd", "", *spread, style="bold")
+            view.add_row(str(model), "mean\n± sd", *([""] if wide else []), *spread, style="bold")
     return view
 
 
-def summary(done: Comparison) -> Table:
-    """Mean ± standard deviation over folds of the main metrics, each with its 95 % interval."""
-    shown = list(dict.fromkeys(["recall", done.metric, "auc", "f1"]))
-    columns = [(role, name) for role in ROLES for name in shown]
-    title = f"Mean ± sd over folds, and 95 % interval, threshold {done.threshold:g}"
-    headings = [f"{name}\n{role}" for role, name in columns]
-    view = Table("model", "weights", "folds", *headings, title=title, title_justify="left")
+def summary(done: Comparison, wide: bool = True) -> Table:
+    """Mean ± standard deviation over folds of the main metrics, each with its 95 % interval.
+
+    If `wide` of both roles, with the weights that training started from; else of test alone.
+    """
+    shown = list(dict.fromkeys(["recall", *([] if wide else ["specificity"]), done.metric, "auc"] + ["f1"] * wide))
+    columns = [(role, name) for role in (ROLES if wide else ROLES[-1:]) for name in shown]
+    count = int(done.summary["folds"].max())
+    where = "folds" if wide else f"{count} fold{'s' * (count != 1)} on test"
+    title = f"Mean ± sd over {where}, and 95 % interval, threshold {done.threshold:g}"
+    names = {name: NAMES.get(name, name) for name in shown}
+    headings = [f"{names[name]}\n{role}" if wide else names[name] for role, name in columns]
+    about = ["weights", "folds"] if wide else []
+    view = Table("model", *about, *headings, title=title, title_justify="left", show_edge=wide)
     cells = {(row["model"], row["role"], row["metric"]): row for row in done.summary.to_dict("records")}
     main = done.summary[(done.summary["role"] == "test") & (done.summary["metric"] == done.metric)]
     for model in main.sort_values("mean", ascending=done.metric == "loss", na_position="last")["model"]:
-        texts = []
-        for role, name in columns:
-            cell = cells[model, role, name]
-            texts.append(f"{_mean(cell)}\n{_interval(cell)}")
+        texts = [f"{_mean(cell)}\n{_interval(cell)}" for column in columns for cell in [cells[model, *column]]]
         weights = done.results.loc[done.results["model"] == model, "weights"].unique()
-        view.add_row(str(model), "\n".join(weights), str(cells[model, "test", done.metric]["folds"]), *texts)
+        folds = cells[model, "test", done.metric]["folds"]
+        name = str(model) + (f"\n{folds} of {count} folds" if folds < count and not wide else "")
+        view.add_row(name, *(["\n".join(weights), str(folds)] if wide else []), *texts)
     return view
 
 
@@ -135,12 +154,14 @@ def intervals(done: Comparison, model: str) -> Table:
     view = Table("metric", *ROLES, title=title, title_justify="left")
     for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS[1:], *METRICS]):  # the loss last
         both = [cells[role, name] for role in ROLES]
-        view.add_row(name, *(f"{_mean(cell)}  ({_interval(cell)})" for cell in both))
+        view.add_row(NAMES.get(name, name), *(f"{_mean(cell)} ({_interval(cell)})" for cell in both))
     return view
 
 
 def _mean(cell: Mapping[Any, Any]) -> str:
-    return number(cell["mean"]) + (f" ± {number(cell['sd'])}" if cell["folds"] > 1 else "")
+    """Three digits, since the intervals tell how many of them mean something; the tables on the disk have all."""
+    values = [cell["mean"], cell["sd"]] if cell["folds"] > 1 else [cell["mean"]]
+    return " ± ".join("–" if pd.isna(value) else f"{value:.3f}" for value in values)
 
 
 def _interval(cell: Mapping[Any, Any]) -> str:
@@ -157,25 +178,3 @@ def spread(done: Comparison) -> list[str]:
         f"{number(row['sd_seeds'])} between seeds (standard deviations)"
         for row in main.dropna(subset="sd_seeds").to_dict("records")
     ]
-
-
-def comparison(pairs: pd.DataFrame) -> Table:
-    """comparison.csv; `pairs` has its columns."""
-    metric = pairs["metric"].iloc[0]
-    title = (
-        f"Pairs by {metric} on the test role: corrected t-test (p adjusted after Holm), Bayesian t-test "
-        f"(± {pairs['rope'].iloc[0]:g} counts as equal); on the pooled images DeLong, bootstrap, McNemar"
-    )
-    headings = [
-        "folds", "a - b", "95 % interval", "p", "P better", "P equal", "verdict", "AUC a - b",
-        "p DeLong", "bootstrap 95 %", "p McNemar",
-    ]  # fmt: skip
-    table = Table(Column("model a\nmodel b", no_wrap=True), *headings, title=title, title_justify="left")
-    for row in pairs.to_dict("records"):
-        table.add_row(
-            f"{row['model_a']}\n{row['model_b']}", str(row["folds"]), number(row["difference"]),
-            f"{number(row['low'])}\n{number(row['high'])}", p_value(row["p_holm"]), number(row["better"]),
-            number(row["equivalent"]), row["verdict"], number(row["auc_difference"]), p_value(row["delong_p_holm"]),
-            f"{number(row['bootstrap_low'])}\n{number(row['bootstrap_high'])}", p_value(row["mcnemar_p_holm"]),
-        )  # fmt: skip
-    return table

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from zoo.comparison import Comparison
-from zoo.evaluation import metrics
-from zoo.evaluation.comparison import probabilities
+from zoo.evaluation import comparison, metrics, statistics
+from zoo.evaluation.comparison import CHOSEN, pooled, probabilities
+
+SHOWN = 10  # models; the rest is in summary.csv
 
 
 def of_run(done: Comparison, model: str, best_accuracy: float | None = None) -> list[str]:
@@ -62,9 +65,47 @@ def _blind(called: np.ndarray, classes: list[str]) -> list[str]:
     return [f"It finds nothing: it calls every test image {classes[called[0]]}."]
 
 
-def _interval(cell: dict[str, Any]) -> str:
+def _interval(cell: Mapping[Any, Any]) -> str:
     between = f", {cell['low']:.2f} to {cell['high']:.2f}" if not pd.isna(cell["low"]) else ""
     return f"{cell['mean']:.2f}{between}"
+
+
+def of_each(done: Comparison) -> list[str]:
+    """A line for each of the best models: what it missed and alarmed for on the pooled test images, and its AUC."""
+    if len(done.classes) != 2 or done.summary.empty:
+        return []
+    healthy, ill = done.classes
+    test = done.summary[(done.summary["role"] == "test") & (done.summary["model"] != CHOSEN)]
+    auc = {row["model"]: row for row in test[test["metric"] == "auc"].to_dict("records")}
+    main = test[test["metric"] == done.metric].sort_values("mean", ascending=done.metric == "loss")
+    lines = []
+    for model in main["model"][:SHOWN]:
+        images = pooled(done.predictions[done.predictions["model"] == model])
+        called = metrics.predict(images.probabilities, done.threshold)
+        missed, alarms = called[images.labels == 1] == 0, called[images.labels == 0] == 1
+        lines.append(
+            f"{model} missed {missed.sum():,} of {len(missed):,} {ill} images and called {alarms.sum():,} of "
+            f"{len(alarms):,} {healthy} ones {ill}; AUC {_interval(auc[model])}."
+        )
+    return lines
+
+
+def next_of(done: Comparison) -> list[str]:
+    """What to do with a comparison now, each with the command, or the file, for it."""
+    where = shlex.quote(str(done.run.path))
+    best = comparison.best_by_validation(done.results.assign(repeat=done.results.get("repeat", 0)), done.metric)
+    chosen = best["model"].value_counts()
+    steps = [
+        f"best by validation: {name} in {count} of {len(best)} fold{'s' * (len(best) > 1)} ({where}/best)"
+        for name, count in chosen[:1].items()
+    ]
+    if done.missing:
+        steps.append("what is missing: the same command with this --out runs it")
+    if done.results["fold"].nunique() < statistics.FEW_FOLDS:
+        steps.append(f"fewer than {statistics.FEW_FOLDS} folds decide nothing: the same command with --folds all")
+    if len(done.classes) == 2:
+        steps.append(f"fewer missed for more alarms: zoo report {where} --threshold {done.threshold * 0.6:.1g}")
+    return steps
 
 
 def next_steps(done: Comparison, model: str) -> list[str]:
