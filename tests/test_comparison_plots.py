@@ -92,8 +92,15 @@ def scores(values: dict[str, list[float]], column: str = "f1_test") -> tuple[pd.
 def comparison(models: list[str], **columns: Any) -> pd.DataFrame:
     """All pairs of the models, which stand best first."""
     rows = [{"model_a": a, "model_b": b, "metric": "f1"} for a, b in combinations(models, 2)]
-    values = {"difference": 0.0123, "better": 0.97, "equivalent": 0.02, "worse": 0.01, "verdict": "better"}
-    table = pd.DataFrame(rows).assign(low=0.0, high=0.1, p_holm=0.01, **(values | columns))
+    values: dict[str, Any] = {
+        "difference": 0.0123,
+        "better": 0.97,
+        "equivalent": 0.02,
+        "worse": 0.01,
+        "verdict": "better",
+    }
+    values |= {"low": 0.0, "high": 0.1, "rope": 0.01, "p_holm": 0.01}
+    table = pd.DataFrame(rows).assign(**(values | columns))
     return table.sample(frac=1, random_state=0)
 
 
@@ -152,7 +159,8 @@ def test_names_are_no_formulas_and_in_any_script(tmp_path: Path, odd: str, recwa
         "roc": (comparison_plots.roc_and_pr, [table[table["model"] == odd], odd, "test"], set()),
         "rocs": (comparison_plots.roc_of_models, [table, "test"], set()),
         "confusion": (comparison_plots.confusion_sums, [table, [odd, "c"], "test", 0.5], {odd, "b", "c"}),
-        "verdicts": (comparison_plots.verdicts, [comparison([odd, "b"])], {odd, "b"}),
+        "verdicts": (comparison_plots.verdicts, [comparison([odd, "b", "c"])], {odd, "b"}),
+        "one verdict": (comparison_plots.verdicts, [comparison([odd, "b"])], {f"{odd} better"}),
     }
     for name, (draw, arguments, expected) in pictures.items():
         found = texts(draw(*arguments, tmp_path / name / "picture"))
@@ -168,7 +176,10 @@ def test_metric_by_model(tmp_path: Path, figures: list[Figure], count: int, fold
     found = texts(comparison_plots.metric_by_model(results, summary, "f1", "test", tmp_path / "f1"))
     assert set(LONG_NAMES[:count]) <= set(found)
     assert f"F1 on test, {folds} fold{'s' if folds > 1 else ''}" in found
-    assert ("mean and 95 % interval" in found) == (folds > 1)
+    assert f"{'mean' if folds > 1 else 'the fold'} and 95 % interval" in found
+    for line in figures[0].axes[0].lines:
+        if line.get_marker() == "o":  # the dots of a model stand on its row
+            assert len({*np.asarray(line.get_ydata()) % 1}) == 1
 
 
 @pytest.mark.parametrize(("column", "order"), [("f1_test", "best"), ("loss_validation", "worst")])
@@ -188,10 +199,10 @@ def test_repeats_are_averaged_and_the_summary_gives_mean_and_interval(tmp_path: 
     first, summary = scores({"a": [0.5, 0.7], "b": [0.2, 0.4]})
     results = pd.concat([first.assign(repeat=0), first.assign(repeat=1, f1_test=first["f1_test"] + 0.2)])
     found = texts(comparison_plots.metric_by_model(results, summary, "f1", "test", tmp_path / "f1"))
-    assert {"F1 on test, 2 folds x 2 repeats", "one fold (mean of its repeats), joined over models"} <= set(found)
+    assert {"F1 on test, 2 folds x 2 repeats", "one fold (mean of its repeats)"} <= set(found)
     axes = figures[0].axes[0]
     dots = [np.asarray(line.get_xdata()) for line in axes.lines if line.get_marker() == "o"]
-    np.testing.assert_allclose(dots, [[0.6, 0.3], [0.8, 0.5]])
+    np.testing.assert_allclose(dots, [[0.6, 0.8], [0.3, 0.5]])
     intervals = [path.vertices[:, 0] for path in axes.collections[0].get_paths()]
     np.testing.assert_allclose(intervals, [[0.5, 0.7], [0.2, 0.4]])
 
@@ -322,7 +333,7 @@ def test_confusion_of_many_models(tmp_path: Path, figures: list[Figure]) -> None
     assert comparison_plots.confusion_sums(table, classes, "validation", 0.5, tmp_path / "none") == []
 
 
-@pytest.mark.parametrize("count", [2, 6, 20])
+@pytest.mark.parametrize("count", [3, 6, 20])
 def test_verdicts_stand_best_first(tmp_path: Path, figures: list[Figure], count: int) -> None:
     models = LONG_NAMES[:count]
     found = texts(comparison_plots.verdicts(comparison(models), tmp_path / "verdicts"))
@@ -346,10 +357,24 @@ def test_each_verdict_has_its_own_colour_and_probability(tmp_path: Path, figures
     assert len({patch.get_facecolor() for patch in axes.patches}) == 4
 
 
+def test_one_pair_shows_its_difference_and_probabilities(tmp_path: Path, figures: list[Figure]) -> None:
+    found = texts(comparison_plots.verdicts(comparison(["a", "b"], better=0.7, equivalent=0.29), tmp_path / "verdicts"))
+    assert {"a against b: better", "better", "70.0%", "equal", "29.0%", "a better", "b better"} <= set(found)
+    above, below = figures[0].axes
+    low, high = above.get_xlim()
+    assert low == pytest.approx(-high)
+    np.testing.assert_allclose(above.collections[0].get_paths()[0].vertices[:, 0], [0.0, 0.1])
+    widths = [patch.get_width() for patch in below.patches]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(widths, [0.7, 0.29, 0.01])
+
+
 def test_verdicts_that_cannot_be_drawn(tmp_path: Path, figures: list[Figure]) -> None:
     assert comparison_plots.verdicts(comparison(["a", "b"], verdict=None), tmp_path / "none") == []
-    pairs = comparison(["a", "b"], difference=np.nan, better=np.nan)
+    pairs = comparison(["a", "b", "c"], difference=np.nan, better=np.nan)
     assert {"–", "P –"} <= set(texts(comparison_plots.verdicts(pairs, tmp_path / "verdicts")))
+    unknown = dict.fromkeys(("better", "equivalent", "worse", "low", "high"), np.nan)
+    found = texts(comparison_plots.verdicts(comparison(["a", "b"], **unknown), tmp_path / "one"))
+    assert "not known: the folds are too few, or all alike" in found
     with pytest.raises(ValueError, match="one metric, not f1, auc"):
         comparison_plots.verdicts(pd.concat([pairs, pairs.assign(metric="auc")]), tmp_path / "two")
 
@@ -360,3 +385,16 @@ def test_the_same_data_gives_the_same_files(tmp_path: Path) -> None:
     second = comparison_plots.roc_of_models(table, "test", tmp_path / "second" / "roc.v1")
     assert [path.name for path in first] == ["roc.v1.png", "roc.v1.svg"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_precision_recall_curve_begins_at_the_first_image_found(tmp_path: Path, figures: list[Figure]) -> None:
+    """A negative image ranked first: neither precision 0 nor scikit-learn's 1 stands up at recall 0."""
+    labels, probabilities = [0, 1, 1, 0, 1], [0.9, 0.8, 0.7, 0.6, 0.5]
+    table = pd.DataFrame({"fold": 0, "role": "test", "label": labels, "probability": probabilities})
+    comparison_plots.roc_and_pr(table, "m", "test", tmp_path / "roc")
+    curve = max(figures[0].axes[1].lines, key=lambda line: len(np.asarray(line.get_xdata())))
+    recall, precision = np.asarray(curve.get_xdata()), np.asarray(curve.get_ydata())
+    assert (recall[-1], precision[-1]) == (0, 0.5)
+    assert set(precision[recall < 0.34]) == {0.5}
+    area = -np.diff(recall) @ precision[:-1]
+    assert area == pytest.approx(average_precision_score(labels, probabilities))

@@ -29,6 +29,7 @@ COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = list(product(("-", (0, (4, 1.5)), (0, (1, 1.2))), COLOURS))
 # Apart in lightness too, for a print without colours.
 VERDICTS = {"better": BLUE, "equivalent": "#F0E442", "undecided": "#E3E3E3", "worse": ORANGE}
+BELOW = 0.2  # how far below its dots the mean of a row stands, in rows
 Histories = Mapping[int, pd.DataFrame] | Mapping[str, pd.DataFrame]
 
 
@@ -85,7 +86,7 @@ def _lines_and_mean(axes: Axes, part: pd.DataFrame, metric: str, colour: str, al
 
 
 def metric_by_model(results: pd.DataFrame, summary: pd.DataFrame, metric: str, role: str, path: Path) -> list[Path]:
-    """A row a model, best mean first: a dot a fold, joined over models by thin lines, and the mean with its interval.
+    """A row a model, best mean first: a dot a fold on the row, and the mean with its interval.
 
     `results` has columns model, fold and `{metric}_{role}`; several rows of one fold (column repeat) are averaged.
     `summary` has columns model, role, metric, mean, low and high, the ends of the 95 % interval. Values that are
@@ -103,11 +104,12 @@ def metric_by_model(results: pd.DataFrame, summary: pd.DataFrame, metric: str, r
     rows = np.arange(len(values))
     figure = Figure(figsize=(8.0, 1.7 + 0.42 * len(values)), layout="constrained")
     axes = figure.subplots()
-    # Each fold keeps its own height within a row: equal values of two folds don't hide each other.
-    heights = np.linspace(-0.25, 0.25, values.shape[1]) if values.shape[1] > 1 else [0.0]
-    for height, (_, fold) in zip(heights, values.items(), strict=True):
-        axes.plot(fold, rows + height, color=GREY, linewidth=0.6, alpha=0.35, zorder=1)
-        axes.plot(fold, rows + height, "o", color=GREY, markersize=4, alpha=0.7, markeredgewidth=0, zorder=2)
+    for row in rows[::2]:
+        axes.axhspan(row - 0.5, row + 0.5, color=GREY, alpha=0.07, linewidth=0)
+    # Equal values of two folds darken each other instead of leaving the row.
+    folds_of_each = values.shape[1]
+    for row, each in zip(rows, values.to_numpy(), strict=True):
+        axes.plot(each, np.full(folds_of_each, row), "o", color=GREY, markersize=5, alpha=0.45, markeredgewidth=0)
     counts = values.notna().sum(axis=1).items()
     axes.set_yticks(rows, [f"{name}{_if_fewer(count, values.shape[1])}" for name, count in counts])
     axes.set_ylim(len(values) - 0.5, -0.5)
@@ -115,16 +117,17 @@ def metric_by_model(results: pd.DataFrame, summary: pd.DataFrame, metric: str, r
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_xlabel(f"{metrics.NAMES.get(metric, metric)} ({'lower' if metric == 'loss' else 'higher'} is better)")
-    handles = [Line2D([], [], color=GREY, linewidth=0.6, marker="o", markersize=4)]
+    handles = [Line2D([], [], color=GREY, linestyle="", marker="o", markersize=5, alpha=0.6)]
     mean_of_repeats = " (mean of its repeats)" if known.duplicated(["model", "fold"]).any() else ""
-    labels = [f"one fold{mean_of_repeats}{', joined over models' if len(values) > 1 else ''}"]
-    if values.shape[1] > 1:
+    labels = [f"one fold{mean_of_repeats}"]
+    with_interval = chosen["low"].notna().any()
+    if folds_of_each > 1 or with_interval:
         diamond: dict[str, Any] = {"marker": "D", "markersize": 7, "color": ORANGE, "markeredgecolor": "white"}
-        axes.hlines(rows, chosen["low"], chosen["high"], color=ORANGE, linewidth=2.2, zorder=3)
-        axes.plot(means, rows, **diamond, linestyle="", zorder=4)
-        with_interval = chosen["low"].notna().any()
+        axes.hlines(rows + BELOW, chosen["low"], chosen["high"], color=ORANGE, linewidth=2.2, zorder=3)
+        axes.plot(means, rows + BELOW, **diamond, linestyle="", zorder=4)
         handles.append(Line2D([], [], **diamond, linewidth=2.2 if with_interval else 0))
-        labels.append("mean and 95 % interval" if with_interval else "mean")
+        mean = "mean" if folds_of_each > 1 else "the fold"
+        labels.append(f"{mean} and 95 % interval" if with_interval else mean)
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{metrics.NAMES.get(metric, metric)} on {role}, {_folds(known)}", fontsize=11)
     return plots.save_png_and_svg(figure, path)
@@ -215,7 +218,10 @@ def _draw_curves(panels: Sequence[Axes], part: pd.DataFrame, **style: Any) -> tu
     false_positives, recall, _ = sklearn_metrics.roc_curve(labels, probabilities)
     panels[0].plot(false_positives, recall, **style)
     precision, recall, _ = sklearn_metrics.precision_recall_curve(labels, probabilities, drop_intermediate=True)
-    # Steps, not slopes: the average precision is the area under steps.
+    # Steps, not slopes: the average precision is the area under steps. The curve begins at the first positive found:
+    # before it precision is 0, and 1 at recall 0 by scikit-learn's own addition, a spike that means nothing.
+    found = recall > 0
+    recall, precision = np.append(recall[found], 0), np.append(precision[found], precision[found][-1])
     panels[1].plot(recall, precision, drawstyle="steps-post", **style)
     auc = sklearn_metrics.roc_auc_score(labels, probabilities)
     return float(auc), float(sklearn_metrics.average_precision_score(labels, probabilities))
@@ -254,9 +260,11 @@ def confusion_sums(
 def verdicts(comparison: pd.DataFrame, path: Path) -> list[Path]:
     """Every pair of models, best first: is the column's model better than the row's, by how much, how surely.
 
+    Of one pair the difference with its interval and the three probabilities are drawn instead.
+
     `comparison` holds the pairs of one metric, the better model on average as model_a: columns model_a, model_b,
-    metric, difference, better, equivalent, worse (posterior probabilities about model_a) and verdict. A cell
-    gives the verdict, the difference (above 0 in favour of model_a) and the probability of the verdict; where
+    metric, difference, low, high, rope, better, equivalent, worse (posterior probabilities about model_a) and verdict.
+    A cell gives the verdict, the difference (above 0 in favour of model_a) and the probability of the verdict; where
     undecided, that of better. A pair without a verdict is skipped. Raises ValueError for several metrics at once.
     """
     pairs = comparison[comparison["verdict"].isin(VERDICTS)]
@@ -265,6 +273,8 @@ def verdicts(comparison: pd.DataFrame, path: Path) -> list[Path]:
     metric, *others = pairs["metric"].unique()
     if others:
         raise ValueError(f"verdicts draws one metric, not {', '.join([metric, *others])}; pass the rows of one")
+    if len(pairs) == 1:
+        return _one_pair(pairs.iloc[0], path)
     wins = pairs["model_a"].value_counts()
     models = sorted(dict.fromkeys([*pairs["model_a"], *pairs["model_b"]]), key=lambda name: -wins.get(name, 0))
     columns, rows = ([name for name in models if (pairs[key] == name).any()] for key in ("model_a", "model_b"))
@@ -287,6 +297,40 @@ def verdicts(comparison: pd.DataFrame, path: Path) -> list[Path]:
     question = f"{metrics.NAMES.get(metric, metric)}: is the model of the column better than that of the row?"
     cells = "verdict, difference in its favour, posterior probability of the verdict (undecided: of better)"
     figure.suptitle(f"{question}\n{cells}", fontsize=10)
+    return plots.save_png_and_svg(figure, path)
+
+
+def _one_pair(pair: pd.Series[Any], path: Path) -> list[Path]:
+    """The difference of two models with its interval and the region that counts as equal; the three probabilities."""
+    name = metrics.NAMES.get(pair["metric"], pair["metric"])
+    figure = Figure(figsize=(7.6, 3.6), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    ends = np.array([pair["low"], pair["high"], pair["difference"], -pair["rope"], pair["rope"]], dtype=float)
+    above.axvspan(-pair["rope"], pair["rope"], color=VERDICTS["equivalent"], alpha=0.6, linewidth=0)
+    above.axvline(0, color=GREY, linewidth=0.8)
+    above.hlines(0, pair["low"], pair["high"], color=BLUE, linewidth=2.2)
+    above.plot(pair["difference"], 0, "D", color=BLUE, markersize=8, markeredgecolor="white")
+    reach = 1.15 * np.nanmax(np.abs(ends))
+    above.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[])
+    for side, model, align in ((0.0, pair["model_b"], "left"), (1.0, pair["model_a"], "right")):
+        above.text(side, 0.97, f"{model} better", transform=above.transAxes, ha=align, va="top", fontsize=8, color=GREY)
+    above.set_xlabel(f"difference in {name}, 95 % interval; the band counts as equal (± {pair['rope']:g})")
+    above.spines[["top", "right", "left"]].set_visible(False)
+    left = 0.0
+    for verdict, meaning in (("better", "better"), ("equivalent", "equal"), ("worse", "worse")):
+        share = pair[verdict]
+        if share > 0:
+            below.barh(0, share, left=left, color=VERDICTS[verdict], edgecolor="white")
+            colour = "black" if verdict == "equivalent" else "white"
+            if share > 0.12:
+                below.text(left + share / 2, 0, f"{meaning}\n{share:.1%}", ha="center", va="center", color=colour)
+            left += share
+    below.set(xlim=(0, 1), yticks=[], xlabel=f"probability that {pair['model_a']} is better, equal, worse")
+    below.spines[["top", "right", "left"]].set_visible(False)
+    if not left:
+        below.text(0.5, 0, "not known: the folds are too few, or all alike", ha="center", va="center")
+        below.set_ylim(-1, 1)
+    figure.suptitle(f"{pair['model_a']} against {pair['model_b']}: {pair['verdict']}", fontsize=11)
     return plots.save_png_and_svg(figure, path)
 
 

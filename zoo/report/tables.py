@@ -74,14 +74,19 @@ def folds(counts: pd.DataFrame, groups: pd.Series[int]) -> Table:
 
 def scores(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> RenderableType:
     """Metrics and confusion matrices of one job; `results` is the content of metrics.json."""
-    positive = f"positive class: {classes[-1]}" if len(classes) == 2 else "averages over the classes"
-    threshold = next(iter(results.values()))["threshold"]
-    at = f", threshold {threshold:g}" if threshold is not None else ""
+    about = _about(classes, results["test"]["threshold"])
     headings = [f"{role}\n{results[role]['images']} images" for role in ROLES]
-    table = Table("metric", *headings, title=f"Metrics ({positive}{at})", title_justify="left")
+    table = Table("metric", *headings, title=f"Metrics ({about})", title_justify="left")
     for name in METRICS:
         table.add_row(name, *(number(results[role][name]) for role in ROLES))
     return Group(table, confusions(results, classes))
+
+
+def _about(classes: Sequence[str], threshold: float | None) -> str:
+    """What the metrics are of."""
+    if len(classes) != 2 or threshold is None:
+        return "averages over the classes"
+    return f"positive class: {classes[-1]}, threshold {threshold:g}"
 
 
 def confusions(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> RenderableType:
@@ -150,7 +155,7 @@ def intervals(done: Comparison, model: str) -> Table:
     """The metrics of one model, recall first: mean ± standard deviation over folds, and 95 % interval."""
     rows = done.summary[done.summary["model"] == model].to_dict("records")
     cells = {(row["role"], row["metric"]): row for row in rows}
-    title = f"Metrics with 95 % intervals, threshold {done.threshold:g}"
+    title = f"Metrics with 95 % intervals ({_about(done.classes, done.threshold)})"
     view = Table("metric", *ROLES, title=title, title_justify="left")
     for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS[1:], *METRICS]):  # the loss last
         both = [cells[role, name] for role in ROLES]
