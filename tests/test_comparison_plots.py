@@ -373,7 +373,7 @@ def test_verdicts_that_cannot_be_drawn(tmp_path: Path, figures: list[Figure]) ->
     pairs = comparison(["a", "b", "c"], difference=np.nan, better=np.nan)
     assert {"–", "P –"} <= set(texts(comparison_plots.verdicts(pairs, tmp_path / "verdicts")))
     unknown = dict.fromkeys(("better", "equivalent", "worse", "low", "high"), np.nan)
-    found = texts(comparison_plots.verdicts(comparison(["a", "b"], **unknown), tmp_path / "one"))
+    found = texts(comparison_plots.verdicts(comparison(["a", "b"], **unknown), tmp_path / "pair" / "one"))
     assert "not known: the folds are too few, or all alike" in found
     with pytest.raises(ValueError, match="one metric, not f1, auc"):
         comparison_plots.verdicts(pd.concat([pairs, pairs.assign(metric="auc")]), tmp_path / "two")
