@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from zoo.report import screen, tables
+
+EVERY = 20  # seconds between two lines of progress where there is no terminal
 
 
 def duration(seconds: float) -> str:
@@ -20,12 +23,17 @@ def duration(seconds: float) -> str:
 
 
 class StepProgress:
-    """Shows how far each step is, and how long it will take. As a context it gives the function to call with (step,
-    done, total)."""
+    """Shows how far each step is, and about how long it will take: a bar on a terminal, a line now and then elsewhere.
 
-    def __init__(self, console: Console) -> None:
+    As a context it gives the function to call with (step, done, total).
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
+        self._clock = clock
+        self._began: dict[str, float] = {}
+        self._said = 0.0
 
     def __enter__(self) -> Callable[[str, int, int], None]:
         self._bar.start()
@@ -35,9 +43,15 @@ class StepProgress:
         self._bar.stop()
 
     def _update(self, step: str, done: int, total: int) -> None:
+        now = self._clock()
         if step not in self._tasks:
             self._tasks[step] = self._bar.add_task(step, total=total)
+            self._began[step] = self._said = now
         self._bar.update(self._tasks[step], completed=done)
+        if self._bar.disable and now - self._said >= EVERY and 0 < done < total:
+            self._said = now
+            left = (now - self._began[step]) / done * (total - done)
+            screen.say(self._bar.console, f"{step}: {done:,} of {total:,}, about {duration(left)} left")
 
 
 class DecodingProgress:
@@ -71,6 +85,7 @@ class JobProgress:
             console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
         self._task: TaskID | None = None
+        self._began = 0.0
         self._stage: dict[str, Any] = {}
         self._seconds: list[float] = []
 
@@ -109,7 +124,7 @@ class JobProgress:
         self._say(f"  warning: {event['text']}", style="yellow")
 
     def _stage_started(self, job: Any, event: dict[str, Any]) -> None:
-        self._stage, self._seconds = event, []
+        self._stage, self._seconds, self._began = event, [], time.monotonic()
         self._say(
             f"  stage {event['number']}/{event['stages']} {event['stage']}: at most {event['epochs']} epochs of "
             f"{event['steps']} steps; {event['trainable']:,} parameters train, {event['frozen']:,} stay"
@@ -121,8 +136,10 @@ class JobProgress:
         )  # fmt: skip
 
     def _features(self, job: Any, event: dict[str, Any]) -> None:
+        left = (time.monotonic() - self._began) / max(event["done"], 1) * (event["total"] - event["done"])
         if self._task is not None:
-            self._bar.update(self._task, detail=f"frozen layers, once for each image: {event['done']}/{event['total']}")
+            of_all = f"{event['done']}/{event['total']}, about {duration(left)} left"
+            self._bar.update(self._task, detail=f"frozen layers, once for each image: {of_all}")
 
     def _step_ended(self, job: Any, event: dict[str, Any]) -> None:
         if self._task is not None:
