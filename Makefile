@@ -9,6 +9,7 @@ PYTHON ?= python3
 .PHONY: run test slow bench docs lint clean
 
 run: .venv/.installed
+	@echo "2 of 2: training on the demo; on 2 cores about 80 seconds"
 	.venv/bin/zoo run efficientnet-staged
 
 test: .venv/.installed-dev
@@ -35,10 +36,22 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit("zoo needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 
+# $(call install,WHAT,SECONDS): pip says nothing for most of the time, so the seconds that are left are told; they are
+# those of 2 idle cores and a near package index, and more with a slow one.
+define install
+	@.venv/bin/pip install --disable-pip-version-check -e $(1) & pip=$$!; gone=0; \
+	while sleep 1; kill -0 $$pip 2>/dev/null; do \
+		gone=$$((gone + 1)); left=$$(($(2) - gone)); \
+		if [ $$((gone % 10)) = 0 ] && [ $$left -gt 0 ]; then echo "installing: about $$left seconds left"; \
+		elif [ $$((gone % 30)) = 0 ]; then echo "installing: $$gone seconds, a slow network or a busy machine"; fi; \
+	done; wait $$pip
+endef
+
 .venv/.installed: pyproject.toml | .venv/bin/pip
-	.venv/bin/pip install --disable-pip-version-check -e .
+	@echo "1 of 2: installing TensorFlow and what else zoo needs into .venv; with a near package index about 50 seconds"
+	$(call install,.,50)
 	touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv/bin/pip
-	.venv/bin/pip install --disable-pip-version-check -e ".[dev]"
+	$(call install,".[dev]",120)
 	touch $@ .venv/.installed
