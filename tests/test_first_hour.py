@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,10 @@ def test_a_mapping_joins_folders_too(tmp_path: Path) -> None:
     write(tmp_path, *(f"{number % 3}/{number}.png" for number in range(60)))
     data = load(tmp_path, labels={"0": "healthy", "1": "ill", "2": "ill"})
     assert data.splits.drop_duplicates("path")["label"].value_counts().to_dict() == {1: 40, 0: 20}
+    roles = tmp_path / "roles"
+    write(roles, *(f"{('train', 'test')[n % 4 == 0]}/{n % 3}/{n}.png" for n in range(96) if n % 12 != 8))
+    assert not (roles / "test/2").exists()  # a part of the class ill alone
+    assert set(count(load(roles, labels={"0": "healthy", "1": "ill", "2": "ill"}))["test"]) == {"healthy", "ill"}
 
 
 @pytest.mark.parametrize(
@@ -171,6 +176,9 @@ def test_test_images_that_lie_apart(tmp_path: Path) -> None:
     assert data.config.test_root == str(tmp_path / "B")
     assert zoo.audit(tmp_path / "A", test_data=tmp_path / "B", near_duplicates=False).request["test_data"]
     assert zoo.read_data(tmp_path / "A", test_data=tmp_path / "B")["role"].value_counts()["test"] == 20
+    config = dataclasses.replace(CONFIG, root=str(tmp_path / "A"), test_root=str(tmp_path / "B"))
+    assert count(loading.load_data(config, DataOptions(), None)) == count(data)
+    assert not loading.settle(config, DataOptions(data=str(tmp_path / "B"))).test  # other data than the registry's
     with pytest.raises(ConfigError, match="data and test data are one"):
         load(tmp_path / "A", test_data=tmp_path / "A/../A")
     with pytest.raises(ConfigError, match="divided from the rest already"):

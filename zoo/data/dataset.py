@@ -74,6 +74,7 @@ def _read(
     """What one place lists, with labels as the data have them; the config with its roles; notes; and whether roles may
     be missing, which `splitters.all_roles` makes up for."""
     root = origin.root
+    every = strict and not config.labels  # of labels that make up one class some may be missing in a role
     ignored: folders.Ignored = Counter()
     notes: list[str] = []
     carve = False
@@ -83,12 +84,12 @@ def _read(
         config = with_own_roles(config)
     elif in_folds := layout.fold_folders(root):
         roles = layout.fold_roles(next(iter(in_folds.values())), config.roles)
-        found = folders.read_folds(root, config.own_labels, roles, folds, ignored, strict)
+        found = folders.read_folds(root, config.own_labels, roles, folds, ignored, every)
         if roles != config.roles:
             carve, config = True, with_own_roles(config)
             notes.append(_by_names(roles))
     elif _has_roles(root, config):
-        found = folders.read_roles(root, config.own_labels, ignored, strict)
+        found = folders.read_roles(root, config.own_labels, ignored, every)
         carve, config = True, with_own_roles(config)
         notes.append(_by_names({role: folder.name for role, folder in layout.role_folders(root).items()}))
     else:

@@ -190,7 +190,10 @@ def settle(config: DataConfig, options: DataOptions, tell: cache.Tell = lambda l
     opened, test = origin.of(source), None
     if is_demo:
         return Settled(opened, dataclasses.replace(config, test_root=""), is_demo=True)
-    beside = (config.test_root or None) if options.test_data is None else options.test_data
+    beside = options.test_data
+    if beside is None and options.data is None:  # the registry's go together
+        beside = config.test_root or None
+    config = dataclasses.replace(config, test_root="")
     if beside is not None:
         test = origin.of(_source("test data", beside))
         place = "" if isinstance(beside, pd.DataFrame) else str(Path(test.name).absolute())
