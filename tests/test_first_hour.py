@@ -346,3 +346,18 @@ def test_what_to_name_instead_is_told(tmp_path: Path) -> None:
     assert f"or is it a table of images? --data {tmp_path / 'parts/labels.csv'}" in said(tmp_path / "parts")
     (tmp_path / "empty/below").mkdir(parents=True)
     assert "name the folder that holds one of images for each class: --data DIR" in said(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("ill", [2, 3, 7])
+def test_too_few_images_for_the_folds_say_how_many_there_can_be(tmp_path: Path, ill: int) -> None:
+    write(tmp_path, *(f"healthy/{n}.png" for n in range(30)), *(f"ill/{n}.png" for n in range(ill)))
+    with pytest.raises(DataError) as caught:
+        load(tmp_path)
+    if ill < 3:
+        assert "there must be 3 or more to divide them at all" in str(caught.value)
+        return
+    assert f"zoo data split --method stratified --folds {ill}, or write into registry.toml:\n[data]" in str(
+        caught.value
+    )
+    split = tomllib.loads(str(caught.value).partition("registry.toml:\n")[2])["data"]["split"]
+    assert zoo.make_splits(tmp_path, **split)["fold"].nunique() == ill

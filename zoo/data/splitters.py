@@ -19,6 +19,8 @@ from zoo.data.splits import COLUMNS, in_order
 from zoo.errors import DataError, shorten
 from zoo.registry import SplitConfig
 
+LEAST = 3  # images of a class, or groups: one for each role
+
 # The role of every image in one fold.
 Roles = np.ndarray
 
@@ -112,9 +114,13 @@ class _Pool:
         units = self.units[rows]
         single = len(np.unique(units)) == len(units)
         if fewest < count:
+            advice = (
+                f"take fewer folds: zoo data split --method stratified --folds {fewest}, or write into registry.toml:\n"
+                f'[data]\nsplit = {{ method = "stratified", folds = {fewest} }}'
+            )
             raise DataError(
-                f"too few {'images' if single else 'groups'} of class {name} for {count} parts: {fewest}; take fewer "
-                "folds (--folds of zoo data split, or split under [data] in registry.toml)"
+                f"too few {'images' if single else 'groups'} of class {name} for {count} parts: {fewest}; "
+                + (advice if fewest >= LEAST else f"there must be {LEAST} or more to divide them at all")
             )
         splitter = (StratifiedKFold if single else StratifiedGroupKFold)(count, shuffle=True, random_state=seed)
         parts = np.empty(len(rows), dtype=int)
