@@ -80,7 +80,7 @@ def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
         for line in pairs.explained(shown.comparison):
             tell(screen, f"  {line}")
     for note in done.notes:
-        say(screen, f"note: {note}", style="yellow")
+        say(screen, f"note: {note}", style="magenta")
     for job in done.missing:
         say(screen, f"missing: {job}", style="red")
     if out is None:
@@ -90,7 +90,7 @@ def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
         try:
             draw_comparison(done, out)
         except Exception as error:  # the tables are there
-            say(screen, f"warning: the pictures cannot be drawn: {one_line(error)}", style="yellow")
+            say(screen, f"warning: the pictures cannot be drawn: {one_line(error)}", style="magenta")
         say(screen, f"Tables: {out}")
     for sentence in [*words.of_each(shown), *pairs.said(shown)]:
         tell(screen, sentence, style="bold")

@@ -83,7 +83,7 @@ class ComparisonProgress:
 
     def _warning(self, job: Any, event: dict[str, Any]) -> None:
         about = "" if "tracker" in event else f"{job.title}: "
-        self._say(f"{about}warning: {event['text']}", style="yellow")
+        self._say(f"{about}warning: {event['text']}", style="magenta")
 
     def _stage_started(self, job: Any, event: dict[str, Any]) -> None:
         running = self._running[job.title]

@@ -121,7 +121,7 @@ class JobProgress:
         self._say(f"  going on after {event['epochs']} epochs")
 
     def _warning(self, job: Any, event: dict[str, Any]) -> None:
-        self._say(f"  warning: {event['text']}", style="yellow")
+        self._say(f"  warning: {event['text']}", style="magenta")
 
     def _stage_started(self, job: Any, event: dict[str, Any]) -> None:
         self._stage, self._seconds, self._began = event, [], time.monotonic()
