@@ -75,3 +75,5 @@ def test_next_steps_can_be_typed() -> None:
     assert any("--folds all" in step for step in steps)
     assert steps[-1] == "fewer missed for more alarms: zoo report 'runs/my run' --threshold 0.3"
     assert len(words.next_steps(done(SCORES, LABELS, folds=2), "m")) == len(steps) - 1
+    told = words.next_steps(done(SCORES, LABELS), "m", ["--data", "my photos", "--labels", "0=a,1=b"])
+    assert "is another model better? zoo compare m OTHER --data 'my photos' --labels 0=a,1=b" in told

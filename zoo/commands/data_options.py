@@ -69,6 +69,9 @@ OPTIONS: tuple[Decorator, ...] = (
 )  # fmt: skip
 
 
+OF_DATA = ("data", "test_data", "classes", "positive", "columns", "label", "labels", "groups", "splits", "image_size")
+
+
 def data_options(*others: Decorator) -> Decorator:
     """The options of the data, and `others` after them."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo import limits
-from zoo.commands.data_options import data_options, size_option, splits_option
+from zoo.commands.data_options import OF_DATA, again, data_options, size_option, splits_option
 from zoo.commands.options import (
     Command,
     Number,
@@ -75,7 +75,8 @@ def run(model: str, wide: bool, **options: Any) -> None:
             for sentence in words.of_run(done, model, demo.BEST_ACCURACY if planned.is_demo else None):
                 tell(screen, sentence, style="bold")
             say(screen, "Next:")
-            for step in words.next_steps(done, model):
+            data_again = again({name: options[name] for name in OF_DATA})
+            for step in words.next_steps(done, model, data_again):
                 say(screen, f"  {step}")
         _end(screen, planned, failed)
 

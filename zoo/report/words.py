@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,14 +108,17 @@ def next_of(done: Comparison) -> list[str]:
     return steps
 
 
-def next_steps(done: Comparison, model: str) -> list[str]:
-    """What to do with a run now, each with the command, or the file, for it."""
+def next_steps(done: Comparison, model: str, data: Sequence[str] = ()) -> list[str]:
+    """What to do with a run now, each with the command, or the file, for it; `data` are the options of its images."""
     where = shlex.quote(str(done.run.path))
     folds = done.results.loc[done.results["model"] == model, "fold"].unique()
     steps = [f"each image with its probability: {where}/{model}/fold-{folds[0]}/predictions.csv"]
     if len(folds) == 1:
-        steps.append("more than one fold, for intervals that know training: the same command with --folds all")
-    steps.append(f"is another model better? zoo compare {model} OTHER --folds all")
+        steps.append(
+            "more than one fold, for intervals that know training: the same command with --folds all (folders of "
+            "train, val and test are one fold; zoo data split divides them)"
+        )
+    steps.append(f"is another model better? {shlex.join(['zoo', 'compare', model, 'OTHER', *data])}")
     if len(done.classes) == 2:
         steps.append(f"fewer missed for more alarms: zoo report {where} --threshold {done.threshold * 0.6:.1g}")
     return steps
