@@ -177,7 +177,7 @@ def zoo(tmp_path: Path) -> Zoo:
         return subprocess.run(
             [sys.executable, "-P", "-m", "zoo.cli", *map(str, arguments)],
             cwd=here, capture_output=True, text=True, timeout=500,
-            env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), **environment},
+            env={**os.environ, "COLUMNS": "160", "PYTHONPATH": str(tmp_path / "site"), **environment},
         )  # fmt: skip
 
     return zoo
@@ -189,6 +189,7 @@ Main = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
     """The command line within this process, which saves seconds: status, output and errors."""
+    monkeypatch.setenv("COLUMNS", "160")
 
     def main(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)

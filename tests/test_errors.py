@@ -143,7 +143,7 @@ def test_paths_do_nothing_to_the_terminal(
     ]
     for file in (odd / "cache/images").glob("*/pixels.npy"):
         os.truncate(file, 10)
-    told.append(main("data", "show", *common, "--out", odd / "pictures"))
+    told.append(main("data", "show", *common, "--out", odd / "pictures", "--force"))
     assert "is damaged (" in told[-1][1]
     (data / "Fold0/train/normal" / f"{odd.name}.png").write_bytes(b"no image")
     told.append(main("data", "show", *common))
