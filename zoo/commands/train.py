@@ -136,7 +136,8 @@ def _planned(screen: Screen, request: Request) -> Plan:
     for note in planned.notes:
         say(screen, note)
     data = planned.data
-    say(screen, f"Data {data.root}" + (f", folds of {request.splits}" if request.splits is not None else ""))
+    test = f", test data {data.test_root}" if data.test_root else ""
+    say(screen, f"Data {data.root}{test}" + (f", folds of {request.splits}" if request.splits is not None else ""))
     screen.print(tables.class_counts(class_counts(planned.splits, data.classes), data.image_size))
     return planned
 

@@ -66,6 +66,8 @@ def _blind(called: np.ndarray, classes: list[str]) -> list[str]:
 
 
 def _interval(cell: Mapping[Any, Any]) -> str:
+    if pd.isna(cell["mean"]):
+        return "not known"
     between = f", {cell['low']:.2f} to {cell['high']:.2f}" if not pd.isna(cell["low"]) else ""
     return f"{cell['mean']:.2f}{between}"
 
