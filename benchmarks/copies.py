@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from zoo.auditing.near_duplicates import SAME_SCENE, near_duplicates
 from zoo.data.decoding import read_image
-from zoo.data.duplicates import SAME_SCENE, near_duplicates
 from zoo.data.layout import IMAGE_ENDINGS
 
 SIDE = 224

@@ -15,7 +15,7 @@ import pytest
 
 from tests.venvs import TOP, Venv, build
 from zoo import cli
-from zoo.reserve import Reserve
+from zoo.run.reserve import Reserve
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 

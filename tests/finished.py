@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo import comparison, plan
 from zoo.evaluation import metrics
 from zoo.files import write_csv, write_json
-from zoo.provenance import Provenance
-from zoo.request import Request
-from zoo.store import RunFolder
+from zoo.run import plan, results
+from zoo.run.folder import RunFolder
+from zoo.run.provenance import Provenance
+from zoo.run.request import Request
 
 
 def finish(request: Request, seen: Provenance | None = None) -> RunFolder:
@@ -37,10 +37,10 @@ def finish(request: Request, seen: Provenance | None = None) -> RunFolder:
             write_json(job.folder.provenance, (seen or Provenance()).seeing(own).table())
             job.folder.best.write_bytes(b"a model")
             job.folder.set_status("done", weights="random", warning=None, machine={})
-        comparison.write_results(made.run)
-        done = comparison.compare(made.run)
+        results.write_results(made.run)
+        done = results.compare(made.run)
         done.write(made.run.path)
-        comparison.write_best(done)
+        results.write_best(done)
     return made.run
 
 

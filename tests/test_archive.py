@@ -17,9 +17,9 @@ import pytest
 
 import zoo
 from tests.conftest import TINY_PLUGIN, Install, Main
-from zoo import model_file, provenance
-from zoo.provenance import Provenance
-from zoo.training import archive
+from zoo.run import provenance
+from zoo.run.provenance import Provenance
+from zoo.training import archive, model_file
 
 keras = pytest.importorskip("keras")
 CONFIG = '{"class_name": "Functional", "config": {}}'

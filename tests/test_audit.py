@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import pytest
 
-from zoo.data import audit, balance, copies, groups
-from zoo.data.audit import Finding
+from zoo.auditing import balance, copies, findings
+from zoo.auditing.findings import Finding
+from zoo.data import groups
 from zoo.data.remarks import Remarks
 from zoo.data.splits import ROLES
 
@@ -42,12 +43,12 @@ def kinds(findings: Iterable[Finding]) -> list[tuple[str, str]]:
 def of_copies(table: pd.DataFrame, *changed: tuple[str, str]) -> list[Finding]:
     table = table.assign(photograph=copies.photographs(table, near(*changed)))
     pairs = copies.pairs(table, near(*changed), CLASSES)
-    return [*audit.copies(table, pairs, in_folds=table["role"].iloc[0] != "")]
+    return [*findings.copies(table, pairs, in_folds=table["role"].iloc[0] != "")]
 
 
 def test_clean_folds_have_no_error_and_no_warning() -> None:
     table = folds()
-    found = [*of_copies(table), *audit.groups(table, True), *balance.folds(table, CLASSES, True)]
+    found = [*of_copies(table), *findings.groups(table, True), *balance.folds(table, CLASSES, True)]
     found += balance.classes_and_sources(table.drop_duplicates("image"), CLASSES)
     assert kinds(found) == [("note", "no-groups"), ("note", "partition"), ("note", "balance")]
 
@@ -101,12 +102,12 @@ def test_copies_in_two_sources() -> None:
 def test_groups_in_two_roles() -> None:
     table = folds()
     table["group"] = [f"p{int(path.removesuffix('.png')) // 4}" for path in table["path"]]
-    (leak, mixed) = audit.groups(table, True)
+    (leak, mixed) = findings.groups(table, True)
     assert (leak.severity, leak.kind) == ("error", "groups-across-roles")
     assert leak.text.startswith("7 groups are in two roles of a fold")
     assert mixed.kind == "mixed-groups"
     table["group"] = [f"p{int(path.removesuffix('.png')) // 2}" for path in table["path"]]
-    assert kinds(audit.groups(table, True)) == [("note", "mixed-groups")]
+    assert kinds(findings.groups(table, True)) == [("note", "mixed-groups")]
 
 
 EYES = ["{}_left.jpg", "{}_right.jpg"]
@@ -121,7 +122,7 @@ def eyes(names: Sequence[str] = EYES) -> pd.DataFrame:
 
 @pytest.mark.parametrize("names", [EYES, ["{}-OD.png", "{}-OS.png"], ["img {} L.tif", "img {} R.tif"]], ids=str)
 def test_eyes_on_two_sides_are_seen_without_groups(names: Sequence[str]) -> None:
-    (found,) = (finding for finding in audit.groups(eyes(names), True) if finding.severity == "error")
+    (found,) = (finding for finding in findings.groups(eyes(names), True) if finding.severity == "error")
     assert found.kind == "eyes-across-roles"
     pattern = found.advice.split("'")[1]
     patients, _ = groups.from_paths([f"a/{name.format(7)}" for name in names], pattern)
@@ -130,14 +131,14 @@ def test_eyes_on_two_sides_are_seen_without_groups(names: Sequence[str]) -> None
 
 
 def test_names_of_eyes_in_no_folds_are_a_warning() -> None:
-    (found,) = audit.groups(eyes().assign(fold=0, role="").drop_duplicates("path"), False)
+    (found,) = findings.groups(eyes().assign(fold=0, role="").drop_duplicates("path"), False)
     assert (found.severity, found.kind) == ("warning", "no-groups")
     assert "left and right eyes of 7 patients" in found.text or "of 8 patients" in found.text
 
 
 def test_names_without_both_sides_are_no_eyes() -> None:
     table = folds().assign(path=lambda table: "x" + table["path"].str.replace(".png", "_left.png"))
-    assert kinds(audit.groups(table, True)) == [("note", "no-groups")]
+    assert kinds(findings.groups(table, True)) == [("note", "no-groups")]
 
 
 def test_roles_without_a_class_or_any_image() -> None:
@@ -190,14 +191,14 @@ def test_sources(counts: dict[str, tuple[int, int]], expected: list[str]) -> Non
 
 def test_files_that_changed_since_the_split() -> None:
     table = loose(3).assign(expected=["0.png", "other", ""])
-    (found,) = audit.changed(table)
+    (found,) = findings.changed(table)
     assert found.severity == "error"
     assert list(found.rows["path"]) == ["1.png"]
 
 
 def test_errors_come_first() -> None:
-    findings = [Finding(level, "kind", "") for level in ("note", "error", "warning", "error")]
-    assert [finding.severity for finding in audit.in_order(findings)] == ["error", "error", "warning", "note"]
+    given = [Finding(level, "kind", "") for level in ("note", "error", "warning", "error")]
+    assert [finding.severity for finding in findings.in_order(given)] == ["error", "error", "warning", "note"]
     assert set(ROLES) == {"train", "validation", "test"}
 
 
@@ -205,7 +206,7 @@ def test_files_that_can_be_used_but_should_be_looked_at() -> None:
     table = pd.DataFrame({"path": ["a.png", "fold1/a.png", "b.jpg", "c.tif", "d.png"], "image": [*"AABCD"]})
     narrow = Remarks(span=(0, 1023))
     table["remarks"] = [narrow, narrow, Remarks(damage="bad Huffman code"), Remarks(further=2), Remarks()]
-    found = [*audit.remarked(table)]
+    found = [*findings.remarked(table)]
     assert kinds(found) == [("warning", kind) for kind in ("damaged", "narrow-range", "further-pictures")]
     assert found[0].rows.to_dict("records") == [{"path": "b.jpg", "what": "bad Huffman code"}]
     assert found[1].text.startswith("1 image holds 16 bits a channel but only values 0..1023")
@@ -217,19 +218,19 @@ def test_one_scene_twice_is_a_finding_of_its_own() -> None:
     files = loose(6).assign(path=names, image=names, photograph=range(6), label=[0, 0, 0, 0, 0, 1])
     files["group"] = ["1", "2", "3", "3", "", "4"]
     seen = near(("a", "b"), ("c", "d"), ("e", "f")).assign(change="same scene, darkened")
-    found = [*audit.same_scenes(copies.pairs(files, seen, CLASSES), in_folds=False)]
+    found = [*findings.same_scenes(copies.pairs(files, seen, CLASSES), in_folds=False)]
     assert kinds(found) == [("error", "scene-label-conflict"), ("error", "same-scene"), ("note", "scenes")]
     labels, apart, together = (set(finding.rows["first_path"]) for finding in found)
     assert (labels, apart, together) == ({"e"}, {"a"}, {"c"})
     assert "1 pair of pictures probably shows the same eye or scene, labelled in different ways" in found[0].text
     split = files.assign(role=["train", "train", "test", "train", "train", "train"])
-    divided = [*audit.same_scenes(copies.pairs(split, seen, CLASSES), in_folds=True)]
+    divided = [*findings.same_scenes(copies.pairs(split, seen, CLASSES), in_folds=True)]
     assert kinds(divided)[1] == ("error", "same-scene")
     assert set(divided[1].rows["first_path"]) == {"a", "c"}
     assert "in two roles of a fold, or in different groups" in divided[1].text
 
 
 def test_pictures_that_cannot_be_compared_are_counted() -> None:
-    (found,) = audit.too_plain(["a.png", "b.png"])
+    (found,) = findings.too_plain(["a.png", "b.png"])
     assert found.text.startswith("2 pictures hold too little detail to be compared")
-    assert [*audit.too_plain([])] == []
+    assert [*findings.too_plain([])] == []

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Zoo
-from zoo import PluginError, plan
-from zoo.request import Request
+from zoo import PluginError
+from zoo.run import plan
+from zoo.run.request import Request
 from zoo.training import backend
 
 HERE = os.environ.get("KERAS_BACKEND", "tensorflow")

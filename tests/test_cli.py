@@ -20,9 +20,9 @@ import pytest
 from sklearn import metrics
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, write_folds
-from zoo import worker
-from zoo.plan import make_plan
-from zoo.request import Request
+from zoo.run import worker
+from zoo.run.plan import make_plan
+from zoo.run.request import Request
 
 METRICS = ["loss", "accuracy", "f1", "precision", "recall", "specificity", "auc"]
 
@@ -197,7 +197,7 @@ def workers(run: Path) -> list[int]:
             log = (process / "fd/2").readlink()
         except OSError:
             continue
-        if "zoo.worker" in arguments and str(log).startswith(str(run)):
+        if "zoo.run.worker" in arguments and str(log).startswith(str(run)):
             found.append(int(process.name))
     return found
 

@@ -242,7 +242,7 @@ def test_one_model_or_none() -> None:
 
 
 def test_folds_that_are_no_partition_are_noted() -> None:
-    from zoo.comparison import notes
+    from zoo.run.results import notes
 
     def said(overlap: bool, group: str = "") -> list[str]:
         predictions = made({"one": 1.0}, overlap=overlap)

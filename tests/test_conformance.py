@@ -10,7 +10,7 @@ import pytest
 
 import zoo.testing
 from zoo.interfaces import PART_KINDS
-from zoo.plugins import discover
+from zoo.plugins.discovery import discover
 from zoo.testing.every import CHECKS as LIGHT
 
 # What a part needs that its defaults don't give, and the sizes of images for those that take no smaller ones.

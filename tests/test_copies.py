@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from zoo.data import copies
+from zoo.auditing import copies
 
 CLASSES = ("normal", "abnormal")
 

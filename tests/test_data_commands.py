@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, disc, write_folds
-from zoo import plan
 from zoo.errors import DataError
-from zoo.request import Request
+from zoo.run import plan
+from zoo.run.request import Request
 
 
 @pytest.fixture

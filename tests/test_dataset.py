@@ -13,7 +13,7 @@ from tests.conftest import ROLES, write_folds
 from zoo.data import dataset, loading, origin, splits
 from zoo.data.options import DataOptions
 from zoo.errors import DataError
-from zoo.registry import DataConfig
+from zoo.plugins.registry import DataConfig
 
 CONFIG = DataConfig()
 OWN = {role: role for role in ROLES}

@@ -13,11 +13,11 @@ import pytest
 from tests.conftest import TINY_PLUGIN, Install, Main
 from tests.finished import finish
 from tests.test_worker import job
-from zoo import comparison, reserve
 from zoo.errors import of_system
 from zoo.files import replacing, write_text
-from zoo.plan import make_plan
-from zoo.request import Request
+from zoo.run import reserve, results
+from zoo.run.plan import make_plan
+from zoo.run.request import Request
 
 FULL = Path("/dev/full")  # a disk without room: whatever is written to it
 needs_full = pytest.mark.skipif(not FULL.is_char_device(), reason="Linux has such a device")
@@ -126,10 +126,10 @@ def test_no_room_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_tables_without_room_are_told_and_cost_no_job(
     main: Main, run: Path, folds: Path, no_reserve: None, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    def no_room(self: comparison.Comparison, folder: Path) -> None:
+    def no_room(self: results.Comparison, folder: Path) -> None:
         raise OSError(28, os.strerror(28), str(folder / "results.csv"))
 
-    monkeypatch.setattr(comparison.Comparison, "write", no_room)
+    monkeypatch.setattr(results.Comparison, "write", no_room)
     status, output, errors = main(*command, "--folds", 0, "--data", folds, "--image-size", 32, "--out", run)
     assert (status, errors) == (1, "")
     assert f"tables cannot be written: {run}/results.csv: No space left on device; free some room" in output

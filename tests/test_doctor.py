@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Zoo
-from zoo.doctor import examine
-from zoo.plugins import discover
+from zoo.plugins.discovery import discover
+from zoo.plugins.doctor import examine
 
 BACKBONE = '''
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def test_each_fault_has_a_remedy(
     install: Install, monkeypatch: pytest.MonkeyPatch, code: str, fault: str, remedy: str
 ) -> None:
     install("", "heavy", "heavy", module="a_heavy_library")
-    monkeypatch.setattr("zoo.isolation.HEAVY", ("a_heavy_library",))
+    monkeypatch.setattr("zoo.plugins.isolation.HEAVY", ("a_heavy_library",))
     (finding,) = examine(discover([install(code, "d-bad", "bad"), install(TINY_PLUGIN)]))
     assert finding.plugin == "bad (d-bad 1.0)"
     assert fault in finding.fault

@@ -8,8 +8,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from benchmarks.copies import Change, border, jpeg, noise, several, small, stamp, tone, warp
+from zoo.auditing.near_duplicates import near_duplicates
 from zoo.data import demo
-from zoo.data.duplicates import near_duplicates
 
 
 def texture(seed: int, size: int = 128) -> np.ndarray:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from zoo.data import decoding, facts, images
+from zoo.auditing import facts
+from zoo.data import decoding, images
 
 
 def framed(tmp_path: Path, name: str = "a.png") -> Path:

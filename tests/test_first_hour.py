@@ -17,7 +17,7 @@ from tests.conftest import Main, disc
 from zoo.data import labels, loading, origin, search, table
 from zoo.data.options import DataOptions
 from zoo.errors import ConfigError, DataError
-from zoo.registry import DataConfig, data_lines
+from zoo.plugins.registry import DataConfig, data_lines
 
 CONFIG = DataConfig(image_size=32)
 
@@ -303,9 +303,9 @@ def test_init_writes_what_the_other_commands_need(
     assert "Next: zoo data audit" in output
     told = DataOptions(**{str(a).lstrip("-").replace("-", "_"): b for a, b in zip(said[::2], said[1::2], strict=True)})
     settled = loading.settle(DataConfig(), told)
-    from zoo import plugins, registry
+    from zoo.plugins import discovery, registry
 
-    written = registry.load(Path("registry.toml"), plugins.discover())
+    written = registry.load(Path("registry.toml"), discovery.discover())
     again = loading.settle(written.data, DataOptions())
     same = ("root", "test_root", "classes", "roles", "columns", "label", "labels", "groups")
     assert {name: getattr(again.config, name) for name in same} == {

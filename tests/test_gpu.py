@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import gpu
+from zoo.run import gpu
 
 Free = Callable[[object], None]
 

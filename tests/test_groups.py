@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from zoo.data import audit, groups
+from zoo.auditing import findings
+from zoo.data import groups
 
 
 def test_cells_that_say_that_no_group_is_known() -> None:
@@ -42,10 +43,10 @@ def test_second_eyes_of_no_group_and_eyes_in_two() -> None:
     assert note.startswith("file names look like left and right eyes of 2 patients whom no group holds together (")
     assert ", 1 of them in two roles of a fold; if so:" in note
     table = files.assign(label=0, source="", image=paths, photograph=range(7))
-    (found, *_) = audit.groups(table, True)
+    (found, *_) = findings.groups(table, True)
     assert (found.severity, found.kind) == ("error", "eyes-across-roles")
     assert found.rows["group"].tolist() == ["1"]
-    (found, *_) = audit.groups(table.assign(role="train"), True)
+    (found, *_) = findings.groups(table.assign(role="train"), True)
     assert (found.severity, found.kind) == ("warning", "eyes")
     assert found.rows["path"].tolist() == paths[:4]
 

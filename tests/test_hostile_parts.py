@@ -15,7 +15,7 @@ import pytest
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from tests.parts import Linear
-from zoo import plugins
+from zoo.plugins import discovery
 from zoo.training import batches
 from zoo.training import model as networks
 
@@ -70,7 +70,7 @@ BUILDS = {
 
 def assembled(install: Install, body: str) -> networks.Network:
     code = BACKBONE.format(body=textwrap.indent(body, " " * 8))
-    found = plugins.discover([install(code, "zoo-bad", "bad", f"bad_{abs(hash(body))}")])
+    found = discovery.discover([install(code, "zoo-bad", "bad", f"bad_{abs(hash(body))}")])
     assert found.problems == []
     return networks.assemble(found.get("backbone", "bad").value(), Linear(), (32, 32, 3), 2)
 
@@ -187,7 +187,7 @@ import os, sys
 import keras
 import zoo
 
-if "zoo.worker" in " ".join(sys.orig_argv):
+if "zoo.run.worker" in " ".join(sys.orig_argv):
     keras.config.set_floatx("float16")
 
 

@@ -22,8 +22,8 @@ import pytest
 
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Zoo
-from zoo import isolation
-from zoo.plugins import discover
+from zoo.plugins import isolation
+from zoo.plugins.discovery import discover
 
 
 @pytest.fixture(autouse=True)

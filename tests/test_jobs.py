@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
-from zoo import jobs, plan, silence
-from zoo.request import Request
+from zoo.run import plan, scheduler, silence
+from zoo.run.request import Request
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_worker_that_dies_without_a_word(
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
     heard: list[dict[str, Any]] = []
-    failed = jobs.execute(planned, lambda job, event: heard.append(event))
+    failed = scheduler.execute(planned, lambda job, event: heard.append(event))
     assert [job.fold for job in failed] == [0, 1]
     assert [event["event"] for event in heard] == ["job_launched", "job_failed"] * 2
     assert (
@@ -48,10 +48,10 @@ def test_a_worker_that_dies_without_a_word(
 
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3, 6}, raising=False)
-    assert jobs.share_cores(1) == [()]
-    assert jobs.share_cores(2) == [(0, 1), (2, 3, 6)]
-    assert jobs.share_cores(5) == [(0,), (1,), (2,), (3,), (6,)]
-    assert jobs.share_cores(7) == [(0,), (1,), (2,), (3,), (6,), (0,), (1,)]
+    assert scheduler.share_cores(1) == [()]
+    assert scheduler.share_cores(2) == [(0, 1), (2, 3, 6)]
+    assert scheduler.share_cores(5) == [(0,), (1,), (2,), (3,), (6,)]
+    assert scheduler.share_cores(7) == [(0,), (1,), (2,), (3,), (6,), (0,), (1,)]
 
 
 def test_a_job_that_hangs_is_spoken_of(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +64,9 @@ def test_a_job_that_hangs_is_spoken_of(planned: plan.Plan, tmp_path: Path, monke
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
     monkeypatch.setattr(silence, "LIMIT", 0.3)
-    monkeypatch.setattr(jobs, "PATIENCE", 0.1)
+    monkeypatch.setattr(scheduler, "PATIENCE", 0.1)
     heard: list[tuple[int, dict[str, Any]]] = []
-    jobs.execute(planned, lambda job, event: heard.append((job.fold, event)))
+    scheduler.execute(planned, lambda job, event: heard.append((job.fold, event)))
     for fold in (0, 1):
         said = [event["text"] for number, event in heard if number == fold and event["event"] == "warning"]
         assert 1 < len(said) < 10
@@ -91,7 +91,7 @@ def lives(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
     worker.write_text(WORKER.format(log=log, then=then))
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
-    jobs.execute(planned, lambda job, event: None)
+    scheduler.execute(planned, lambda job, event: None)
     done = [line.split() for line in log.read_text().splitlines()]
     order = list(dict.fromkeys(number for _, number in done))
     return [f"{verb} {order.index(number) + 1}" for verb, number in done]

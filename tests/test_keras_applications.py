@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zoo import registry
 from zoo.interfaces import Backbone
-from zoo.plugins import Plugins, discover
+from zoo.plugins import registry
+from zoo.plugins.discovery import Plugins, discover
 
 keras = pytest.importorskip("keras")
 from zoo.training import model as networks  # noqa: E402

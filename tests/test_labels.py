@@ -11,13 +11,13 @@ import pytest
 
 import zoo
 from tests.conftest import TINY_PLUGIN, Install, Main, write_folds
-from zoo import plan
 from zoo.data import labels, loading, table
 from zoo.data.options import DataOptions
 from zoo.errors import DataError, ZooError
 from zoo.files import write_json
-from zoo.registry import DataConfig, SplitConfig
-from zoo.request import Request
+from zoo.plugins.registry import DataConfig, SplitConfig
+from zoo.run import plan
+from zoo.run.request import Request
 
 
 def read(cells: list[object], *classes: str) -> list[str]:

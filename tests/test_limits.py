@@ -12,13 +12,14 @@ import pytest
 
 import zoo
 from tests.conftest import TINY_PLUGIN, Install, Main
-from zoo import comparison, isolation, registry
 from zoo.data import cache, decoding
 from zoo.errors import ConfigError, PluginError
 from zoo.interfaces import OPTIMIZERS, PART_KINDS, Cosine, Decay, Stage
-from zoo.plugins import discover
-from zoo.request import Request
-from zoo.store import RunFolder
+from zoo.plugins import isolation, registry
+from zoo.plugins.discovery import discover
+from zoo.run import results
+from zoo.run.folder import RunFolder
+from zoo.run.request import Request
 
 LONG = "9" * 5000
 
@@ -72,7 +73,7 @@ def test_of_a_comparison_or_an_audit_from_python(tmp_path: Path) -> None:
             zoo.compare(**{name: value}, out=tmp_path / "run")
     for name, value in (("rope", math.nan), ("threshold", math.nan), ("threshold", 2), ("threshold", "0.5")):
         with pytest.raises(ConfigError, match=f"^{name} must be"):
-            comparison.compare(RunFolder(tmp_path / "run"), **{name: value})
+            results.compare(RunFolder(tmp_path / "run"), **{name: value})
     for size in (10**9, 32, math.nan):
         with pytest.raises(ConfigError, match=r"^image_size must be"):
             zoo.audit(image_size=size)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from zoo.data import audited, loading, splits
 from zoo.data.options import DataOptions
 from zoo.errors import ConfigError, DataError, LeakError
 from zoo.files import write_csv
-from zoo.registry import DataConfig, SplitConfig
+from zoo.plugins.registry import DataConfig, SplitConfig
 
 CONFIG = DataConfig(image_size=32, split=SplitConfig("rotate", 5, seed=1))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import reserve
+from zoo.run import reserve
 from zoo.training import logs
 
 

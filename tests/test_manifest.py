@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from zoo.data import manifest, table
 from zoo.data.origin import Origin
 from zoo.errors import DataError, ZooError
-from zoo.registry import DataConfig
+from zoo.plugins.registry import DataConfig
 
 CLASSES = ["normal", "abnormal"]
 FILES = ["a.png", "b.png", "c d.png", "sub/é.png", "new\nline.png"]

@@ -55,7 +55,7 @@ def test_a_run_with_its_jobs_through_a_resume(
     for variable in ("PYTEST_CURRENT_TEST", "CI", "GITHUB_ACTIONS"):  # where MLflow would keep to itself anyway
         monkeypatch.delenv(variable, raising=False)
 
-    monkeypatch.setattr("zoo.tracking.INTERRUPTED", 60)  # MLflow starts slowly, and is interrupted at once
+    monkeypatch.setattr("zoo.run.trackers.INTERRUPTED", 60)  # MLflow starts slowly, and is interrupted at once
     with planned(folds, tmp_path / "run", "mlflow") as first:
         assert follow(first, 2, ends=False) == []
     (whole,), (job,) = runs("run"), runs("tiny, fold 0")

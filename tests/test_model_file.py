@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Install
-from zoo import model_file, plugins, registry
+from zoo.plugins import discovery, registry
+from zoo.training import model_file
 from zoo.training.model import assemble
 
 HERE = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -64,7 +65,7 @@ def python(code: str, site: Path, **environment: str) -> subprocess.CompletedPro
 def site(install: Install, tmp_path: Path) -> Path:
     """Where a plug-in is installed, and a model file lies of which it has brought the backbone."""
     install(PLUGIN, "zoo-mine", "mine", module="zoo_mine")
-    recipe = registry.load(None, plugins.discover()).recipe("mine")
+    recipe = registry.load(None, discovery.discover()).recipe("mine")
     file = tmp_path / "site/mine.keras"
     assemble(recipe.backbone, recipe.head, (32, 32, 3), 2).model.save(file)
     model_file.write(file, model_file.About.of(recipe, ["a", "b"], 32))

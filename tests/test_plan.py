@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
-from zoo import plan
 from zoo.data.splits import fingerprint
 from zoo.errors import ConfigError
-from zoo.request import Request
+from zoo.run import plan
+from zoo.run.request import Request
 
 
 def request(folds: Path, tmp_path: Path, **changes: object) -> Request:

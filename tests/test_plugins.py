@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from zoo.errors import ConfigError, PluginError
-from zoo.plugins import discover, switch_off
+from zoo.plugins.discovery import discover, switch_off
 
 HEAD = '''
 from dataclasses import dataclass

@@ -15,10 +15,10 @@ import pytest
 
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
-from zoo import plan, provenance
 from zoo.data import audited, decoding, images
-from zoo.provenance import Provenance
-from zoo.request import Request
+from zoo.run import plan, provenance
+from zoo.run.provenance import Provenance
+from zoo.run.request import Request
 
 NO_COPIES = pd.DataFrame(columns=audited.COLUMNS)
 

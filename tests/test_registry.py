@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import TINY_PLUGIN, Install
-from zoo import registry
 from zoo.errors import ConfigError, PluginError, ZooError
 from zoo.interfaces import Decay
-from zoo.plugins import Plugins, discover
+from zoo.plugins import registry
+from zoo.plugins.discovery import Plugins, discover
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from rich.table import Table
 from zoo.commands import train
 from zoo.evaluation import metrics
 from zoo.files import write_csv, write_json
-from zoo.registry import DataConfig
+from zoo.plugins.registry import DataConfig
 from zoo.report import plots, run_pictures, tables
 from zoo.report.progress import JobProgress, duration
 from zoo.report.screen import Screen, say
-from zoo.store import JobFolder
+from zoo.run.folder import JobFolder
 
 
 def history(epochs: dict[str, int]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.reserve import Reserve
+from zoo.run.reserve import Reserve
 
 
 @pytest.fixture(autouse=True)

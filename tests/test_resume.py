@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Zoo
 from zoo.files import hash_code
-from zoo.resume import other_origins
+from zoo.run.resume import other_origins
 
 BREAKS = """
 import os

@@ -13,7 +13,7 @@ from tests.conftest import disc
 from zoo.data import dataset, loading, origin
 from zoo.data.options import DataOptions
 from zoo.errors import ConfigError, DataError
-from zoo.registry import DataConfig
+from zoo.plugins.registry import DataConfig
 
 CONFIG = DataConfig(image_size=32)
 
@@ -104,11 +104,11 @@ def test_classes_that_are_called_like_roles_are_classes(tmp_path: Path) -> None:
 
 
 def test_they_can_be_divided_anew_and_audited(tmp_path: Path) -> None:
-    from zoo import auditing
-    from zoo.registry import SplitConfig
+    from zoo.auditing import run
+    from zoo.plugins.registry import SplitConfig
 
     write(tmp_path, train=10, test=6)
     made = loading.make_splits(CONFIG, DataOptions(data=str(tmp_path)), SplitConfig("rotate", 4))
     assert made.splits["fold"].nunique() == 4
-    found = auditing.look(CONFIG, DataOptions(data=str(tmp_path)), near_duplicates=False)
+    found = run.look(CONFIG, DataOptions(data=str(tmp_path)), near_duplicates=False)
     assert set(found.files["role"]) == {"train", "validation", "test"}

@@ -14,15 +14,15 @@ import pytest
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Main
 from tests.finished import contents, finish
-from zoo import plan
-from zoo.comparison import compare, write_best
 from zoo.errors import ConfigError
 from zoo.files import read_record, write_json, write_record
-from zoo.provenance import Provenance
 from zoo.report import run_pictures
-from zoo.request import Request
-from zoo.reserve import Reserve
-from zoo.store import JobFolder, RunFolder
+from zoo.run import plan
+from zoo.run.folder import JobFolder, RunFolder
+from zoo.run.provenance import Provenance
+from zoo.run.request import Request
+from zoo.run.reserve import Reserve
+from zoo.run.results import compare, write_best
 
 Change = Callable[[Path], object]
 JOB = "tiny/fold-0"

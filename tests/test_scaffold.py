@@ -13,8 +13,8 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from tests.venvs import Venv, build
-from zoo.plugins import discover
-from zoo.scaffold import KINDS, LICENSES
+from zoo.plugins.discovery import discover
+from zoo.plugins.scaffold import KINDS, LICENSES
 
 TOP = Path(__file__).parents[1]
 PARTS = KINDS[:-1]

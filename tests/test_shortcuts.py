@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoo.data.facts import CORNERS
-from zoo.evaluation import shortcuts
+from zoo.auditing import shortcuts
+from zoo.auditing.facts import CORNERS
 
 CLASSES = ("normal", "abnormal")
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from zoo.data import splits, splitters
 from zoo.errors import DataError
-from zoo.registry import METHODS, SplitConfig
+from zoo.plugins.registry import METHODS, SplitConfig
 
 CLASSES = ["normal", "abnormal"]
 

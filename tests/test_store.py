@@ -11,7 +11,7 @@ import pytest
 from zoo.errors import ConfigError
 from zoo.files import read_csv, read_json, write_csv, write_json, write_text
 from zoo.interfaces import model_name_fault
-from zoo.store import JobFolder, RunFolder
+from zoo.run.folder import JobFolder, RunFolder
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

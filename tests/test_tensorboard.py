@@ -32,7 +32,7 @@ def test_curves_and_scores_of_a_job_that_was_interrupted(
 ) -> None:
     install(TINY_PLUGIN)
     monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", "120")
-    monkeypatch.setattr("zoo.tracking.INTERRUPTED", 60)  # it is interrupted before its library is loaded
+    monkeypatch.setattr("zoo.run.trackers.INTERRUPTED", 60)  # it is interrupted before its library is loaded
     with planned(folds, tmp_path / "run", "tensorboard") as first:
         assert follow(first, 4, ends=False) == []
     events = tmp_path / "run/tiny/fold-0/tensorboard"

@@ -21,7 +21,7 @@ from tests.conftest import Install
 from tests.faulty_networks import Good
 from zoo import ConfigError, PluginError, hookspecs
 from zoo.evaluation import metrics
-from zoo.offers import HOOKS
+from zoo.plugins.offers import HOOKS
 from zoo.testing import sample_run
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -19,11 +19,11 @@ from rich.console import Console
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from tests.tracked import finish, follow, planned
-from zoo import jobs, tracking
 from zoo.errors import ConfigError, PluginError
-from zoo.job import Job
-from zoo.plugins import discover
+from zoo.plugins.discovery import discover
 from zoo.report.comparison_progress import ComparisonProgress
+from zoo.run import scheduler, trackers
+from zoo.run.job import Job
 
 DOCS = (Path(__file__).parents[1] / "docs/tracking.md").read_text(encoding="utf-8")
 # Writes down all that it is told.
@@ -182,7 +182,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install) -> I
 def replace_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
     """Workers, and no other processes, run this instead."""
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\ncase "$*" in *zoo.worker*) {code};; esac\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\ncase "$*" in *zoo.run.worker*) {code};; esac\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
 
@@ -195,7 +195,7 @@ def test_jobs_that_fail_or_were_done_before(
         metrics = finish(first.jobs[0])
     with planned(folds, tmp_path / "run", "recorder", "recorder") as second:
         heard: list[tuple[str, Any]] = []
-        failed = jobs.execute(second, lambda job, event: heard.append((job.title, event)))
+        failed = scheduler.execute(second, lambda job, event: heard.append((job.title, event)))
     assert [job.title for job in failed] == ["tiny, fold 1"]
     assert [event["event"] for _, event in heard] == ["job_skipped", "job_launched", "job_failed"]
     told = record()
@@ -225,7 +225,7 @@ def test_ctrl_c_is_told(
             raise KeyboardInterrupt
 
     with planned(folds, tmp_path / "run", "hangs", "recorder") as interrupted, pytest.raises(KeyboardInterrupt):
-        jobs.execute(interrupted, listen)
+        scheduler.execute(interrupted, listen)
     told = record()
     assert names(told) == ["run_started", "job_ended", "run_ended"]
     assert told[1][1]["job"]["title"] == "tiny, fold 0"
@@ -243,7 +243,7 @@ def trackers_of(run: Path) -> list[str]:
             arguments, log = (process / "cmdline").read_text(), (process / "fd/2").readlink()
         except OSError:
             continue
-        if "zoo.tracker" in arguments and log.is_relative_to(run):
+        if "zoo.run.tracker_process" in arguments and log.is_relative_to(run):
             found.append(log.name)
     return found
 
@@ -288,7 +288,7 @@ def test_a_tracker_that_would_fill_the_disk_is_given_up(
 ) -> None:
     flood = "import time\n    for _ in range(10_000): print('x' * 100_000, flush=True), time.sleep(0.01)"
     site(IN_EACH_HOOK.format(flood), "zoo-floods", "floods")
-    monkeypatch.setattr(tracking, "LOG", 1_000_000)
+    monkeypatch.setattr(trackers, "LOG", 1_000_000)
     monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", "60")
     with planned(folds, tmp_path / "run", "floods") as going:
         [told] = follow(going, 2)
@@ -304,7 +304,7 @@ def told_by_a_parent_that_dies(name: str) -> subprocess.CompletedProcess[str]:
         {"hook": "zoo_run_started"}, {"hook": "zoo_run_ended", "result": {}},
     ]  # fmt: skip
     return subprocess.run(
-        [sys.executable, "-P", "-m", "zoo.tracker"], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-P", "-m", "zoo.run.tracker_process"], capture_output=True, text=True, timeout=60,
         input="".join(json.dumps(message) + "\n" for message in messages) + '{"hook": "zoo_run_',
     )  # fmt: skip
 
@@ -353,7 +353,9 @@ def test_a_tracker_is_asked_for_by_a_name_that_one_plugin_has(site: Install, fol
 def test_trackers_are_listed_and_asked_for_on_the_command_line(
     main: Main, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.plugins.entry_points", lambda group: [install('"""Writes."""' + RECORDER, name="mine")])
+    monkeypatch.setattr(
+        "zoo.plugins.discovery.entry_points", lambda group: [install('"""Writes."""' + RECORDER, name="mine")]
+    )
     _, out, _ = main("list", "trackers", "--json")
     assert json.loads(out) == [{"name": "mine", "about": "Writes.", "from": "mine (zoo-tiny 1.0)"}]
     _, out, _ = main("plugins", "list", "--json")
@@ -362,7 +364,7 @@ def test_trackers_are_listed_and_asked_for_on_the_command_line(
 
 def test_trackers_are_asked_for_by_options_or_a_variable(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr("zoo.plan.make_plan", lambda request, progress: asked.append(request.trackers) or 1 / 0)
+    monkeypatch.setattr("zoo.run.plan.make_plan", lambda request, progress: asked.append(request.trackers) or 1 / 0)
     main("compare")
     main("compare", "--tracker", "mine", "--tracker", "other")
     monkeypatch.setenv("ZOO_TRACKERS", " mine, other")

@@ -14,7 +14,7 @@ from zoo.data import loading, origin
 from zoo.data.options import DataOptions
 from zoo.data.understand import understand
 from zoo.errors import ConfigError, DataError
-from zoo.registry import DataConfig
+from zoo.plugins.registry import DataConfig
 
 CONFIG = DataConfig(image_size=32)
 

@@ -13,12 +13,12 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
 from tests.parts import subset
-from zoo import reserve, worker
 from zoo.errors import LeakError, TrainingError
-from zoo.plan import make_plan
-from zoo.provenance import Provenance
-from zoo.request import Request
-from zoo.worker import Job, predictions_table, refuse_leak
+from zoo.run import reserve, worker
+from zoo.run.plan import make_plan
+from zoo.run.provenance import Provenance
+from zoo.run.request import Request
+from zoo.run.worker import Job, predictions_table, refuse_leak
 
 
 def job(**changes: Any) -> Job:
@@ -77,14 +77,14 @@ def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any, monk
 
 
 def test_without_a_job_there_is_nothing_to_do() -> None:
-    done = subprocess.run([sys.executable, "-P", "-m", "zoo.worker", ""], input="", capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-m", "zoo.run.worker", ""], input="", capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_it_ends_at_once_when_its_parent_is_gone(tmp_path: Any) -> None:
     """Standard input ends with the parent: here right after the job."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "zoo.worker"],
+        [sys.executable, "-P", "-m", "zoo.run.worker"],
         input=job(run=str(tmp_path)).to_json() + "\n", capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1

@@ -18,8 +18,9 @@ from tests.conftest import Install, Zoo
 from tests.parts import Linear, subset
 from tests.test_compare import kill_in_stage, options
 from tests.wrapping import BLOCKS, RECIPES, TEXT
-from zoo import plan, plugins
 from zoo.interfaces import Backbone
+from zoo.plugins import discovery
+from zoo.run import plan
 from zoo.training import batchnorm
 from zoo.training import model as networks
 
@@ -49,7 +50,7 @@ def backbone(request: pytest.FixtureRequest, install: Install, tmp_path: Path) -
     name = request.param
     point = install(RECIPES[name], f"zoo-{name}", name, f"zoo_{name.replace('-', '_')}")
     write_weights(tmp_path / "site")
-    found: type[Backbone] = plugins.discover([point]).get("backbone", name).value
+    found: type[Backbone] = discovery.discover([point]).get("backbone", name).value
     return found
 
 

@@ -24,7 +24,7 @@ if os.environ.get("KERAS_BACKEND") != "torch":
 torch = pytest.importorskip("torch")
 import keras  # noqa: E402
 
-from zoo import plugins  # noqa: E402
+from zoo.plugins import discovery  # noqa: E402
 from zoo.training import batchnorm, trainer  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo.training.checkpoint import Checkpoint  # noqa: E402
@@ -38,7 +38,7 @@ def network(install: Install) -> networks.Network:
 
 
 def assembled(install: Install, code: str, **fields: Any) -> networks.Network:
-    found = plugins.discover([install(code, "zoo-torchnet", "torchnet", f"torchnet_{abs(hash(code))}")])
+    found = discovery.discover([install(code, "zoo-torchnet", "torchnet", f"torchnet_{abs(hash(code))}")])
     backbone = found.get("backbone", "torchnet").value(**{"weights": "none"} | fields)
     keras.utils.set_random_seed(0)
     return networks.assemble(backbone, Linear(), (32, 32, 3), 2)
@@ -205,7 +205,7 @@ def test_statistics_that_keras_does_not_know_of_are_refused(install: Install) ->
 
 
 def test_other_image_sizes(install: Install) -> None:
-    backbone = plugins.discover([install(CODE, "zoo-torchnet", "torchnet")]).get("backbone", "torchnet").value()
+    backbone = discovery.discover([install(CODE, "zoo-torchnet", "torchnet")]).get("backbone", "torchnet").value()
     for size in ((48, 40), (33, 64)):
         model = backbone.build((*size, 3))
         assert values(model(np.zeros((2, *size, 3)))).shape[1:] == model.output_shape[1:]

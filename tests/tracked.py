@@ -8,11 +8,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from zoo import plan
 from zoo.files import write_json
-from zoo.job import Job
-from zoo.request import Request
-from zoo.tracking import Tracking
+from zoo.run import plan
+from zoo.run.job import Job
+from zoo.run.request import Request
+from zoo.run.trackers import Tracking
 
 METRICS = ("loss", "accuracy", "f1", "precision", "recall", "specificity")
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from zoo.api import compare as compare
     from zoo.api import make_splits as make_splits
     from zoo.api import read_data as read_data
-    from zoo.auditing import Audit as Audit
-    from zoo.comparison import Comparison as Comparison
-    from zoo.model_file import load as load_model
+    from zoo.auditing.run import Audit as Audit
+    from zoo.run.results import Comparison as Comparison
+    from zoo.training.model_file import load as load_model
 
 __version__ = "0.1.0"
 """The version of zoo, as of its distribution."""
@@ -60,15 +60,15 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     if name == "load_model":
-        from zoo.model_file import load
+        from zoo.training.model_file import load
 
         return load
     if name == "Comparison":
-        from zoo.comparison import Comparison
+        from zoo.run.results import Comparison
 
         return Comparison
     if name == "Audit":
-        from zoo.auditing import Audit
+        from zoo.auditing.run import Audit
 
         return Audit
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")

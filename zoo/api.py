@@ -8,17 +8,20 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from zoo import auditing, comparison, jobs, limits, plan, plugins
-from zoo.auditing import Audit
-from zoo.comparison import Comparison
+from zoo import limits
+from zoo.auditing import run
+from zoo.auditing.run import Audit
 from zoo.data import dataset, labels, loading
 from zoo.data.options import DataOptions
 from zoo.data.splits import Folds, parse_folds
 from zoo.evaluation.metrics import check_metric
 from zoo.files import given
-from zoo.registry import Registry, load, split_config
-from zoo.request import Request
-from zoo.reserve import Reserve
+from zoo.plugins import discovery
+from zoo.plugins.registry import Registry, load, split_config
+from zoo.run import plan, results, scheduler
+from zoo.run.request import Request
+from zoo.run.reserve import Reserve
+from zoo.run.results import Comparison
 
 
 def compare(
@@ -31,7 +34,7 @@ def compare(
     workers: int = 1,
     metric: str = "auc",
     rope: float = 0.01,
-    listen: jobs.Listen | None = None,
+    listen: scheduler.Listen | None = None,
     **options: Any,
 ) -> Comparison:
     """Train every model on every fold, or go on with a run folder, and compare them: `zoo compare`.
@@ -40,9 +43,9 @@ def compare(
     for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
     `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `options` are the
     other fields of `zoo.data.options.DataOptions` (test_data, classes, positive, columns, label, labels, groups,
-    image_size) and of `zoo.request.Request` (weights, seed, max_epochs, registry, repeats, fresh, redo, feature_cache,
-    precision, trackers). `listen` is called with each job and event. Jobs that fail stand in the `missing` of what it
-    returns.
+    image_size) and of `zoo.run.request.Request` (weights, seed, max_epochs, registry, repeats, fresh, redo,
+    feature_cache, precision, trackers). `listen` is called with each job and event. Jobs that fail stand in the
+    `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """
@@ -55,10 +58,10 @@ def compare(
         folds=_folds(folds), out=given(out), **options,
     )  # fmt: skip
     with Reserve(ahead=workers == 1) as reserve, plan.make_plan(request) as planned:
-        jobs.execute(planned, listen or (lambda job, event: None), workers, reserve)
-        done = comparison.compare(planned.run, metric=metric, rope=rope)
+        scheduler.execute(planned, listen or (lambda job, event: None), workers, reserve)
+        done = results.compare(planned.run, metric=metric, rope=rope)
         done.write(planned.run.path)
-        comparison.write_best(done)
+        results.write_best(done)
     return done
 
 
@@ -107,7 +110,7 @@ def audit(
     splits: str | Path | pd.DataFrame | None = None,
     folds: str | int | Sequence[int] = "all",
     near_duplicates: bool = True,
-    listen: auditing.Listen | None = None,
+    listen: run.Listen | None = None,
     registry: str | Path | None = None,
     **options: Any,
 ) -> Audit:
@@ -123,7 +126,7 @@ def audit(
     config = _registry(registry).data
     splits = given(splits) if isinstance(splits, str) else splits
     said = DataOptions(data=data, **options)
-    return auditing.look(config, said, splits, _folds(folds), near_duplicates=near_duplicates, listen=listen)
+    return run.look(config, said, splits, _folds(folds), near_duplicates=near_duplicates, listen=listen)
 
 
 def _folds(folds: str | int | Sequence[int]) -> Folds:
@@ -133,4 +136,4 @@ def _folds(folds: str | int | Sequence[int]) -> Folds:
 
 
 def _registry(path: str | Path | None) -> Registry:
-    return load(given(path), plugins.discover())
+    return load(given(path), discovery.discover())

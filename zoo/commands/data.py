@@ -107,7 +107,7 @@ def data_audit(
 
     Writes a report to DIR. Exit status 1 if something is wrong.
     """
-    from zoo import auditing
+    from zoo.auditing import run
     from zoo.data.groups import EYE_GROUPS
     from zoo.data.options import DataOptions
     from zoo.files import check_writable
@@ -119,7 +119,7 @@ def data_audit(
     check_writable(out)
     with StepProgress(screen) as listen:
         options = DataOptions(**said, image_size=image_size)
-        done = auditing.look(
+        done = run.look(
             registry.data, options, splits, folds, near_duplicates=near_duplicates, listen=listen
         )  # fmt: skip
     files = report.write(done, out)
@@ -163,7 +163,7 @@ def data_split(
     from zoo.data.options import DataOptions
     from zoo.errors import ConfigError, reason
     from zoo.files import check_writable, write_csv
-    from zoo.registry import split_config
+    from zoo.plugins.registry import split_config
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress
 

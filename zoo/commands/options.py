@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from zoo.data.splits import Folds
-    from zoo.plugins import Plugins
-    from zoo.registry import Registry
+    from zoo.plugins.discovery import Plugins
+    from zoo.plugins.registry import Registry
     from zoo.report.screen import Screen
 
 
@@ -66,9 +66,9 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 def _switch_off(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> None:
     """Through the environment, so that the processes that train leave out the same plug-ins."""
     if names:
-        from zoo import plugins
+        from zoo.plugins import discovery
 
-        plugins.switch_off(names)
+        discovery.switch_off(names)
 
 
 def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -158,9 +158,9 @@ wide_option = click.option("--wide", is_flag=True, help="All columns, however wi
 
 def load_registry() -> Registry:
     """The registry that the command line asks for."""
-    from zoo import plugins, registry
+    from zoo.plugins import discovery, registry
 
-    return registry.load(given("registry"), plugins.discover())
+    return registry.load(given("registry"), discovery.discover())
 
 
 def warn(found: Plugins) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from zoo.commands.options import PATH, Command, Group, console, echo, load_registry, table_of, warn, wide_option
-from zoo.scaffold import KINDS, LICENSES
+from zoo.plugins.scaffold import KINDS, LICENSES
 
 
 @click.group(cls=Group)
@@ -24,7 +24,7 @@ def plugins() -> None:
 @wide_option
 def list_(as_json: bool, wide: bool) -> None:
     """Each plug-in: where it comes from, what it adds, how long it took to load, and what is wrong with it."""
-    from zoo.plugins import discover
+    from zoo.plugins.discovery import discover
 
     found = discover()
     if as_json:
@@ -53,7 +53,7 @@ def _row(table: dict[str, Any]) -> dict[str, str]:
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """What is wrong with plug-ins, and how to mend it. Exit status 1 if anything is."""
-    from zoo.doctor import diagnose
+    from zoo.plugins.doctor import diagnose
 
     diagnosis = diagnose()
     if as_json:
@@ -77,7 +77,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 @click.option("--out", type=PATH, metavar="DIR", help="The folder to write; default ./zoo-NAME.")
 def new(name: str, kind: str, spdx: str, author: str, out: Path | None) -> None:
     """Write a package with a plug-in called NAME: it installs, passes its tests, and is there to be edited."""
-    from zoo import scaffold
+    from zoo.plugins import scaffold
 
     folder = scaffold.create(name, kind, spdx, author, out, load_registry())
     name = name.removeprefix("zoo-")

@@ -23,9 +23,9 @@ from zoo.commands.options import (
 from zoo.errors import one_line
 
 if TYPE_CHECKING:
-    from zoo.comparison import Comparison
     from zoo.data.splits import Folds
     from zoo.report.screen import Screen
+    from zoo.run.results import Comparison
 
 
 @click.command(cls=Command)
@@ -48,9 +48,9 @@ def report(
     out: Path | None, wide: bool,
 ) -> None:  # fmt: skip
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
-    from zoo import comparison
     from zoo.files import check_writable
-    from zoo.store import RunFolder
+    from zoo.run import results
+    from zoo.run.folder import RunFolder
 
     names = () if models is None else tuple(models.split(","))
     narrowed = bool(names) or folds is not None or threshold != 0.5
@@ -61,7 +61,7 @@ def report(
             check_writable(out)
             if out.resolve() == run.resolve():  # a run at work writes the same files
                 stack.callback(folder.lock().release)
-        publish(console(wide), comparison.compare(folder, names, folds, metric, threshold, rope), out)
+        publish(console(wide), results.compare(folder, names, folds, metric, threshold, rope), out)
 
 
 def publish(screen: Screen, done: Comparison, out: Path | None) -> None:

@@ -28,7 +28,7 @@ from zoo.training import logs
 
 if TYPE_CHECKING:
     from zoo.interfaces import Recipe
-    from zoo.registry import Registry
+    from zoo.plugins.registry import Registry
 
 
 @click.command(cls=Command)
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 @click.option("--pictures", type=PATH, metavar="DIR", help="Draw augmented images and the learning rate.")
 def show(model: str, summary: bool, pictures: Path | None, **said: Any) -> None:
     """What MODEL is made of and what each stage trains; --pictures takes the training images of the first fold."""
-    from zoo import registry as registries
     from zoo.data.loading import load_data
     from zoo.data.options import DataOptions
     from zoo.data.splits import subset
     from zoo.files import check_writable
+    from zoo.plugins import registry as registries
     from zoo.training import backend
 
     if pictures:

@@ -26,13 +26,13 @@ from zoo.commands.options import (
 from zoo.errors import of_system, one_line
 
 if TYPE_CHECKING:
-    from zoo.job import Job
-    from zoo.plan import Plan
-    from zoo.registry import DataConfig
+    from zoo.plugins.registry import DataConfig
     from zoo.report.comparison_progress import ComparisonProgress
     from zoo.report.progress import JobProgress
     from zoo.report.screen import Screen
-    from zoo.request import Request
+    from zoo.run.job import Job
+    from zoo.run.plan import Plan
+    from zoo.run.request import Request
 
 KINDS = ("model", "fold", "repeat")
 
@@ -44,13 +44,13 @@ KINDS = ("model", "fold", "repeat")
 @wide_option
 def run(model: str, wide: bool, **options: Any) -> None:
     """Train MODEL on the first fold, or on the folds given, and score it."""
-    from zoo import comparison, jobs
     from zoo.data import demo
     from zoo.report import tables, words
     from zoo.report.progress import JobProgress
     from zoo.report.screen import tell
-    from zoo.request import Request
-    from zoo.reserve import Reserve
+    from zoo.run import results, scheduler
+    from zoo.run.request import Request
+    from zoo.run.reserve import Reserve
 
     screen = console(wide)
     request = Request(models=(model,), registry=given("registry"), **options)
@@ -63,11 +63,11 @@ def run(model: str, wide: bool, **options: Any) -> None:
                 if event["event"] in ("job_ended", "job_skipped"):
                     _draw(job, data, shown)
 
-            failed = jobs.execute(planned, listen, reserve=reserve)
-        done = comparison.compare(planned.run)
+            failed = scheduler.execute(planned, listen, reserve=reserve)
+        done = results.compare(planned.run)
         with _kept(screen, planned):
             done.write(planned.run.path)
-            comparison.write_best(done)
+            results.write_best(done)
         if len(done.results) > 1:
             screen.show(tables.results(done.results), tables.results(done.results, wide=False))
         if model in set(done.results["model"]):
@@ -94,12 +94,12 @@ def run(model: str, wide: bool, **options: Any) -> None:
 @wide_option
 def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, wide: bool, **options: Any) -> None:
     """Train every MODEL on every fold, and say which is better. All registered models unless some are named."""
-    from zoo import comparison, jobs
     from zoo.commands.report import publish
     from zoo.evaluation.metrics import check_metric
     from zoo.report.comparison_progress import ComparisonProgress
-    from zoo.request import Request
-    from zoo.reserve import Reserve
+    from zoo.run import results, scheduler
+    from zoo.run.request import Request
+    from zoo.run.reserve import Reserve
 
     check_metric(metric)
     screen = console(wide)
@@ -116,20 +116,20 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, wid
                 if event["event"] == "job_ended":
                     _draw(job, data, shown)
 
-            failed = jobs.execute(planned, listen, workers, reserve)
-        done = comparison.compare(planned.run, metric=metric, rope=rope)
+            failed = scheduler.execute(planned, listen, workers, reserve)
+        done = results.compare(planned.run, metric=metric, rope=rope)
         with _kept(screen, planned):
             publish(screen, done, planned.run.path)
-            comparison.write_best(done)
+            results.write_best(done)
         _end(screen, planned, failed)
 
 
 def _planned(screen: Screen, request: Request) -> Plan:
     """The plan of a request, after saying what was found."""
-    from zoo import plan
     from zoo.data.splits import class_counts
     from zoo.report import tables
     from zoo.report.progress import DecodingProgress
+    from zoo.run import plan
 
     with DecodingProgress(screen) as progress:
         planned = plan.make_plan(request, progress)

@@ -14,7 +14,7 @@ from zoo.data.origin import Origin
 from zoo.data.splits import Folds
 from zoo.errors import ConfigError, DataError
 from zoo.files import nfc
-from zoo.registry import ROLES, DataConfig
+from zoo.plugins.registry import ROLES, DataConfig
 
 
 @dataclass(frozen=True)

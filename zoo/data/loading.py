@@ -29,7 +29,7 @@ from zoo.data.origin import Origin
 from zoo.data.understand import understand
 from zoo.errors import ConfigError
 from zoo.files import expand, hash_file
-from zoo.registry import DEMO, DataConfig, SplitConfig
+from zoo.plugins.registry import DEMO, DataConfig, SplitConfig
 
 
 @dataclass(frozen=True)

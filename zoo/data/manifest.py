@@ -16,7 +16,7 @@ from zoo.data import labels, layout, search
 from zoo.data import table as tables
 from zoo.data.origin import Origin
 from zoo.errors import DataError
-from zoo.registry import COLUMNS, ROLES, DataConfig
+from zoo.plugins.registry import COLUMNS, ROLES, DataConfig
 
 
 def read(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.DataFrame, list[str]]:

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from zoo.data.splits import COLUMNS, in_order
 from zoo.errors import DataError, shorten
-from zoo.registry import SplitConfig
+from zoo.plugins.registry import SplitConfig
 
 LEAST = 3  # images of a class, or groups: one for each role
 

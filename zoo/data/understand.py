@@ -18,7 +18,7 @@ from zoo.data.options import DataOptions
 from zoo.data.origin import Origin
 from zoo.errors import ConfigError, DataError, shorten
 from zoo.files import names_fault, nfc
-from zoo.registry import COLUMNS, DataConfig, data_lines
+from zoo.plugins.registry import COLUMNS, DataConfig, data_lines
 
 Tell = Callable[[str], None]
 

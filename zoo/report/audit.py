@@ -13,11 +13,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from zoo import __version__
-from zoo.auditing import Audit
-from zoo.data.audit import Finding
+from zoo.auditing.findings import Finding
+from zoo.auditing.run import Audit
+from zoo.auditing.shortcuts import STRONG, WEAK
 from zoo.data.groups import EYE_GROUPS
 from zoo.errors import ConfigError, printable
-from zoo.evaluation.shortcuts import STRONG, WEAK
 from zoo.files import write_text
 from zoo.report import audit_sheet
 from zoo.report.audit_sheet import shorten_path

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zoo.auditing import Audit
+from zoo.auditing.run import Audit
 from zoo.data.decoding import read_image
 from zoo.data.images import resize
 from zoo.errors import DataError, printable

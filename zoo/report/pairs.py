@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from rich.table import Column, Table
 
-from zoo.comparison import Comparison
 from zoo.evaluation import comparison, metrics
 from zoo.report.tables import number, p_value
+from zoo.run.results import Comparison
 
 SHOWN = 10  # pairs; the rest is in comparison.csv
 

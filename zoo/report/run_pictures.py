@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.comparison import Comparison, mark
 from zoo.data import splits as splits_table
 from zoo.data.images import ImageStore
 from zoo.evaluation.comparison import JOB
 from zoo.files import read_csv
 from zoo.report import comparison_plots, plots
-from zoo.store import JobFolder
+from zoo.run.folder import JobFolder
+from zoo.run.results import Comparison, mark
 
 
 def draw(job: JobFolder, title: str, classes: Sequence[str]) -> None:

@@ -10,9 +10,9 @@ from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from zoo.comparison import Comparison, mark
 from zoo.evaluation.comparison import ROLES
 from zoo.evaluation.metrics import METRICS, NAMES
+from zoo.run.results import Comparison, mark
 
 FOLDS_SHOWN = 10
 SIDE_BY_SIDE = 3  # classes of confusion matrices that stand beside each other

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.comparison import Comparison
 from zoo.evaluation import comparison, metrics, statistics
 from zoo.evaluation.comparison import CHOSEN, pooled, probabilities
+from zoo.run.results import Comparison
 
 SHOWN = 10  # models; the rest is in summary.csv
 

@@ -16,8 +16,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from zoo import isolation, offers, registry
 from zoo.errors import PluginError, one_line
+from zoo.plugins import isolation, offers, registry
 from zoo.testing.subject import Subject
 from zoo.training import logs
 
@@ -66,7 +66,7 @@ def _path() -> Iterator[str]:
 
 
 def imports(part: dict[str, Any]) -> dict[str, Any]:
-    """What importing the module does besides; see `zoo.isolation.Outcome`."""
+    """What importing the module does besides; see `zoo.plugins.isolation.Outcome`."""
     outcome = isolation.run(functools.partial(importlib.import_module, part["module"]), isolation.timeout())
     if outcome.error:
         raise outcome.error
@@ -108,7 +108,7 @@ def track(part: dict[str, Any], folder: str, calls: list[tuple[str, dict[str, An
     for name, arguments in calls:
         try:
             getattr(hooks, name)(**arguments)
-        except BaseException as error:  # sys.exit included, as in zoo.tracker
+        except BaseException as error:  # sys.exit included, as in zoo.run.tracker_process
             state = arguments.get("result", {}).get("state")
             return name, f" ({state}): {one_line(error)}" if state else f": {one_line(error)}", traceback.format_exc()
     return None

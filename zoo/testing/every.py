@@ -9,17 +9,17 @@ import os
 import re
 from typing import Any
 
-from zoo import doctor, isolation, plugins, registry
 from zoo.errors import ConfigError
 from zoo.interfaces import PART_KINDS
-from zoo.plugins import Plugins
+from zoo.plugins import discovery, doctor, isolation, registry
+from zoo.plugins.discovery import Plugins
 from zoo.testing import elsewhere
 from zoo.testing.subject import Subject
 
 
 def is_offered(subject: Subject) -> None:
     """An installed plug-in offers this very class under its name, and no other plug-in claims that."""
-    found = plugins.discover()
+    found = discovery.discover()
     kind, cls, name = subject.kind, type(subject.part), subject.part.name
     clashes = {(kind, name): offers for kind, name, offers in found.clashes}
     if (kind, name) in clashes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zoo import registry
 from zoo.errors import one_line
+from zoo.plugins import registry
 from zoo.testing import elsewhere
 from zoo.testing.subject import Subject
 

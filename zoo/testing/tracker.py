@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 
-from zoo import offers, plugins
+from zoo.plugins import discovery, offers
 from zoo.testing import elsewhere, every, sample_run
 from zoo.testing.subject import Subject
 
 
 def is_offered(subject: Subject) -> None:
     """An installed plug-in declares this very module, which then is the tracker named as its entry point."""
-    found = plugins.discover()
+    found = discovery.discover()
     mine = {plugin.name for plugin in found.found if plugin.module == subject.module}
     names = [name for name in found.names("tracker") if name in mine]
     if not names:

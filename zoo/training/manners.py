@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.errors import PluginError
 from zoo.interfaces import Head, Part, title
-from zoo.surroundings import KERAS
+from zoo.plugins.surroundings import KERAS
 
 CLASSES = (keras.Model, keras.Layer, keras.Optimizer, keras.Variable)
 

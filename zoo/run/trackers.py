@@ -1,4 +1,4 @@
-"""Tell trackers how a run goes, each in a process of its own (`zoo.tracker`): nothing that they do harms the training.
+"""Tell trackers how a run goes, each in a process of its own (zoo.run.tracker_process): none harms the training.
 
 What they are told waits in queues, so that a slow one holds up nobody. They are waited for when the run has ended, as
 long as they get on.
@@ -21,14 +21,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from zoo import isolation
 from zoo.encoding import OF_LOGS
 from zoo.errors import ended, line
 from zoo.files import read_csv
-from zoo.job import Job
-from zoo.plan import Plan
-from zoo.plugins import Plugin
-from zoo.store import RunFolder
+from zoo.plugins import isolation
+from zoo.plugins.discovery import Plugin
+from zoo.run.folder import RunFolder
+from zoo.run.job import Job
+from zoo.run.plan import Plan
 
 LONGEST = 100_000  # characters of an answer
 LOG = 100_000_000  # bytes that a tracker may print in a run
@@ -185,7 +185,7 @@ class _Tracker:
         with self._log.open("ab") as log:
             self._most = log.tell() + LOG
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "zoo.tracker"],
+                [sys.executable, "-P", "-m", "zoo.run.tracker_process"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 text=True, errors="replace", env={**os.environ, **OF_LOGS},
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then tells the tracker

@@ -1,7 +1,7 @@
 """One job, in a process of its own: train one recipe on one fold, score it, and write its folder.
 
-`python -m zoo.worker [CORES]` loads what every job needs, reads a job as a line of JSON from standard input and writes
-events, one JSON object a line, to standard output; whatever else is printed goes to the job's log. It ends when
+`python -m zoo.run.worker [CORES]` loads what every job needs, reads a job as a line of JSON from standard input and
+writes events, one JSON object a line, to standard output; whatever else is printed goes to the job's log. It ends when
 standard input does: then the parent has been killed, or had no job left. CORES are the CPU cores to use, as in 0,1.
 """
 
@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import model_file, provenance
 from zoo.errors import ConfigError, LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
 from zoo.files import read_json, write_csv, write_json
-from zoo.job import Job
-from zoo.provenance import Provenance
-from zoo.store import JobFolder, RunFolder
+from zoo.run import provenance
+from zoo.run.folder import JobFolder, RunFolder
+from zoo.run.job import Job
+from zoo.run.provenance import Provenance
+from zoo.training import model_file
 
 if TYPE_CHECKING:
     import keras
@@ -48,15 +49,15 @@ def run(job: Job, notify: Notify) -> None:
     import keras
     import pandas as pd
 
-    from zoo import plugins, registry
     from zoo.data import images, splits
     from zoo.files import replacing
+    from zoo.plugins import discovery, registry
     from zoo.training import device, manners, precision, trainer
     from zoo.training import model as networks
     from zoo.training.checkpoint import Checkpoint, values
 
     folder = job.folder
-    found = plugins.discover(plugins.of(job.origins.values()))
+    found = discovery.discover(discovery.of(job.origins.values()))
     recipe = registry.build_recipe(job.model, job.recipe, found, job.source)
     store = images.open_store(Path(job.images))
     table = splits.read(RunFolder(Path(job.run)).splits, job.classes)
@@ -134,13 +135,13 @@ def run(job: Job, notify: Notify) -> None:
 
 def _missing_parts(recipe: Recipe, start_from: str | None) -> list[str]:
     """What the file that training starts from tells of parts that are not here."""
-    from zoo import plugins
+    from zoo.plugins import discovery
 
     file = start_from or (recipe.backbone.weights if recipe.backbone.from_file else None)
     about = model_file.read(Path(file)) if file else None
     if not about:
         return []
-    return model_file.missing(about.recipe, about.origins, plugins.discover(), model_file.NETWORK)
+    return model_file.missing(about.recipe, about.origins, discovery.discover(), model_file.NETWORK)
 
 
 def assemble(

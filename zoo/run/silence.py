@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from zoo.job import Job
-from zoo.plan import Plan
+from zoo.run.job import Job
+from zoo.run.plan import Plan
 
 LIMIT = 600.0  # seconds without news of a job
 # Which parts are at work after an event; after any other it is the network as a whole.

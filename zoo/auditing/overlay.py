@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy import stats
 
-from zoo.data.keypoints import SIDE, Features, Picture
+from zoo.auditing.keypoints import SIDE, Features, Picture
 
 MIN_INLIERS = 8  # features that must fall on each other; unrelated pictures reach 6 by chance now and then
 STRETCH = 2.0  # most that one picture may be enlarged against the other

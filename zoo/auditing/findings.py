@@ -2,7 +2,7 @@
 
 A table of files has a row per file, and in folds per fold and file: columns fold, role, path, label, group, source,
 image (sha256 of the decoded pixels), and photograph, alike for copies of one another. Data in no folds have fold 0 and
-role ''. Pairs of copies are those of zoo.data.copies.
+role ''. Pairs of copies are those of zoo.auditing.copies.
 """
 
 from __future__ import annotations

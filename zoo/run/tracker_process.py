@@ -1,8 +1,8 @@
 """One tracker, in a process of its own: the hooks of one plug-in, called as a run goes on.
 
-`python -m zoo.tracker` reads JSON objects, one a line, from standard input: first which plug-in it is and the run,
-then hooks and what to call them with. It answers each on standard output, with the hook's error if there was one;
-whatever else is printed goes to standard error, which the parent sends to the tracker's log. It ends when standard
+`python -m zoo.run.tracker_process` reads JSON objects, one a line, from standard input: first which plug-in it is and
+the run, then hooks and what to call them with. It answers each on standard output, with the hook's error if there was
+one; whatever else is printed goes to standard error, which the parent sends to the tracker's log. It ends when standard
 input does and all is told; a hook that then takes too long is cut off.
 """
 
@@ -18,8 +18,8 @@ import traceback
 from queue import SimpleQueue
 from typing import IO, Any
 
-from zoo import isolation, offers, plugins
 from zoo.errors import one_line
+from zoo.plugins import discovery, isolation, offers
 
 
 def main() -> int:
@@ -50,9 +50,9 @@ def load(name: str, distribution: str) -> Any:
 
     Raises whatever it does when it is loaded, and ConfigError if it is there no more.
     """
-    points = [point for point in plugins.chosen() if point.name == name]
-    mine = [point for point in points if plugins.describe(point).distribution == distribution]
-    found = plugins.discover(mine[:1])
+    points = [point for point in discovery.chosen() if point.name == name]
+    mine = [point for point in points if discovery.describe(point).distribution == distribution]
+    found = discovery.discover(mine[:1])
     for plugin in found.found:
         if plugin.error:
             raise plugin.error

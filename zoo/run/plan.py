@@ -10,16 +10,18 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from zoo import limits, plugins, provenance, registry, resume
+from zoo import limits
 from zoo.data import audited, demo, images, labels
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand, write_csv
 from zoo.interfaces import PRECISIONS, Recipe, title
-from zoo.job import Job
-from zoo.plugins import Plugin
-from zoo.request import Request, default_out, describe, start_from_file, weights_files
-from zoo.store import RunFolder
+from zoo.plugins import discovery, registry
+from zoo.plugins.discovery import Plugin
+from zoo.run import provenance, resume
+from zoo.run.folder import RunFolder
+from zoo.run.job import Job
+from zoo.run.request import Request, default_out, describe, start_from_file, weights_files
 from zoo.training import backend
 
 
@@ -58,7 +60,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     """
     if request.precision not in PRECISIONS:
         raise ConfigError(unknown("precision", request.precision, [*PRECISIONS]))
-    found = plugins.discover()
+    found = discovery.discover()
     models = registry.load(request.registry, found)
     notes = [*found.problems]
     try:

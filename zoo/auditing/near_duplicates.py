@@ -1,9 +1,9 @@
 """Find pictures that are copies of one photograph: flipped, rotated, cropped, brightened, recompressed, negative.
 
-Pictures that may be copies (zoo.data.candidates) are laid over each other. They are copies if fine structure agrees all
-over what both show, and so do the grey levels up to brightness, contrast and gamma. Photographs of one kind of object
-share outlines, not details. Two photographs of the same eye share details, but not the light: they are told apart as
-the same scene, and so is a copy whose light was changed from place to place.
+Pictures that may be copies (zoo.auditing.candidates) are laid over each other. They are copies if fine structure agrees
+all over what both show, and so do the grey levels up to brightness, contrast and gamma. Photographs of one kind of
+object share outlines, not details. Two photographs of the same eye share details, but not the light: they are told
+apart as the same scene, and so is a copy whose light was changed from place to place.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from zoo.data.candidates import Candidate, by_features, by_thumbnails, merge, thumbnail
+from zoo.auditing.candidates import Candidate, by_features, by_thumbnails, merge, thumbnail
+from zoo.auditing.keypoints import SIDE, Features, Picture, features, prepare
+from zoo.auditing.overlay import MIN_INLIERS, Overlay, align, lay_over, misses, refine, turned
 from zoo.data.images import hash_image
-from zoo.data.keypoints import SIDE, Features, Picture, features, prepare
-from zoo.data.overlay import MIN_INLIERS, Overlay, align, lay_over, misses, refine, turned
 
 Progress = Callable[[int, int], None]
 

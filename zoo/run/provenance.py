@@ -1,9 +1,9 @@
 """What weights have seen: every picture that they were ever trained or selected on, kept inside the model file.
 
-Provenance is one more member of the archive that a .keras file is, see `zoo.model_file`. So it goes wherever the file
-is copied, and whatever starts from the file inherits it. The user cache keeps it too, with a hash of each array that
-training has changed: on the same machine these are known again when Keras has saved them anew, without the model or
-some layers alone, and when a plug-in brings them along.
+Provenance is one more member of the archive that a .keras file is, see zoo.training.model_file. So it goes wherever the
+file is copied, and whatever starts from the file inherits it. The user cache keeps it too, with a hash of each array
+that training has changed: on the same machine these are known again when Keras has saved them anew, without the model
+or some layers alone, and when a plug-in brings them along.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo import model_file
 from zoo.data import audited, cache, checksums
 from zoo.errors import DataError, LeakError, WeightsError, shorten
 from zoo.files import hash_file, write_text
-from zoo.training import archive
+from zoo.training import archive, model_file
 
 MEMBER = "zoo-provenance.json"
 ARRAYS = "arrays.txt"

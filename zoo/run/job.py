@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.interfaces import distribution
-from zoo.store import JobFolder, RunFolder
+from zoo.run.folder import JobFolder, RunFolder
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
-from zoo.data.audit import Finding, Severity, counted
-from zoo.data.facts import CORNERS
+from zoo.auditing.facts import CORNERS
+from zoo.auditing.findings import Finding, Severity, counted
 from zoo.evaluation import metrics
 from zoo.evaluation.intervals import Scored, interval
 
@@ -41,7 +41,7 @@ COLUMNS = ["scope", "feature", "images", "auc", "low", "high", "remark"]
 def baseline(pictures: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """COLUMNS: the AUC of each of FEATURES and of all together, with its 95 % interval, overall and by source.
 
-    `pictures` has a row per picture: the columns of zoo.data.facts, label, source, and unit, alike for pictures that
+    `pictures` has a row per picture: the columns of zoo.auditing.facts, label, source, and unit, alike for those that
     must stay together. For more than two classes the AUC is the average of each class against the rest. The interval is
     DeLong's for two classes and single pictures, else that of a bootstrap of units. `scope` is "all" or "source NAME".
     Where nothing can be said numbers are NaN, and `remark` says why; else it has what is typical of each class.

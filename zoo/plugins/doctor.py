@@ -1,6 +1,6 @@
 """What is wrong with the installed plug-ins, and how to mend it.
 
-`python -m zoo.doctor` loads them and writes what it found to standard output as JSON. `diagnose` starts it as a
+`python -m zoo.plugins.doctor` loads them and writes what it found to standard output as JSON. `diagnose` starts it as a
 process of its own, so that a plug-in that ends the process which loads it is found as well.
 """
 
@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any
 
 import zoo
-from zoo import isolation, plugins, registry
 from zoo.encoding import OF_LOGS
 from zoo.errors import PluginError, ZooError, debugging, one_line
 from zoo.interfaces import PART_KINDS
-from zoo.plugins import UNREADABLE, Plugin, Plugins
+from zoo.plugins import discovery, isolation, registry
+from zoo.plugins.discovery import UNREADABLE, Plugin, Plugins
 
 SLOW = 2.0  # seconds to load from which on a plug-in is called slow
 
@@ -165,12 +165,12 @@ def diagnose() -> Diagnosis:
 
     Raises ConfigError for a wrong ZOO_PLUGINS or ZOO_PLUGIN_TIMEOUT.
     """
-    points = plugins.chosen()
+    points = discovery.chosen()
     limit = isolation.timeout()
     together = _look({}, limit * len(points))
     if isinstance(together, Diagnosis):
         return together
-    described = [plugins.describe(point) for point in points]
+    described = [discovery.describe(point) for point in points]
     none = _look({"ZOO_PLUGINS": "none"}, limit)
     if isinstance(none, str):
         raise PluginError(f"plug-ins cannot be looked at: zoo {none}, without any plug-in too; --debug shows why")
@@ -197,7 +197,7 @@ def _look(environment: dict[str, str], limit: float) -> Diagnosis | str:
     """What another process finds, or how it ended."""
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "zoo.doctor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [sys.executable, "-P", "-m", "zoo.plugins.doctor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=None if debugging() else subprocess.DEVNULL,
             env={**os.environ, **environment, **OF_LOGS}, text=True, timeout=limit + 30,
         )  # fmt: skip
@@ -213,7 +213,7 @@ def main() -> None:
     """Write what is found to standard output, and end at once whatever threads a plug-in has started."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a part prints while it is looked at
-    found = plugins.discover()
+    found = discovery.discover()
     findings = examine(found)
     named = {finding.plugin for finding in findings}
     findings += [finding for finding in _unusable_models(found) if finding.plugin not in named]

@@ -4,7 +4,7 @@ This is protection from faults, no sandbox. A crash in C code and C code that ke
 take the whole process with them: of a crash standard error tells which plug-in was at work, and `zoo plugins doctor`
 names the culprit, as it looks from another process. Code that is given up gets an exception, which ends a loop in
 Python but no wait in C: that goes on in its thread until the process ends, and keeps the lock of the module that was
-being imported. What a plug-in changes in other libraries than those of `zoo.surroundings` stays changed.
+being imported. What a plug-in changes in other libraries than those of `zoo.plugins.surroundings` stays changed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
-from zoo import surroundings
 from zoo.errors import PluginError, ZooError
 from zoo.interfaces import Part
 from zoo.limits import SECONDS
+from zoo.plugins import surroundings
 
 # Libraries that take seconds to import, or hundreds of megabytes.
 HEAVY = ("keras", "tensorflow", "jax", "torch", "sklearn", "pandas", "matplotlib", "scipy")

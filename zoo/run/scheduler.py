@@ -13,13 +13,13 @@ from itertools import pairwise
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
-from zoo import comparison, gpu
 from zoo.errors import ended, one_line
-from zoo.job import Job
-from zoo.plan import Plan
-from zoo.reserve import Reserve, start
-from zoo.silence import Silence
-from zoo.tracking import Tracking
+from zoo.run import gpu, results
+from zoo.run.job import Job
+from zoo.run.plan import Plan
+from zoo.run.reserve import Reserve, start
+from zoo.run.silence import Silence
+from zoo.run.trackers import Tracking
 
 # Receives the events of a job as the worker sends them, always in the thread that called `execute`.
 Listen = Callable[[Job, dict[str, Any]], None]
@@ -48,7 +48,7 @@ def execute(plan: Plan, listen: Listen, workers: int = 1, reserve: Reserve | Non
             else:
                 waiting.put(job)
                 left += 1
-        comparison.write_results(plan.run)
+        results.write_results(plan.run)
         crew.start(share_cores(min(workers, left)))
         try:
             while left:
@@ -64,7 +64,7 @@ def execute(plan: Plan, listen: Listen, workers: int = 1, reserve: Reserve | Non
                     if event["failed"]:
                         failed.append(job)
                     with contextlib.suppress(OSError):  # a full disk, of which whoever writes them in the end tells
-                        comparison.write_results(plan.run)
+                        results.write_results(plan.run)
                 else:
                     listen(job, event)
                 tracking.on_event(job, event)

@@ -13,9 +13,9 @@ from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions, entry_points
 from typing import Any
 
-from zoo import isolation, offers
 from zoo.errors import ConfigError, PluginError, line, one_line, unknown
 from zoo.interfaces import MODEL_NAME, NAMING, PART_KINDS, distribution
+from zoo.plugins import isolation, offers
 
 GROUP = "zoo"
 KINDS = (*PART_KINDS, "model", "tracker")
@@ -27,7 +27,7 @@ class Plugin:
     """One entry point: where it comes from, what it adds, and what is wrong with it.
 
     `path` is the file of its module, or the folder where its distribution is installed. `error` is why it was left
-    out. `printed`, `changed`, `left` and `heavy` say what loading it did besides, see `zoo.isolation.Outcome`.
+    out. `printed`, `changed`, `left` and `heavy` say what loading it did besides, see `zoo.plugins.isolation.Outcome`.
     """
 
     name: str

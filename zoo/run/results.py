@@ -12,14 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from zoo import provenance
 from zoo.data import splits
 from zoo.errors import ConfigError, DataError, line, unknown
 from zoo.evaluation import comparison, metrics
 from zoo.files import read_csv, read_json, replacing, write_csv, write_json
 from zoo.limits import ROPE, THRESHOLD
-from zoo.provenance import Provenance
-from zoo.store import JobFolder, JobKey, RunFolder
+from zoo.run import provenance
+from zoo.run.folder import JobFolder, JobKey, RunFolder
+from zoo.run.provenance import Provenance
 
 
 @dataclass(frozen=True)

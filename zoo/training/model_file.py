@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 import zoo
-from zoo import plugins, registry
 from zoo.errors import WeightsError, ZooError, one_line
 from zoo.files import expand
 from zoo.interfaces import PART_KINDS, Recipe, distribution
-from zoo.plugins import Plugins
+from zoo.plugins import discovery, registry
+from zoo.plugins.discovery import Plugins
 from zoo.training import archive
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def load(path: str | Path) -> keras.Model:
 
     file = expand(path)
     classes = _custom_classes(file)
-    about, found, failed = read(file), plugins.discover(), ""
+    about, found, failed = read(file), discovery.discover(), ""
     if about and _unknown(classes):
         failed = _register_layers(about, found)
     try:
@@ -186,7 +186,7 @@ def _whereabouts(origin: str, found: Plugins) -> str:
         return f"which is not installed: pip install {name}"
     loaded = {plugin.name for plugin in found.found if plugin.distribution == name}
     setting = os.environ.get("ZOO_PLUGINS", "")
-    if setting and {point.name for point in installed.entry_points.select(group=plugins.GROUP)} - loaded:
+    if setting and {point.name for point in installed.entry_points.select(group=discovery.GROUP)} - loaded:
         return f"which is switched off by ZOO_PLUGINS={setting}" + " or --no-plugin" * ("-" in setting)
     return f"and {name} {installed.version} is installed, but does not offer it here: see zoo plugins list"
 

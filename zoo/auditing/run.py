@@ -13,18 +13,19 @@ from typing import Any
 import pandas as pd
 
 import zoo
-from zoo.data import audit, audited, balance, copies, duplicates, facts, images, loading, splitters
+from zoo.auditing import balance, copies, facts, findings, near_duplicates, shortcuts
+from zoo.auditing.findings import Finding
+from zoo.auditing.near_duplicates import SAME_SCENE
+from zoo.data import audited, images, loading, splitters
 from zoo.data import table as tables
-from zoo.data.audit import Finding
 from zoo.data.options import DataOptions
 from zoo.data.splits import Folds, class_counts
 from zoo.errors import ConfigError, DataError
-from zoo.evaluation import shortcuts
 from zoo.files import write_csv, write_json
 from zoo.limits import AUDIT_SIZE
-from zoo.registry import DataConfig
+from zoo.plugins.registry import DataConfig
 
-# Pixels a side at which pictures are compared: the thresholds of zoo.data.duplicates were set there.
+# Pixels a side at which pictures are compared: the thresholds of zoo.auditing.near_duplicates were set there.
 IMAGE_SIZE = 224
 LIBRARIES = ("numpy", "opencv-python-headless", "pandas", "scikit-learn", "simplejpeg")
 
@@ -37,9 +38,9 @@ class Audit:
     """What an audit found.
 
     `findings` are in order, errors first. Tables: `files`, a row per file, and in folds per fold and file; `copies`,
-    pairs of files that show one photograph (zoo.data.copies); `shortcuts` (zoo.evaluation.shortcuts); `balance`, images
-    of each class by source; `folds`, images of each class by fold and role. `request` says what was audited; paths
-    begin at `root`.
+    pairs of files that show one photograph (zoo.auditing.copies); `shortcuts` (zoo.auditing.shortcuts); `balance`,
+    images of each class by source; `folds`, images of each class by fold and role. `request` says what was audited;
+    paths begin at `root`.
     """
 
     request: dict[str, Any]
@@ -69,7 +70,7 @@ class Audit:
             "photographs": known["photograph"].nunique(),
             "folds": files["fold"].nunique() if self.request["in_folds"] else 0,
             **{f"{what}s": files.loc[files[what] != "", what].nunique() for what in ("group", "source")},
-            **{f"{level}s": sum(each.severity == level for each in self.findings) for level in audit.SEVERITIES},
+            **{f"{level}s": sum(each.severity == level for each in self.findings) for level in findings.SEVERITIES},
         }
 
     def write(self, out: Path) -> None:
@@ -127,10 +128,10 @@ def look(
     else:
         near, plain = audited.known(known["image"]), []
         said += audited.lost()
-    scenes = near["change"].str.startswith(duplicates.SAME_SCENE)
+    scenes = near["change"].str.startswith(SAME_SCENE)
     known = known.assign(photograph=copies.photographs(known, near[~scenes]))
     pairs = copies.pairs(known, near, config.classes)
-    of_scenes = pairs["change"].str.startswith(duplicates.SAME_SCENE)
+    of_scenes = pairs["change"].str.startswith(SAME_SCENE)
     pictures = _pictures(known, read, near)
     classes = config.classes
     tell("shortcut baseline", 0, 1)
@@ -139,17 +140,17 @@ def look(
     notes = [Finding("note", "read", note) for note in found.notes]
     notes += [Finding("note", "cache", line) for line in said]
     if not near_duplicates:
-        earlier = f"; {audit.counted(len(near), 'pair')} known of earlier audits" if len(near) else ""
+        earlier = f"; {findings.counted(len(near), 'pair')} known of earlier audits" if len(near) else ""
         text = f"changed copies (flipped, rotated, …) were not looked for{earlier}"
         notes.append(Finding("note", "not-compared", text))
-    findings = [
-        *audit.unreadable(files),
-        *audit.remarked(known.merge(read[["path", "remarks"]], on="path")),
-        *audit.changed(files),
-        *audit.copies(known, pairs[~of_scenes], found.in_folds),
-        *audit.same_scenes(pairs[of_scenes].reset_index(drop=True), found.in_folds),
-        *audit.too_plain(plain),
-        *audit.groups(known, found.in_folds),
+    judged = [
+        *findings.unreadable(files),
+        *findings.remarked(known.merge(read[["path", "remarks"]], on="path")),
+        *findings.changed(files),
+        *findings.copies(known, pairs[~of_scenes], found.in_folds),
+        *findings.same_scenes(pairs[of_scenes].reset_index(drop=True), found.in_folds),
+        *findings.too_plain(plain),
+        *findings.groups(known, found.in_folds),
         *(balance.folds(known, classes, folds is None) if found.in_folds else ()),
         *balance.classes_and_sources(pictures, classes),
         *shortcuts.findings(table),
@@ -164,7 +165,7 @@ def look(
     shown = files.merge(known[["image", "photograph"]].drop_duplicates("image"), on="image", how="left")
     by_source = balance.by_source(pictures, classes)
     by_fold = class_counts(known if found.in_folds else known[:0], classes)
-    return Audit(request, audit.in_order(findings), shown, pairs, table, by_source, by_fold, found.root)
+    return Audit(request, findings.in_order(judged), shown, pairs, table, by_source, by_fold, found.root)
 
 
 def _join(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
@@ -185,7 +186,7 @@ def _changed_copies(
     """
     paths = [*known.drop_duplicates("image")["path"]]
     store, hash_of = images.decode(root, paths, size, partial(tell, "decoding images"))
-    found, rows = duplicates.near_duplicates(store.pixels, partial(tell, "looking for changed copies"))
+    found, rows = near_duplicates.near_duplicates(store.pixels, partial(tell, "looking for changed copies"))
     hashes = pd.Series(store.hashes, dtype=str)
     near = pd.DataFrame({
         "first": hashes[found["first"]].to_numpy(), "second": hashes[found["second"]].to_numpy(),

@@ -17,9 +17,9 @@ ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCA
 
 
 def start(cores: tuple[int, ...], log: IO[bytes] | int) -> subprocess.Popen[str]:
-    """A worker, see `zoo.worker`, on these CPU cores, () for all; `log` is for what it prints until it has a job."""
+    """A worker, see `zoo.run.worker`, on these CPU cores, () for all; `log` takes what it prints until it has a job."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "zoo.worker", ",".join(map(str, cores))],
+        [sys.executable, "-P", "-m", "zoo.run.worker", ",".join(map(str, cores))],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
         env={**ENVIRONMENT, **logs.environment(logs.ERRORS), **OF_LOGS},
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order

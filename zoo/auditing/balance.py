@@ -1,6 +1,6 @@
 """How folds, classes and sources are made up: what is missing, what overlaps, what is uneven.
 
-Tables of files are those of zoo.data.audit.
+Tables of files are those of zoo.auditing.findings.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from zoo.data.audit import Finding, counted
+from zoo.auditing.findings import Finding, counted
 from zoo.data.splits import ROLES, class_counts
 
 # Shares of a class are called uneven where they differ by so much and it isn't chance.

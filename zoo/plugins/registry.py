@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import pydantic
 
-from zoo import isolation, limits
+from zoo import limits
 from zoo.errors import ConfigError, PluginError, one_line, unknown
 from zoo.files import expand, names_fault
 from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, blame, model_name_fault, title
-from zoo.plugins import Plugins
+from zoo.plugins import isolation
+from zoo.plugins.discovery import Plugins
 
 # Each role and the folder that plays it unless the registry says otherwise, as in the study.
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
@@ -261,7 +262,7 @@ def find() -> Path:
 
 def _shipped() -> Path:
     """The packaged registry.toml, else (in a checkout) the one at the project's top."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for candidate in (package / SHIPPED, package.parent / SHIPPED):
         if candidate.is_file():
             return candidate

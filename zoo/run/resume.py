@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo import model_file
 from zoo.errors import ConfigError
 from zoo.files import expand
-from zoo.plugins import Plugins
-from zoo.store import JobKey, RunFolder
+from zoo.plugins.discovery import Plugins
+from zoo.run.folder import JobKey, RunFolder
+from zoo.training import model_file
 
 # What of the data a run folder cannot go on without.
 SETTLED = ("image_size", "classes", "roles", "folds", "fingerprint")

@@ -15,7 +15,7 @@ from zoo.errors import ConfigError, reason
 from zoo.interfaces import PART_KINDS, model_name_fault
 
 if TYPE_CHECKING:
-    from zoo.registry import Registry
+    from zoo.plugins.registry import Registry
 
 KINDS = (*PART_KINDS, "tracker")
 LICENSES = ("MIT", "BSD-3-Clause", "Apache-2.0", "none")
@@ -111,7 +111,7 @@ def _render(name: str, kind: str, spdx: str, author: str) -> dict[str, str]:
         "parameter": PARAMETERS.get(kind, ""), "api": zoo.API_VERSION, "version": zoo.__version__,
     }  # fmt: skip
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoo", "templates/plugin"), undefined=jinja2.StrictUndefined,
+        loader=jinja2.PackageLoader("zoo.plugins", "templates/plugin"), undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
     return {path: environment.get_template(f"{file}.jinja").render(values) for path, file in templates.items()}

@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from zoo.data.keypoints import Features, Picture
+from zoo.auditing.keypoints import Features, Picture
 
 WORDS = 4096  # in the vocabulary of features, at most
 FEATURES_PER_WORD = 100

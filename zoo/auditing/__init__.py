@@ -1,0 +1,1 @@
+"""What is wrong with images and folds before anything is trained."""

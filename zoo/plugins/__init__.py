@@ -1,0 +1,1 @@
+"""Plug-ins: found, contained, checked, and made into recipes."""

@@ -1,0 +1,1 @@
+"""A run: from the request over its jobs to the results."""
