@@ -13,6 +13,9 @@ from tests.conftest import Install, Zoo
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (TOP / "docs/architecture.md").read_text("utf-8")
+PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
+LINKS = [(page, link) for page in PAGES for link in re.findall(r"\]\((?!http|#)([^)]+)\)", page.read_text("utf-8"))]
 
 
 def blocks(language: str) -> list[str]:
@@ -42,7 +45,7 @@ def test_every_zoo_command_runs_in_order(zoo: Zoo) -> None:
 
 
 def test_every_file_of_the_map_exists() -> None:
-    (listing,) = re.findall(r"## Map of the files\n\n```\n(.*?)```", TEXT, re.DOTALL)
+    (listing,) = re.findall(r"## Map of the files\n\n```\n(.*?)```", ARCHITECTURE, re.DOTALL)
     paths = [line.split()[0] for line in listing.splitlines()]
     for path in paths:
         assert (TOP / path).exists(), path
@@ -50,9 +53,14 @@ def test_every_file_of_the_map_exists() -> None:
     assert {path for path in on_disk if not path.startswith("zoo/__")} <= set(paths)
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", TEXT))
-def test_every_link_leads_somewhere(link: str) -> None:
-    assert (TOP / link).exists()
+@pytest.mark.parametrize(("page", "link"), LINKS, ids=lambda each: getattr(each, "name", each))
+def test_every_link_leads_somewhere(page: Path, link: str) -> None:
+    assert (page.parent / link.partition("#")[0]).exists()
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    for path in re.findall(r"`((?:zoo|tests)/[a-z_/]+(?:\.py|/))`", ARCHITECTURE):
+        assert (TOP / path).exists(), path
 
 
 def test_the_example_plugin_joins_the_list(zoo: Zoo, install: Install) -> None:
@@ -65,7 +73,8 @@ def test_the_example_plugin_joins_the_list(zoo: Zoo, install: Install) -> None:
 
 def test_the_options_in_the_table_exist(zoo: Zoo) -> None:
     help_text = zoo("run", "--help").stdout + zoo("compare", "--help").stdout
-    table = re.findall(r"^\| `(--.*?)` \|", TEXT, re.MULTILINE)
+    text = (TOP / "docs/commands.md").read_text("utf-8")
+    table = re.findall(r"^\| `(--.*?)` \|", text, re.MULTILINE)
     options = {option for row in table for option in re.findall(r"--[a-z-]+", row)}
     assert {"--data", "--folds", "--out", "--weights"} <= options
     for option in options:
