@@ -148,6 +148,12 @@ def test_an_excel_table(tmp_path: Path) -> None:
     assert data.splits["path"].nunique() == 40
     cells = table.read(tmp_path / "grades.xlsx")
     assert (cells.index[0], cells.index.name, cells["Retinopathy grade"].iloc[1]) == (2, "row", "2")
+    assert not any("sheet" in note for note in data.notes)
+    with pd.ExcelWriter(tmp_path / "two.xlsx") as book:
+        for sheet in ("eyes", "legend"):
+            given.to_excel(book, sheet_name=sheet, index=False)
+    notes = load(tmp_path / "two.xlsx", label="Retinopathy grade>0").notes
+    assert f"sheet 'eyes' of {tmp_path / 'two.xlsx'} is read, the first of 2" in notes
     (tmp_path / "odd.xlsx").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(DataError, match=r"odd.xlsx is not an Excel table: .*; save it as CSV UTF-8"):
         table.read(tmp_path / "odd.xlsx")

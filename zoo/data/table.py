@@ -32,7 +32,7 @@ def read(source: Source) -> pd.DataFrame:
     as the person who made the table does.
 
     A text file may separate its cells by commas, semicolons or tabs, as spreadsheets do. Of an Excel file the first
-    sheet is read.
+    sheet is read; if there are more, `attrs["remark"]` says so.
 
     Raises DataError for a file that cannot be read or is no table.
     """
@@ -167,6 +167,7 @@ def _read_excel(path: Path) -> pd.DataFrame:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
             rows = [[_cell(value) for value in row] for row in book.worksheets[0].values]
+            sheets = book.sheetnames
         finally:
             book.close()
     except DataError:
@@ -181,7 +182,10 @@ def _read_excel(path: Path) -> pd.DataFrame:
     first, *others = numbers
     _check_header(rows[first], str(path))
     index = pd.Index([number + 1 for number in others], name="row", dtype=int)
-    return pd.DataFrame([rows[number] for number in others], columns=rows[first], index=index, dtype=object)
+    table = pd.DataFrame([rows[number] for number in others], columns=rows[first], index=index, dtype=object)
+    if len(sheets) > 1:
+        table.attrs["remark"] = f"sheet {sheets[0]!r} of {path} is read, the first of {len(sheets)}"
+    return table
 
 
 def _as_text(table: pd.DataFrame, where: str) -> pd.DataFrame:

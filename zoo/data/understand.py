@@ -54,6 +54,8 @@ def understand(origin: Origin, config: DataConfig, options: DataOptions, tell: T
     if config.label and not condition:
         config = _replace(config, columns={**config.columns, "label": config.label}, label="")
     if origin.cells is not None:
+        if remark := origin.cells.attrs.get("remark"):
+            tell(remark)
         config = _columns(origin.cells, config, bool(condition), tell)
     elif options.columns or config.label or options.label:
         raise ConfigError(f"columns and label go with a table of images, and {origin.name} is a folder")
