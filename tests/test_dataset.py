@@ -11,9 +11,9 @@ import pytest
 
 from tests.conftest import ROLES, write_folds
 from zoo.data import dataset, loading, origin, splits
+from zoo.data.config import DataConfig
 from zoo.data.options import DataOptions
 from zoo.errors import DataError
-from zoo.plugins.registry import DataConfig
 
 CONFIG = DataConfig()
 OWN = {role: role for role in ROLES}

@@ -15,9 +15,9 @@ import pytest
 import zoo
 from tests.conftest import Main, disc
 from zoo.data import labels, loading, origin, search, table
+from zoo.data.config import DataConfig, data_lines
 from zoo.data.options import DataOptions
 from zoo.errors import ConfigError, DataError
-from zoo.plugins.registry import DataConfig, data_lines
 
 CONFIG = DataConfig(image_size=32)
 

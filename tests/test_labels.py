@@ -12,10 +12,10 @@ import pytest
 import zoo
 from tests.conftest import TINY_PLUGIN, Install, Main, write_folds
 from zoo.data import labels, loading, table
+from zoo.data.config import DataConfig, SplitConfig
 from zoo.data.options import DataOptions
 from zoo.errors import DataError, ZooError
 from zoo.files import write_json
-from zoo.plugins.registry import DataConfig, SplitConfig
 from zoo.run import plan
 from zoo.run.request import Request
 

@@ -14,10 +14,10 @@ import pytest
 import zoo
 from tests.conftest import disc
 from zoo.data import audited, loading, splits
+from zoo.data.config import DataConfig, SplitConfig
 from zoo.data.options import DataOptions
 from zoo.errors import ConfigError, DataError, LeakError
 from zoo.files import write_csv
-from zoo.plugins.registry import DataConfig, SplitConfig
 
 CONFIG = DataConfig(image_size=32, split=SplitConfig("rotate", 5, seed=1))
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zoo.data import manifest, table
+from zoo.data.config import DataConfig
 from zoo.data.origin import Origin
 from zoo.errors import DataError, ZooError
-from zoo.plugins.registry import DataConfig
 
 CLASSES = ["normal", "abnormal"]
 FILES = ["a.png", "b.png", "c d.png", "sub/é.png", "new\nline.png"]

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import TINY_PLUGIN, Install
+from zoo.data import config
 from zoo.errors import ConfigError, PluginError, ZooError
 from zoo.interfaces import Decay
 from zoo.plugins import registry
@@ -268,7 +269,7 @@ def test_how_data_are_read_and_divided(tmp_path: Path, plugins: Plugins) -> None
     data = load(tmp_path, DATA, plugins).data
     assert data.groups == "([0-9]+)_left"
     assert data.columns == {"path": "file", "group": "patient"}
-    assert data.split == registry.SplitConfig("rotate", 5, combinations="all", seed=2)
+    assert data.split == config.SplitConfig("rotate", 5, combinations="all", seed=2)
     assert str(data.split) == "method rotate, 5 folds, combinations all, seed 2"
 
 
@@ -298,9 +299,9 @@ def test_wrong_data_fields(tmp_path: Path, plugins: Plugins, line: str, says: st
 
 
 def test_what_is_given_wins_over_the_split_of_the_registry() -> None:
-    base = registry.SplitConfig("rotate", 7, combinations=9, seed=4)
-    assert registry.split_config(base, folds=None, seed=5) == registry.SplitConfig("rotate", 7, None, 9, 5)
-    assert registry.split_config(base, method="stratified") == registry.SplitConfig("stratified", 7, seed=4)
+    base = config.SplitConfig("rotate", 7, combinations=9, seed=4)
+    assert registry.split_config(base, folds=None, seed=5) == config.SplitConfig("rotate", 7, None, 9, 5)
+    assert registry.split_config(base, method="stratified") == config.SplitConfig("stratified", 7, seed=4)
     with pytest.raises(ConfigError, match=r"split: .*repeats must be at least 2, and goes with method repeated"):
         registry.split_config(base, repeats=3)
 

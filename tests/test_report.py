@@ -14,9 +14,9 @@ import pytest
 from rich.table import Table
 
 from zoo.commands import train
+from zoo.data.config import DataConfig
 from zoo.evaluation import metrics
 from zoo.files import write_csv, write_json
-from zoo.plugins.registry import DataConfig
 from zoo.report import plots, run_pictures, tables
 from zoo.report.progress import JobProgress, duration
 from zoo.report.screen import Screen, say

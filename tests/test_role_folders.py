@@ -11,9 +11,9 @@ import pytest
 
 from tests.conftest import disc
 from zoo.data import dataset, loading, origin
+from zoo.data.config import DataConfig
 from zoo.data.options import DataOptions
 from zoo.errors import ConfigError, DataError
-from zoo.plugins.registry import DataConfig
 
 CONFIG = DataConfig(image_size=32)
 
@@ -105,7 +105,7 @@ def test_classes_that_are_called_like_roles_are_classes(tmp_path: Path) -> None:
 
 def test_they_can_be_divided_anew_and_audited(tmp_path: Path) -> None:
     from zoo.auditing import run
-    from zoo.plugins.registry import SplitConfig
+    from zoo.data.config import SplitConfig
 
     write(tmp_path, train=10, test=6)
     made = loading.make_splits(CONFIG, DataOptions(data=str(tmp_path)), SplitConfig("rotate", 4))

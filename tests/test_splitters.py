@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from zoo.data import splits, splitters
+from zoo.data.config import METHODS, SplitConfig
 from zoo.errors import DataError
-from zoo.plugins.registry import METHODS, SplitConfig
 
 CLASSES = ["normal", "abnormal"]
 

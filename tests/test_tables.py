@@ -17,7 +17,7 @@ from rich.table import Table
 from tests.conftest import Main
 from zoo.auditing import run
 from zoo.auditing.findings import Finding
-from zoo.data import splits
+from zoo.data import config, splits
 from zoo.data.options import DataOptions
 from zoo.evaluation import comparison, metrics
 from zoo.plugins import registry
@@ -209,6 +209,6 @@ def test_an_audit_of_images_can_be_printed_at_80(tmp_path: Any, monkeypatch: pyt
         folder = tmp_path / ("ill" if number % 2 else "healthy")
         folder.mkdir(exist_ok=True)
         cv2.imwrite(str(folder / f"{number}.png"), disc(rng, number % 2 > 0, 32))
-    done = run.look(registry.DataConfig(), DataOptions(data=str(tmp_path)), near_duplicates=False)
+    done = run.look(config.DataConfig(), DataOptions(data=str(tmp_path)), near_duplicates=False)
     for table in (audit.findings(done), audit.shortcuts(done)):
         assert_readable(text_of(table, 80), 80, ["0.5"] if table.title and "Shortcut" in str(table.title) else ["note"])

@@ -11,10 +11,10 @@ import pytest
 
 from tests.conftest import Main, disc
 from zoo.data import loading, origin
+from zoo.data.config import DataConfig
 from zoo.data.options import DataOptions
 from zoo.data.understand import understand
 from zoo.errors import ConfigError, DataError
-from zoo.plugins.registry import DataConfig
 
 CONFIG = DataConfig(image_size=32)
 

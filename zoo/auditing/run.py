@@ -18,12 +18,12 @@ from zoo.auditing.findings import Finding
 from zoo.auditing.near_duplicates import SAME_SCENE
 from zoo.data import audited, images, loading, splitters
 from zoo.data import table as tables
+from zoo.data.config import DataConfig
 from zoo.data.options import DataOptions
 from zoo.data.splits import Folds, class_counts
 from zoo.errors import ConfigError, DataError
 from zoo.files import write_csv, write_json
 from zoo.limits import AUDIT_SIZE
-from zoo.plugins.registry import DataConfig
 
 # Pixels a side at which pictures are compared: the thresholds of zoo.auditing.near_duplicates were set there.
 IMAGE_SIZE = 224

@@ -32,10 +32,10 @@ MODELS = """
 def init(out: Path, force: bool, **said: Any) -> None:
     """Write a commented registry.toml for the images in --data, so that no other command needs to be told of them."""
     from zoo.data import dataset, loading
+    from zoo.data.config import DEMO, DataConfig
     from zoo.data.options import DataOptions
     from zoo.errors import ConfigError, reason
     from zoo.files import check_writable, replacing
-    from zoo.plugins.registry import DEMO, DataConfig
 
     if said["data"] in (None, DEMO):
         raise ConfigError("say where your images are: zoo init --data DIR, a folder or a table of images")
@@ -63,7 +63,7 @@ def init(out: Path, force: bool, **said: Any) -> None:
 def _text(settled: Settled, found: Dataset, folder: Path) -> str:
     """The content of the file, which lies in `folder`."""
     from zoo.data import dataset
-    from zoo.plugins.registry import DataConfig
+    from zoo.data.config import DataConfig
 
     config, default = settled.config, DataConfig()
     lines = [
@@ -90,7 +90,7 @@ def _text(settled: Settled, found: Dataset, folder: Path) -> str:
 
 
 def _line(name: str, value: Any, comment: str) -> str:
-    from zoo.plugins.registry import toml_value
+    from zoo.data.config import toml_value
 
     return f"{name} = {toml_value(value)}  # {comment}"
 

@@ -26,7 +26,7 @@ from zoo.commands.options import (
 from zoo.errors import of_system, one_line
 
 if TYPE_CHECKING:
-    from zoo.plugins.registry import DataConfig
+    from zoo.data.config import DataConfig
     from zoo.report.comparison_progress import ComparisonProgress
     from zoo.report.progress import JobProgress
     from zoo.report.screen import Screen

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.data import folders, groups, layout, manifest, names, splitters
+from zoo.data.config import ROLES, DataConfig
 from zoo.data.origin import Origin
 from zoo.data.splits import Folds
 from zoo.errors import ConfigError, DataError
 from zoo.files import nfc
-from zoo.plugins.registry import ROLES, DataConfig
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from zoo.data.config import data_lines
 from zoo.data.names import subfolder, subfolders
 from zoo.data.table import ENDINGS
 from zoo.errors import DataError
-from zoo.plugins.registry import data_lines
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FOLD_FOLDER = re.compile(r"fold[-_ ]?([0-9]+)", re.IGNORECASE)

@@ -23,13 +23,13 @@ from zoo.data import (
     splitters,
 )
 from zoo.data import table as tables
+from zoo.data.config import DEMO, DataConfig, SplitConfig
 from zoo.data.dataset import Dataset
 from zoo.data.options import DataOptions
 from zoo.data.origin import Origin
 from zoo.data.understand import understand
 from zoo.errors import ConfigError
 from zoo.files import expand, hash_file
-from zoo.plugins.registry import DEMO, DataConfig, SplitConfig
 
 
 @dataclass(frozen=True)

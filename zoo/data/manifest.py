@@ -14,9 +14,9 @@ import pandas as pd
 
 from zoo.data import labels, layout, search
 from zoo.data import table as tables
+from zoo.data.config import COLUMNS, ROLES, DataConfig
 from zoo.data.origin import Origin
 from zoo.errors import DataError
-from zoo.plugins.registry import COLUMNS, ROLES, DataConfig
 
 
 def read(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.DataFrame, list[str]]:

@@ -15,9 +15,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from zoo.data.config import SplitConfig
 from zoo.data.splits import COLUMNS, in_order
 from zoo.errors import DataError, shorten
-from zoo.plugins.registry import SplitConfig
 
 LEAST = 3  # images of a class, or groups: one for each role
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.data import labels, layout, names
+from zoo.data.config import COLUMNS, DataConfig, data_lines
 from zoo.data.options import DataOptions
 from zoo.data.origin import Origin
 from zoo.errors import ConfigError, DataError, shorten
 from zoo.files import names_fault, nfc
-from zoo.plugins.registry import COLUMNS, DataConfig, data_lines
 
 Tell = Callable[[str], None]
 

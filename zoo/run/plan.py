@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from zoo import limits
 from zoo.data import audited, demo, images, labels
+from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand, write_csv
@@ -35,7 +36,7 @@ class Plan:
 
     run: RunFolder
     jobs: list[Job]
-    data: registry.DataConfig
+    data: DataConfig
     splits: pd.DataFrame
     notes: list[str]
     lock: FileLock
