@@ -55,8 +55,7 @@ BUILDS = {
     ),
     "policy": ("keras.config.set_dtype_policy('mixed_bfloat16')", "changes keras.config.dtype_policy"),
     "floatx": ("keras.config.set_floatx('float64')", "changes keras.config.floatx"),
-    "fit": ("keras.Model.fit = lambda *a, **k: None", "changes keras.Model.fit"),
-    "fit, and fails": ("keras.Model.fit = None\nraise ValueError('no')", "changes keras.Model.fit|ValueError: no"),
+    "floatx, and fails": ("keras.config.set_floatx('float64')\nraise ValueError('no')", "cannot be built .*: no"),
     "exits": ("raise SystemExit(0)", "cannot be built for images .*SystemExit: 0"),
     "a layer that cannot be made anew": (
         "class Own(keras.layers.Layer):\n"
@@ -122,47 +121,9 @@ LISTED = {
         '@zoo.hookimpl\ndef zoo_models(): return {"bad": {"backbone": "tiny", "schedule": "bad"}}',
         "schedule 'bad' (from zoo-bad 1.0) gives no stages: KeyError: 'late'",
     ),
-    "property": (
-        '@dataclass(frozen=True)\nclass S(zoo.Augmenter):\n    @property\n    def name(self): raise KeyError("x")\n'
-        "    def augment(self, images, rng): return images\n@zoo.hookimpl\ndef zoo_augmenters(): return [S]",
-        "plug-in bad (zoo-bad 1.0) left out: zoo_augmenters returned S, which has no name",
-    ),
-    "metaclass": (
-        "class Meta(type(zoo.Head)):\n    @property\n    def name(cls): raise MemoryError('no')\n"
-        "@dataclass(frozen=True)\nclass H(zoo.Head, metaclass=Meta):\n    def build(self, features, classes): pass\n"
-        "@zoo.hookimpl\ndef zoo_heads(): return [H]",
-        "plug-in bad (zoo-bad 1.0) left out: MemoryError: no",
-    ),
-    "subclass hook": (
-        "@dataclass(frozen=True)\nclass A(zoo.Head):\n    name = 'a'\n    def build(self, features, classes): pass\n"
-        "    def __init_subclass__(cls): raise RuntimeError('none of you')\n"
-        "class B(A): pass\n@zoo.hookimpl\ndef zoo_heads(): return [A]",
-        "plug-in bad (zoo-bad 1.0) left out: RuntimeError: none of you",
-    ),
-    "name that cannot be compared": (
-        "class Name(str):\n    def __hash__(self): raise OSError('no')\n"
-        "@dataclass(frozen=True)\nclass H(zoo.Head):\n    name = Name('bad')\n"
-        "    def build(self, features, classes): pass\n@zoo.hookimpl\ndef zoo_heads(): return [H]",
-        "plug-in bad (zoo-bad 1.0) left out: zoo_heads returned H, which has no name",
-    ),
-    "table of its own": (
-        "from collections import UserDict\nclass Table(UserDict):\n  def __getitem__(self, key): raise OSError('no')\n"
-        "@zoo.hookimpl\ndef zoo_models(): return {'bad': Table(backbone='tiny')}",
-        "plug-in bad (zoo-bad 1.0) left out: OSError: no",
-    ),
     "table that is no data": (
         "@zoo.hookimpl\ndef zoo_models(): return {'bad': {'backbone': 'tiny', 'seed': print}}",
         "plug-in bad (zoo-bad 1.0) left out: zoo_models: bad: not what registry.toml could hold",
-    ),
-    "docstring": (
-        "@dataclass(frozen=True)\nclass H(zoo.Head):\n    name = 'bad'\n    __doc__ = 5\n"
-        "    def build(self, features, classes): pass\n@zoo.hookimpl\ndef zoo_heads(): return [H]",
-        "plug-in bad (zoo-bad 1.0) left out: zoo_heads returned H, whose docstring is no text",
-    ),
-    "weights": (
-        "@dataclass(frozen=True)\nclass B(zoo.Backbone):\n    name = 'bad'\n    weights: int = 3\n"
-        "    def build(self, image_shape): pass\n@zoo.hookimpl\ndef zoo_backbones(): return [B]",
-        "plug-in bad (zoo-bad 1.0) left out: zoo_backbones returned B, whose weights are no text",
     ),
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from tests.conftest import Install
 from tests.faulty_networks import Good
 from zoo import ConfigError, PluginError, hookspecs
 from zoo.evaluation import metrics
-from zoo.plugins.offers import HOOKS
+from zoo.plugins.hooks import HOOKS
 from zoo.testing import sample_run
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -82,13 +82,13 @@ def test_a_name_that_two_claim(install: Install) -> None:
 IMPORTS = {
     "heavy": ("import pandas\n", "importing zoo_mine imports pandas"),
     "prints": ("print('hello')\n", "prints 'hello"),
-    "changes": ("import zoo\nzoo.__version__ = '9'\n", "changes zoo.__version__"),
+    "changes": ("import os\nos.environ['OF_MINE'] = str(os.getpid())\n", "changes $OF_MINE"),
 }
 
 
 @pytest.mark.parametrize(("code", "said"), IMPORTS.values(), ids=IMPORTS)
 def test_work_at_import_is_found(install: Install, monkeypatch: pytest.MonkeyPatch, code: str, said: str) -> None:
-    monkeypatch.setattr(zoo, "__version__", zoo.__version__)  # put back in this process
+    monkeypatch.setenv("OF_MINE", "8")  # put back in this process
     part = module(install, code + SMALL).Small
     with pytest.raises(AssertionError, match=re.escape(said)):
         check(part, "imports_nothing_heavy")()
@@ -204,7 +204,7 @@ def zoo_job_ended(run, job, result):
 TRACKER_FAULTS = {
     "no docs": (TRACKER.replace('"""Appends to a file."""', ""), "has_docs", "the module has no docstring"),
     "no hook": ('"""Idle."""', "has_hooks", r"define zoo_run_started\(run\) or zoo_epoch_ended\(run, job, epoch\)"),
-    "unknown argument": (TRACKER.replace("(run, job", "(run, fold"), "has_hooks", "may take run, job, result, but not"),
+    "unknown argument": (TRACKER.replace("(run, job", "(run, fold"), "has_hooks", r"run, fold, result\) Argument"),
     "async": (TRACKER.replace("def zoo", "async def zoo"), "has_hooks", "must be a plain function"),
     "heavy": ("import pandas\n" + TRACKER, "imports_nothing_heavy", "imports pandas"),
     "metrics wanted": (

@@ -6,6 +6,8 @@ request itself is wrong.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import io
 import os
 import sys
@@ -72,6 +74,8 @@ def _fail(text: str, status: int) -> int:
 def entry() -> NoReturn:
     """Run the command line, and end at once: plug-ins may have left threads that never end, and exit handlers."""
     status = 1
+    with contextlib.suppress(AttributeError, OSError, ValueError, RuntimeError):  # there may be no standard error
+        faulthandler.enable()  # of a crash in the C code of a plug-in it tells where it was
     try:
         status = main()
         for stream in (sys.stdout, sys.stderr):

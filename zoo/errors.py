@@ -1,5 +1,6 @@
 """Every error that zoo raises on purpose. The CLI prints them as one or two lines, without a traceback."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -62,19 +63,12 @@ def line(text: str, most: int = 500) -> str:
 def one_line(error: BaseException) -> str:
     """An error on one line of at most 500 characters: its kind and message, the message alone of one of zoo's own.
 
-    Whoever made the error made its text and the name of its type too: whatever these raise, there is a line.
+    A text that cannot be made, which is the doing of whoever made the error, is none.
     """
-    try:
-        text = line(str(error)) or "no message"
-    except BaseException:
-        text = "no message"
-    if issubclass(type(error), ZooError):
-        return text
-    try:
-        kind = line(type(error).__name__, 100)
-    except BaseException:
-        kind = "an error"
-    return line(f"{kind}: {text}")
+    text = "no message"
+    with contextlib.suppress(Exception):
+        text = line(str(error)) or text
+    return text if isinstance(error, ZooError) else line(f"{type(error).__name__}: {text}")
 
 
 REMEDIES = {

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from zoo.errors import PluginError, WeightsError, one_line
+from zoo.errors import WeightsError
 from zoo.files import hash_code
 from zoo.limits import DECAY_EPOCHS, EPOCHS, require
 
@@ -290,8 +290,3 @@ def title(part: Part) -> str:
 def distribution(origin: str) -> str:
     """The distribution of an origin, which is its name and its version."""
     return origin.rpartition(" ")[0]
-
-
-def blame(part: Part, what: str, error: BaseException) -> PluginError:
-    """The error to raise when the code of a part has raised one: the part's title, what it couldn't do, and why."""
-    return PluginError(f"{title(part)} {what}: {one_line(error)}")

@@ -6,16 +6,16 @@ import contextlib
 import difflib
 import os
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.machinery import PathFinder
-from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.util import find_spec
 from typing import Any
 
 from zoo.errors import ConfigError, PluginError, line, one_line, unknown
 from zoo.interfaces import MODEL_NAME, NAMING, PART_KINDS, distribution
-from zoo.plugins import isolation, offers
+from zoo.plugins import hooks, isolation
 
 GROUP = "zoo"
 KINDS = (*PART_KINDS, "model", "tracker")
@@ -27,7 +27,7 @@ class Plugin:
     """One entry point: where it comes from, what it adds, and what is wrong with it.
 
     `path` is the file of its module, or the folder where its distribution is installed. `error` is why it was left
-    out. `printed`, `changed`, `left` and `heavy` say what loading it did besides, see `zoo.plugins.isolation.Outcome`.
+    out. `printed`, `changed` and `heavy` say what loading it did besides, see `zoo.plugins.isolation.Outcome`.
     """
 
     name: str
@@ -40,7 +40,6 @@ class Plugin:
     error: BaseException | None = None
     printed: str = ""
     changed: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
     heavy: list[str] = field(default_factory=list)
 
     @property
@@ -59,12 +58,7 @@ class Plugin:
         said = " ".join(self.printed.split())
         prints = [f"prints when it is loaded: {said[:60]!r}"] if self.printed else []
         changes = [f"changes {', '.join(self.changed)} when it is loaded; undone"] if self.changed else []
-        return prints + changes + [f"{what} when it is loaded" for what in self.left]
-
-    @property
-    def switch(self) -> str:
-        """What --no-plugin calls it: its distribution if its own name is one that ZOO_PLUGINS cannot hold."""
-        return self.name if _can_be_switched(self.name) else self.distribution
+        return prints + changes
 
     def table(self) -> dict[str, Any]:
         """What people and programs are told of it."""
@@ -143,11 +137,14 @@ def _clash(kind: str, name: str, offers: list[Offer]) -> str:
     return f"{kind} {name!r} is claimed by plug-ins {claimants}: uninstall one of them, or leave it out by --no-plugin"
 
 
-def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
+def discover(
+    points: Iterable[EntryPoint] | None = None, begin: Callable[[Plugin], None] = lambda plugin: None
+) -> Plugins:
     """Load every entry point of group "zoo", each by itself: one that fails is reported and left out.
 
-    `points` replaces those that are installed and chosen, for tests. Raises ConfigError for a wrong ZOO_PLUGINS or
-    ZOO_PLUGIN_TIMEOUT.
+    `points` replaces those that are installed and chosen; `begin` is called before each is loaded.
+
+    Raises ConfigError for a wrong ZOO_PLUGINS or ZOO_PLUGIN_TIMEOUT.
     """
     found: list[Plugin] = []
     offered: list[tuple[str, str, Offer]] = []
@@ -158,9 +155,10 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Plugins:
     limit = isolation.timeout()
     for point in points:
         plugin = describe(point)
-        outcome = isolation.run(partial(_load, point, plugin), limit, f"plug-in {plugin}; --no-plugin {plugin.switch}")
+        begin(plugin)
+        outcome = isolation.run(partial(_load, point, plugin), limit)
         plugin.seconds, plugin.error, plugin.printed = outcome.seconds, outcome.error, outcome.printed
-        plugin.changed, plugin.left, plugin.heavy = outcome.changed, outcome.left, outcome.heavy
+        plugin.changed, plugin.heavy = outcome.changed, outcome.heavy
         for kind, name, value in outcome.value or []:
             plugin.adds.setdefault(kind, []).append(name)
             offered.append((kind, name, Offer(value, plugin)))
@@ -226,68 +224,36 @@ def _names(point: EntryPoint) -> set[str]:
     return {point.name, describe(point).distribution}
 
 
-# How Python reads the entry points of a distribution, or fails to.
-_read: Any = vars(Distribution)["entry_points"].fget
-
-
 def _installed() -> tuple[list[EntryPoint], list[Plugin]]:
-    """Every plug-in that is installed, and the distributions of which that cannot be told."""
-    try:
-        if vars(Distribution)["entry_points"].fget is _read:
-            return list(entry_points(group=GROUP)), []
-    except Exception:  # from the metadata of one distribution, which would cost all others theirs
-        # Other libraries read those of every distribution too, as scikit-learn does: from now on it has none for them.
-        Distribution.entry_points = property(_read_or_none)  # type: ignore[assignment, method-assign]
+    """Every plug-in that is installed, and the distributions of which that cannot be told: each read by itself."""
     points: list[EntryPoint] = []
     unreadable = []
     seen: set[str] = set()
     for dist in distributions():
-        name = _described(dist, UNREADABLE, "").distribution
-        if name in seen:  # a second one of that name on the path is not imported either
+        plugin = _described(dist, UNREADABLE, "")
+        if plugin.distribution in seen:  # a second one of that name on the path is not imported either
             continue
-        seen |= {name} - {"unknown"}
+        seen |= {plugin.distribution} - {"unknown"}
         try:
-            points += _read(dist).select(group=GROUP)
+            points += dist.entry_points.select(group=GROUP)
         except Exception as error:
-            plugin = _described(dist, UNREADABLE, "")
             plugin.path = str(getattr(dist, "_path", plugin.path))  # that of the metadata, where it has one
             plugin.error = PluginError(f"its entry_points.txt cannot be read: {one_line(error)}")
             unreadable.append(plugin)
     return points, unreadable
 
 
-def _read_or_none(dist: Distribution) -> EntryPoints:
-    try:
-        return _read(dist)
-    except Exception:
-        return EntryPoints(())
-
-
 def _load(point: EntryPoint, plugin: Plugin) -> list[tuple[str, str, Any]]:
     """Import a plug-in and ask its hooks: (kind, name, value)."""
     if not point.pattern.match(point.value):
         raise PluginError(f"its entry point {point.value!r} is no module")
-    if not _can_be_switched(point.name):  # nor be named to --tracker, say
-        raise PluginError(f"its entry point is named {point.name!r}; {NAMING}, and not none")
-    plugin.path = _file(plugin.module) or plugin.path
+    if not MODEL_NAME.fullmatch(point.name):  # --no-plugin and the log of a tracker could not be named like that
+        raise PluginError(f"its entry point is named {point.name!r}; {NAMING}")
+    if (spec := find_spec(plugin.module)) and spec.origin:
+        plugin.path = spec.origin
     module = point.load()
-    plugin.path = str(getattr(module, "__file__", None) or plugin.path)
-    found = offers.read(module, point.name)
+    found = hooks.read(module, point.name)
     for kind, _, value in found:
         if kind in PART_KINDS:
             value.__zoo_origin__ = plugin.origin
     return found
-
-
-def _can_be_switched(name: str) -> bool:
-    return MODEL_NAME.fullmatch(name) is not None and name != "none"
-
-
-def _file(module: str) -> str | None:
-    """Where a module's file is, if that can be told before it is imported."""
-    name, places, spec = "", None, None
-    for part in module.split("."):
-        name = f"{name}.{part}".lstrip(".")
-        spec = PathFinder.find_spec(name, places)
-        places = spec.submodule_search_locations if spec else []
-    return spec.origin if spec else None

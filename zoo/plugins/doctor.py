@@ -1,7 +1,7 @@
 """What is wrong with the installed plug-ins, and how to mend it.
 
-`python -m zoo.plugins.doctor` loads them and writes what it found to standard output as JSON. `diagnose` starts it as a
-process of its own, so that a plug-in that ends the process which loads it is found as well.
+`python -m zoo.plugins.doctor` loads them and writes what it found to standard output, as lines of JSON. `diagnose`
+starts it as a process of its own, so that a plug-in that ends the process which loads it is found as well.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import zoo
 from zoo.encoding import OF_LOGS
-from zoo.errors import PluginError, ZooError, debugging, one_line
+from zoo.errors import PluginError, ZooError, debugging, ended, one_line
 from zoo.interfaces import PART_KINDS
 from zoo.plugins import discovery, isolation, registry
 from zoo.plugins.discovery import UNREADABLE, Plugin, Plugins
@@ -38,7 +38,7 @@ class Finding:
 def examine(found: Plugins) -> list[Finding]:
     """Every fault of the plug-ins that were found."""
     findings = [
-        Finding(str(plugin), *fault) for plugin in found.found for fault in [*_left_out(plugin), *_manners(plugin)]
+        Finding(str(plugin), *fault) for plugin in found.found for fault in [*_left_out(plugin), *_bad_habits(plugin)]
     ]
     for kind, name, offers in found.clashes:
         claimants = sorted(str(offer.plugin) for offer in offers)
@@ -55,7 +55,7 @@ def examine(found: Plugins) -> list[Finding]:
 def _switch(plugin: Plugin, found: list[Plugin]) -> str:
     """The name that switches this plug-in alone on or off, if there is one."""
     alike = [other for other in found if other.name == plugin.name]
-    return plugin.switch if len(alike) == 1 else plugin.distribution
+    return plugin.name if len(alike) == 1 else plugin.distribution
 
 
 def _left_out(plugin: Plugin) -> list[tuple[str, str]]:
@@ -86,7 +86,7 @@ def remedy(plugin: Plugin, error: BaseException) -> str:
         case TimeoutError():
             longer = "ZOO_PLUGIN_TIMEOUT=60 waits longer"
             return (
-                f"import inside methods what takes long; {longer}; with --no-plugin {plugin.switch} no job waits for it"
+                f"import inside methods what takes long; {longer}; with --no-plugin {plugin.name} no job waits for it"
             )
         case ZooError():
             return _mend(plugin)
@@ -94,10 +94,10 @@ def remedy(plugin: Plugin, error: BaseException) -> str:
 
 
 def _mend(plugin: Plugin) -> str:
-    return f"mend {plugin.path}, or leave it out: --no-plugin {plugin.switch}, pip uninstall {plugin.distribution}"
+    return f"mend {plugin.path}, or leave it out: --no-plugin {plugin.name}, pip uninstall {plugin.distribution}"
 
 
-def _manners(plugin: Plugin) -> list[tuple[str, str]]:
+def _bad_habits(plugin: Plugin) -> list[tuple[str, str]]:
     """What a plug-in does when it is loaded and shouldn't, whether it could be used or not."""
     faults = []
     if not plugin.error and not plugin.adds:
@@ -123,23 +123,20 @@ def _unusable_parts(found: Plugins) -> list[Finding]:
         for name in found.names(kind):
             offer = found.get(kind, name)
             try:
-                isolation.of_part(offer.value, partial(registry.check_fields, offer.value), _fault)
-            except ZooError as error:
+                registry.check_fields(offer.value)
+            except Exception as error:
                 fault = f"{kind} {name!r} cannot be used: {one_line(error)}"
                 findings.append(Finding(str(offer.plugin), fault, _mend(offer.plugin)))
     return findings
 
 
-def _fault(error: BaseException) -> PluginError:
-    return PluginError(one_line(error))
-
-
-def _unusable_models(found: Plugins) -> list[Finding]:
+def _unusable_models(found: Plugins, begin: Callable[[Plugin], None]) -> list[Finding]:
     """Models that cannot be built; only those with a faulty part if plug-ins are left out that could bring others."""
     partly = bool(os.environ.get("ZOO_PLUGINS"))
     findings = []
     for name in found.names("model"):
         offer = found.get("model", name)
+        begin(offer.plugin)
         try:
             registry.build_recipe(name, offer.value, found, offer.plugin.distribution)
         except ZooError as error:
@@ -159,64 +156,63 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Load all chosen plug-ins in another process; should that end, each by itself, and the others again.
+    """Look at all chosen plug-ins in another process; as often as one ends that, again without the one at work.
 
-    By itself is beside those that zoo ships, of whose parts its models may be made, and which are looked at before.
-
-    Raises ConfigError for a wrong ZOO_PLUGINS or ZOO_PLUGIN_TIMEOUT.
+    Raises ConfigError for a wrong ZOO_PLUGINS or ZOO_PLUGIN_TIMEOUT, PluginError if nothing can be looked at.
     """
-    points = discovery.chosen()
-    limit = isolation.timeout()
-    together = _look({}, limit * len(points))
-    if isinstance(together, Diagnosis):
-        return together
-    described = [discovery.describe(point) for point in points]
-    none = _look({"ZOO_PLUGINS": "none"}, limit)
-    if isinstance(none, str):
-        raise PluginError(f"plug-ins cannot be looked at: zoo {none}, without any plug-in too; --debug shows why")
-    culprits: list[Plugin] = []
-    findings, sound, without = [], list[str](), ""
-    for plugin in sorted(described, key=lambda plugin: plugin.distribution != zoo.__name__):
-        name = _switch(plugin, described)
-        alone = _look({"ZOO_PLUGINS": ",".join([name, *sound])}, limit)
-        if isinstance(alone, str):
-            culprits.append(plugin)
-            without += f",-{name}"
-            findings.append(Finding(str(plugin), alone, _mend(plugin)))
-        elif plugin.distribution == zoo.__name__:
-            sound.append(name)
-    rest = _look({"ZOO_PLUGINS": f"{os.environ.get('ZOO_PLUGINS', '')}{without}"}, limit * len(points))
-    if isinstance(rest, str):
-        findings.append(Finding("several together", rest, "leave out one after the other by --no-plugin NAME"))
-        return Diagnosis([plugin.table() for plugin in described], findings)
-    tables = [{**plugin.table(), "problem": finding.fault} for plugin, finding in zip(culprits, findings, strict=True)]
-    return Diagnosis([*rest.plugins, *tables], [*findings, *rest.findings])
+    points = {str(plugin): plugin for plugin in map(discovery.describe, discovery.chosen())}
+    limit = isolation.timeout() * max(1, len(points))
+    culprits: dict[str, Finding] = {}
+    while True:
+        without = "".join(f",-{_switch(points[name], [*points.values()])}" for name in culprits)
+        told = _look({"ZOO_PLUGINS": os.environ.get("ZOO_PLUGINS", "") + without}, limit)
+        if "plugins" in told:
+            break
+        if told["at"] not in points or told["at"] in culprits:
+            raise PluginError(f"plug-ins cannot be looked at: zoo {told['ended']}; --debug shows why")
+        culprit = points[told["at"]]
+        culprits[told["at"]] = Finding(told["at"], told["ended"], _mend(culprit))
+    tables = [{**points[name].table(), "problem": finding.fault} for name, finding in culprits.items()]
+    findings = [*culprits.values(), *(Finding(**finding) for finding in told["findings"])]
+    return Diagnosis([*told["plugins"], *tables], findings)
 
 
-def _look(environment: dict[str, str], limit: float) -> Diagnosis | str:
-    """What another process finds, or how it ended."""
+def _look(environment: dict[str, str], limit: float) -> dict[str, Any]:
+    """What another process finds: `plugins` and `findings`, or how it `ended` and which plug-in it was `at`."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "zoo.plugins.doctor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=None if debugging() else subprocess.DEVNULL,
             env={**os.environ, **environment, **OF_LOGS}, text=True, timeout=limit + 30,
         )  # fmt: skip
-        told = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
-        return "holds up the whole process when it is loaded or its models are made"
-    except ValueError:
-        return f"ends the whole process when it is loaded or its models are made (status {done.returncode})"
-    return Diagnosis(told["plugins"], [Finding(**finding) for finding in told["findings"]])
+        lines, how = (
+            done.stdout,
+            f"ends the whole process when it is loaded or its models are made ({ended(done.returncode)})",
+        )
+    except subprocess.TimeoutExpired as error:
+        lines, how = (
+            (error.stdout or b"").decode(),
+            "holds up the whole process when it is loaded or its models are made",
+        )
+    told: dict[str, Any] = json.loads((lines.splitlines() or ["{}"])[-1])
+    return told if "plugins" in told else {"at": told.get("at"), "ended": how}
 
 
 def main() -> None:
-    """Write what is found to standard output, and end at once whatever threads a plug-in has started."""
-    answer = os.fdopen(os.dup(1), "w")
+    """Write what is found to standard output, after a line for each plug-in that is looked at, and end at once.
+
+    The last line so names the culprit if the process ends before. Threads that a plug-in has started don't matter.
+    """
+    answer = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a part prints while it is looked at
-    found = discovery.discover()
+
+    def begin(plugin: Plugin) -> None:
+        print(json.dumps({"at": str(plugin)}), file=answer)
+
+    found = discovery.discover(begin=begin)
     findings = examine(found)
     named = {finding.plugin for finding in findings}
-    findings += [finding for finding in _unusable_models(found) if finding.plugin not in named]
+    findings += [finding for finding in _unusable_models(found, begin) if finding.plugin not in named]
     if debugging():
         for plugin in found.found:
             traceback.print_exception(plugin.error)
@@ -224,8 +220,7 @@ def main() -> None:
         "plugins": [plugin.table() for plugin in found.found],
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
-    json.dump(told, answer)
-    answer.flush()
+    print(json.dumps(told), file=answer, flush=True)
     os._exit(0)
 
 

@@ -1,37 +1,31 @@
-"""Run the code of a plug-in so that the rest goes on whatever it does: within a time limit, its traces removed.
+"""Run the code of a plug-in so that the rest goes on if it fails, exits, hangs, prints, or changes settings.
 
-This is protection from faults, no sandbox. A crash in C code and C code that keeps the interpreter to itself still
-take the whole process with them: of a crash standard error tells which plug-in was at work, and `zoo plugins doctor`
-names the culprit, as it looks from another process. Code that is given up gets an exception, which ends a loop in
-Python but no wait in C: that goes on in its thread until the process ends, and keeps the lock of the module that was
-being imported. What a plug-in changes in other libraries than those of `zoo.plugins.surroundings` stays changed.
+This is protection from faults, no sandbox: a crash in C code takes the process with it (`zoo plugins doctor`, which
+looks from another process, names the culprit), and code that hangs goes on in its thread until the process ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import faulthandler
+import io
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, TypeVar
 
-from zoo.errors import PluginError, ZooError
-from zoo.interfaces import Part
+from zoo.errors import PluginError, ZooError, one_line
 from zoo.limits import SECONDS
-from zoo.plugins import surroundings
 
 # Libraries that take seconds to import, or hundreds of megabytes.
 HEAVY = ("keras", "tensorflow", "jax", "torch", "sklearn", "pandas", "matplotlib", "scipy")
 # Seconds that a plug-in may take to load, and a part to be made, unless ZOO_PLUGIN_TIMEOUT says otherwise.
 TIMEOUT = 20.0
+# Settings of Keras, read as keras.config.NAME(), that every network which is built later would follow.
+KERAS = ("dtype_policy", "floatx", "epsilon", "image_data_format")
 
 T = TypeVar("T")
 
@@ -40,8 +34,8 @@ T = TypeVar("T")
 class Outcome:
     """What came of the code: its `value`, or the `error` that ended it, sys.exit included.
 
-    `printed` is what it wrote to standard output, `changed` names what it replaced beyond itself and was put back,
-    `left` what cannot be put back, `heavy` the libraries of HEAVY that it was the first to import.
+    `printed` is what it printed, `changed` names the settings that it changed and that were put back, `heavy` the
+    libraries of HEAVY that it was the first to import.
     """
 
     value: Any
@@ -49,146 +43,115 @@ class Outcome:
     seconds: float
     printed: str
     changed: list[str]
-    left: list[str]
     heavy: list[str]
 
 
-def run(work: Callable[[], Any], limit: float, name: str = "plug-in") -> Outcome:
+def run(work: Callable[[], Any], limit: float) -> Outcome:
     """Call `work` as `apart` does, catch what it prints and put back what it changes."""
     imported = set(sys.modules)
-    with _stdout_caught() as printed, surroundings.kept() as changes:
+    with contextlib.redirect_stdout(io.StringIO()) as printed, restoring(settings) as changed:
         started = time.perf_counter()
-        value, error = apart(work, limit, name)
+        value, error = apart(work, limit)
         seconds = time.perf_counter() - started
-    return Outcome(
-        value=value, error=error, seconds=seconds, printed="".join(printed),
-        changed=changes.undone, left=changes.left,
-        heavy=[name for name in HEAVY if name in sys.modules and name not in imported],
-    )  # fmt: skip
+    heavy = [name for name in HEAVY if name in sys.modules and name not in imported]
+    return Outcome(value, error, seconds, printed.getvalue(), changed, heavy)
 
 
-def apart(work: Callable[[], Any], limit: float, name: str) -> tuple[Any, BaseException | None]:
+def apart(work: Callable[[], Any], limit: float) -> tuple[Any, BaseException | None]:
     """Call `work` in a thread, and wait for it at most `limit` seconds: what it returns, or the error that ended it.
 
-    Too late is a TimeoutError, os._exit a SystemExit. Ctrl-C reaches the caller if that is the main thread, never
-    the code: a KeyboardInterrupt that comes out of it is its own. Threads that it starts are daemons as it is, and
-    don't keep the process from ending. A crash in C code writes the calls to standard error, one of them `name`.
+    Too late is a TimeoutError. Ctrl-C reaches the caller, if that is the main thread, and never the code.
     """
     values: list[Any] = []
     errors: list[BaseException] = []
-    process = os.getpid()
-    # So that a frame is called `name`, which tracebacks show, and those of crashes nothing else.
-    named = compile("work()", f"<{name}>", "eval")
 
     def call() -> None:
         try:
-            try:
-                values.append(eval(named, {"work": work}))
-            except BaseException as error:
-                with contextlib.suppress(Exception):  # its text is the plug-in's as well, and could end the process
-                    str(error)
-                raise
+            values.append(work())
         except BaseException as error:
             errors.append(error)
-        if os.getpid() != process:  # a fork, which has nobody to go on for
-            os._exit(0)
 
-    thread = threading.Thread(target=call, name="plug-in", daemon=True)
-    with _exit_raises(), _crashes_told():
-        thread.start()
-        thread.join(limit)
-    if thread.is_alive():
-        _interrupt(thread)
-        return None, TimeoutError(f"not done after {limit:g} s")
-    if errors or not values:
-        return None, errors[0] if errors else RuntimeError("its thread ended before it began")
-    return values[0], None
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(limit)
+    if values:
+        return values[0], None
+    return None, errors[0] if errors else TimeoutError(f"not done after {limit:g} s")
 
 
-@contextmanager
-def _exit_raises() -> Iterator[None]:
-    """Within, os._exit raises SystemExit, except in a process that was forked: there it is how to end."""
-    real, process, within = os._exit, os.getpid(), True
-
-    def leave(status: int) -> NoReturn:
-        if within and os.getpid() == process:
-            raise SystemExit(f"os._exit({status})")
-        real(status)
-
-    os._exit = leave
-    try:
-        yield
-    finally:
-        within = False  # whoever keeps it has the real one from now on
-        if os._exit is leave:
-            os._exit = real
+_hanging: dict[type, PluginError] = {}
 
 
-@contextmanager
-def _crashes_told() -> Iterator[None]:
-    """Within, a crash in C code writes the thread's calls to standard error, if there is one."""
-    mine = False
-    with contextlib.suppress(AttributeError, OSError, ValueError, RuntimeError):
-        if not faulthandler.is_enabled():
-            faulthandler.enable(sys.__stderr__ or 2, all_threads=False)
-            mine = True
-    try:
-        yield
-    finally:
-        if mine:
-            faulthandler.disable()
-
-
-def _interrupt(thread: threading.Thread) -> None:
-    """Raise SystemExit in a thread, as soon as it runs Python again."""
-    if thread.ident is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
-
-
-@contextmanager
-def _stdout_caught() -> Iterator[list[str]]:
-    """Catch what Python, C code and child processes write to standard output: one string, once the context ends."""
-    caught: list[str] = []
-    real = sys.stdout
-    with tempfile.TemporaryFile() as file, contextlib.ExitStack() as stack:
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # a program may have no standard output
-            real.flush()
-            descriptor = os.dup(1)
-            stack.callback(os.close, descriptor)
-            stack.callback(os.dup2, descriptor, 1)
-            os.dup2(file.fileno(), 1)
-        replacement = open(os.dup(file.fileno()), "w", encoding="utf-8", errors="replace")  # noqa: SIM115, PTH123
-        sys.stdout = replacement
-        try:
-            yield caught
-        finally:
-            sys.stdout = real
-            with contextlib.suppress(OSError, ValueError):  # the plug-in has closed it
-                replacement.close()
-            file.seek(0)
-            caught.append(file.read(10_000).decode(errors="replace"))
-
-
-_hanging: WeakKeyDictionary[type[Part], PluginError] = WeakKeyDictionary()
-
-
-def of_part(cls: type[Part], work: Callable[[], T], fault: Callable[[BaseException], PluginError]) -> T:
+def of_part(cls: type, who: str, what: str, work: Callable[[], T]) -> T:
     """What `work` returns, which calls code of that class, `apart` and within the time limit.
 
-    Raises ZooErrors as they are, and makes one of all else by `fault`. A class that hung once is not called again:
-    whoever looks at all models would wait for each of them.
+    Raises ZooErrors as they are, and makes a PluginError of all else: `who` it is, `what` it couldn't do, and why. A
+    class that hung once is not called again: whoever looks at all models would wait for each of them.
     """
     if cls in _hanging:
         raise _hanging[cls]
-    value, error = apart(work, timeout(), f"{cls.__name__} (from {cls.__zoo_origin__})")
+    value, error = apart(work, timeout())
     if isinstance(error, ZooError):
         raise error
     if error:
-        wrong = fault(error)
+        blamed = PluginError(f"{who} {what}: {one_line(error)}")
         if isinstance(error, TimeoutError):
-            _hanging[cls] = wrong
-        raise wrong from error
+            _hanging[cls] = blamed
+        raise blamed from error
     return value
+
+
+@contextmanager
+def blaming(who: str, what: str) -> Iterator[None]:
+    """Within, whatever the code of a part raises becomes a PluginError: who it is, what it couldn't do, and why."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{who} {what}: {one_line(error)}") from error
+
+
+@contextmanager
+def restoring(read: Callable[[], dict[str, Any]]) -> Iterator[list[str]]:
+    """Put back those of the settings that are changed within; the names of these, once it ends."""
+    before = read()
+    changed: list[str] = []
+    try:
+        yield changed
+    finally:
+        now = read()
+        changed += [
+            name
+            for name in {**before, **now}
+            if before.get(name) != now.get(name) and (name in before or name.startswith("$"))  # not: Keras was loaded
+        ]
+        for name in changed:
+            _put(name, before.get(name))
+
+
+def settings() -> dict[str, Any]:
+    """The working folder, the environment as $NAME, and the settings of Keras if that is loaded."""
+    folder = None
+    with contextlib.suppress(OSError):  # it was deleted
+        folder = os.getcwd()  # noqa: PTH109
+    return {"the working folder": folder, **{f"${name}": os.environ[name] for name in os.environ}, **keras_settings()}
+
+
+def keras_settings() -> dict[str, Any]:
+    """The settings of Keras that a part must not change; none while Keras isn't loaded."""
+    config = getattr(sys.modules.get("keras"), "config", None)
+    return {f"keras.config.{name}": getattr(config, name)() for name in KERAS} if config else {}
+
+
+def _put(name: str, value: Any) -> None:
+    if name.startswith("keras."):
+        getattr(sys.modules["keras"].config, f"set_{name.rpartition('.')[2]}")(value)
+    elif not name.startswith("$"):
+        with contextlib.suppress(OSError, TypeError):
+            os.chdir(value)
+    elif value is None:
+        del os.environ[name[1:]]
+    else:
+        os.environ[name[1:]] = value
 
 
 def timeout() -> float:

@@ -18,11 +18,12 @@ from zoo import limits
 from zoo.data.config import DEMO, DataConfig, SplitConfig
 from zoo.errors import ConfigError, PluginError, one_line, unknown
 from zoo.files import expand
-from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, blame, model_name_fault, title
+from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, model_name_fault, title
 from zoo.plugins import isolation
 from zoo.plugins.discovery import Plugins
 
 SHIPPED = "registry.toml"
+NO_STAGES = "gives no stages"
 
 T = TypeVar("T")
 
@@ -163,16 +164,12 @@ def build_recipe(name: str, table: Mapping[str, Any], plugins: Plugins, source: 
 
 def checked_stages(schedule: Schedule) -> list[Stage]:
     """The stages of a schedule, or PluginError if it returns anything else, too many, or hangs."""
-    return isolation.of_part(
-        type(schedule), lambda: _stages(schedule), lambda error: blame(schedule, "gives no stages", error)
-    )
+    return isolation.of_part(type(schedule), title(schedule), NO_STAGES, lambda: _stages(schedule))
 
 
 def _stages(schedule: Schedule) -> list[Stage]:
-    try:
+    with isolation.blaming(title(schedule), NO_STAGES):
         stages = list(islice(schedule.stages(), limits.STAGES + 1))
-    except BaseException as error:
-        raise blame(schedule, "gives no stages", error) from error
     if len(stages) > limits.STAGES:
         raise PluginError(f"{title(schedule)} gives more than {limits.STAGES} stages")
     if not stages or not all(isinstance(stage, Stage) for stage in stages):
@@ -207,10 +204,7 @@ def build_part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: 
             raise ValueError("; ".join(faults))
         return part
 
-    def fault(error: BaseException) -> PluginError:
-        return PluginError(f"{kind} {name!r} (from {offer.plugin.origin}) cannot be made: {one_line(error)}")
-
-    return isolation.of_part(offer.value, make, fault)
+    return isolation.of_part(offer.value, f"{kind} {name!r} (from {offer.plugin.origin})", "cannot be made", make)
 
 
 def check(cls: type[T], table: Mapping[str, Any], where: str) -> T:

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 from zoo.errors import one_line
-from zoo.plugins import discovery, isolation, offers
+from zoo.plugins import discovery, hooks, isolation
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def load(name: str, distribution: str) -> Any:
     for plugin in found.found:
         if plugin.error:
             raise plugin.error
-    return offers.hooks(found.get("tracker", name).value)
+    return hooks.registered(found.get("tracker", name).value)
 
 
 def _receive(told: IO[str], messages: SimpleQueue[str | None], limit: float) -> None:

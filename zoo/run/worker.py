@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import faulthandler
 import importlib
 import json
 import os
@@ -52,7 +53,7 @@ def run(job: Job, notify: Notify) -> None:
     from zoo.data import images, splits
     from zoo.files import replacing
     from zoo.plugins import discovery, registry
-    from zoo.training import device, manners, precision, trainer
+    from zoo.training import device, part_checks, precision, trainer
     from zoo.training import model as networks
     from zoo.training.checkpoint import Checkpoint, values
 
@@ -81,7 +82,7 @@ def run(job: Job, notify: Notify) -> None:
     except WeightsError as error:
         raise WeightsError("; ".join([str(error), *_missing_parts(recipe, job.start_from)])) from error
     if (head := networks.head_alone(network)) is not None:
-        manners.check_probabilities(recipe.head, head)
+        part_checks.check_probabilities(recipe.head, head)
     if any(isinstance(layer, keras.layers.Lambda) for layer in network.model.layers):
         notify(
             {"event": "warning", "text": "has a Lambda layer: Keras reads its model files with safe_mode=False only"}
@@ -284,6 +285,7 @@ def main(cores: str = "") -> int:
         with folder.log.open("ab") as log:
             for stream in (sys.stdout, sys.stderr):
                 os.dup2(log.fileno(), stream.fileno())
+        faulthandler.enable()
         run(job, notify)
         return 0
     except BaseException as error:  # a part may call sys.exit, and the job isn't done then; Ctrl-C goes to the parent

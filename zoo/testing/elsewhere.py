@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from zoo.errors import PluginError, one_line
-from zoo.plugins import isolation, offers, registry
+from zoo.plugins import hooks, isolation, registry
 from zoo.testing.subject import Subject
 from zoo.training import logs
 
@@ -104,10 +104,10 @@ def works(part: dict[str, Any], sizes: list[int]) -> None:
 def track(part: dict[str, Any], folder: str, calls: list[tuple[str, dict[str, Any]]]) -> tuple[str, str, str] | None:
     """Call the hooks of a tracker in a folder; the first that raises something, with what and its traceback."""
     os.chdir(folder)
-    hooks = offers.hooks(importlib.import_module(part["module"])).hook
+    caller = hooks.registered(importlib.import_module(part["module"])).hook
     for name, arguments in calls:
         try:
-            getattr(hooks, name)(**arguments)
+            getattr(caller, name)(**arguments)
         except BaseException as error:  # sys.exit included, as in zoo.run.tracker_process
             state = arguments.get("result", {}).get("state")
             return name, f" ({state}): {one_line(error)}" if state else f": {one_line(error)}", traceback.format_exc()
@@ -121,7 +121,7 @@ def make(part: dict[str, Any]) -> Any:
     for name in part["class"].split("."):
         found = getattr(found, name, None)
     if found is None:  # a class that a hook makes
-        for kind, name, value in offers.read(module):
+        for kind, name, value in hooks.read(module):
             if (kind, name) == (part["kind"], part["name"]):
                 found = value
     if found is None:

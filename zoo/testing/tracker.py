@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 
-from zoo.plugins import discovery, offers
+from zoo.plugins import discovery, hooks
 from zoo.testing import elsewhere, every, sample_run
 from zoo.testing.subject import Subject
 
@@ -28,14 +28,14 @@ def has_docs(subject: Subject) -> None:
 
 def has_hooks(subject: Subject) -> None:
     """It has one or more lifecycle hooks, each decorated, a plain function, and with arguments that the hook has."""
-    callers = offers.hooks(subject.part).get_hookcallers(subject.part) or []
-    if not any(offers.HOOKS[caller.name] for caller in callers):
+    callers = hooks.registered(subject.part).get_hookcallers(subject.part) or []
+    if not any(hooks.HOOKS[caller.name] for caller in callers):
         raise subject.wrong(f"it has no lifecycle hook: {_which_hooks()}")
 
 
 def _which_hooks() -> str:
-    hooks = [f"{name}({', '.join(arguments)})" for name, arguments in offers.HOOKS.items() if arguments]
-    return f"define {' or '.join(hooks)}, decorated with @zoo.hookimpl"
+    known = [f"{name}({', '.join(arguments)})" for name, arguments in hooks.HOOKS.items() if arguments]
+    return f"define {' or '.join(known)}, decorated with @zoo.hookimpl"
 
 
 def takes_a_run(subject: Subject) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from zoo.data.splits import Subset
 from zoo.errors import PluginError, ZooError
-from zoo.interfaces import Augmenter, Stage, blame, title
+from zoo.interfaces import Augmenter, Stage, title
+from zoo.plugins.isolation import blaming
 from zoo.training.device import cores
 
 QUEUE = 4  # batches that are augmented ahead of the training step
@@ -63,12 +64,8 @@ def augmented(augmenter: Augmenter, image: np.ndarray, key: tuple[int, ...]) -> 
 
     Raises PluginError if the augmenter fails, or returns anything but a uint8 image of the same size.
     """
-    try:
+    with blaming(title(augmenter), "fails"):
         changed = augmenter.augment(image[None], np.random.default_rng(key))
-    except ZooError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise blame(augmenter, "fails", error) from error
     if not isinstance(changed, np.ndarray) or changed.shape != image[None].shape or changed.dtype != np.uint8:
         what = f"{getattr(changed, 'dtype', type(changed).__name__)} {getattr(changed, 'shape', '')}"
         raise PluginError(f"{title(augmenter)} returns {what}; uint8 {image[None].shape} is needed")

@@ -19,10 +19,11 @@ import keras
 
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
-from zoo.interfaces import Backbone, Head, Stage, blame, title
+from zoo.interfaces import Backbone, Head, Stage, title
+from zoo.plugins.isolation import blaming
 from zoo.training import archive, backend, batchnorm, precision
 from zoo.training.flat import flat
-from zoo.training.manners import check_finite, keras_unchanged
+from zoo.training.part_checks import building, check_finite
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer after which a download of weights is given up
 
@@ -51,22 +52,18 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     base = build(backbone, image_shape)
     weights, warning = load_weights(backbone, base)
     check_finite(backbone, base)
-    try:
+    with blaming(title(backbone), "builds a network that cannot be made anew from its configuration"):
         base = flat(base)
-    except Exception as error:
-        raise blame(backbone, "builds a network that cannot be made anew from its configuration", error) from error
     if lost := batchnorm.unknown_to_keras(base):
         raise PluginError(
             f"{title(backbone)} keeps what Keras doesn't know of, so that it would be lost when weights are put back: "
             f"{', '.join(lost[:3])}{', …' * (len(lost) > 3)}; make these buffers variables of the layer, as in "
             "docs/wrapping.md"
         )
-    with precision.full(), keras_unchanged(head):  # the loss needs probabilities of more than three digits
-        try:
-            outputs = head.build(base.outputs[0], classes)
-            model = keras.Model(base.inputs[0], outputs, name="network")
-        except (Exception, SystemExit) as error:
-            raise blame(head, f"cannot be built on {title(backbone)}", error) from error
+    # The loss needs probabilities of more than three digits.
+    with precision.full(), building(head, f"cannot be built on {title(backbone)}"):
+        outputs = head.build(base.outputs[0], classes)
+        model = keras.Model(base.inputs[0], outputs, name="network")
     expected = (None, 1 if classes == 2 else classes)
     if model.output_shape != expected:
         raise PluginError(f"{title(head)} gives outputs {model.output_shape}; {expected} is needed")
@@ -78,11 +75,8 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
 def build(backbone: Backbone, image_shape: tuple[int, int, int]) -> keras.Model:
     """The network of a backbone, as it builds it. Raises PluginError as `assemble` does."""
     backend.check(backbone, keras.config.backend())
-    with keras_unchanged(backbone):
-        try:
-            base = backbone.build(image_shape)
-        except (Exception, SystemExit) as error:
-            raise blame(backbone, f"cannot be built for images {image_shape}", error) from error
+    with building(backbone, f"cannot be built for images {image_shape}"):
+        base = backbone.build(image_shape)
     if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
         raise PluginError(f"{title(backbone)} must build a functional keras.Model with one input and output")
     return base

@@ -11,41 +11,18 @@ import numpy as np
 
 from zoo.errors import PluginError
 from zoo.interfaces import Head, Part, title
-from zoo.plugins.surroundings import KERAS
-
-CLASSES = (keras.Model, keras.Layer, keras.Optimizer, keras.Variable)
+from zoo.plugins.isolation import blaming, keras_settings, restoring
 
 
 @contextmanager
-def keras_unchanged(part: Part) -> Iterator[None]:
-    """Raise PluginError if the code within has changed settings or classes of Keras, and put them back."""
-    settings = {name: getattr(keras.config, name)() for name in KERAS}
-    attributes = [(each, dict(vars(each))) for each in CLASSES]
-    try:
+def building(part: Part, what: str) -> Iterator[None]:
+    """Raise PluginError if the code within fails, `what` it couldn't do, or changes settings of Keras (put back)."""
+    with blaming(title(part), what), restoring(keras_settings) as changed:
         yield
-    finally:
-        changed = []
-        for name, value in settings.items():
-            if getattr(keras.config, name)() != value:
-                getattr(keras.config, f"set_{name}")(value)
-                changed.append(f"keras.config.{name}")
-        for each, before in attributes:
-            changed += [f"keras.{each.__name__}.{name}" for name in _put_back(each, before)]
     if changed:
         raise PluginError(
             f"{title(part)} changes {', '.join(changed)}; give layers what they need as arguments instead"
         )
-
-
-def _put_back(each: type, before: dict[str, Any]) -> list[str]:
-    """The attributes of a class that were replaced, or hide one that it inherits; they are as before then."""
-    replaced = [name for name, value in before.items() if vars(each).get(name, before) is not value]
-    hiding = [name for name in set(vars(each)) - set(before) if any(name in vars(base) for base in each.__mro__[1:])]
-    for name in replaced:
-        setattr(each, name, before[name])
-    for name in hiding:
-        delattr(each, name)
-    return [*replaced, *hiding]
 
 
 def check_probabilities(head: Head, end: keras.Model) -> None:
