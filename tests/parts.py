@@ -11,6 +11,8 @@ import numpy as np
 import zoo
 from tests.conftest import disc
 from zoo.data.splits import Subset
+from zoo.interfaces import Recipe
+from zoo_augment import NoAugmentation
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,23 @@ def subset(images: int = 24, classes: int = 2, seed: int = 0, size: int = 32) ->
 
 def stage(name: str = "head", **changes: Any) -> zoo.Stage:
     return zoo.Stage(**{"name": name, "epochs": 3, "patience": 3, "learning_rate": 0.01} | changes)
+
+
+@dataclass(frozen=True)
+class Given(zoo.Schedule):
+    """The stages that it is given."""
+
+    name = "given"
+    given: tuple[zoo.Stage, ...] = ()
+
+    def stages(self) -> Sequence[zoo.Stage]:
+        return self.given
+
+
+def recipe(stages: Sequence[zoo.Stage], **changes: Any) -> Recipe:
+    """What the trainer asks a recipe for: stages, an augmenter, a size of batches and a seed."""
+    usual: dict[str, Any] = {"augmenter": NoAugmentation(), "batch_size": 8, "seed": 0}
+    return Recipe("tested", Residual(), Linear(), Given(tuple(stages)), **usual | changes, source="tests")
 
 
 def named(layers: Sequence[Any]) -> list[str]:

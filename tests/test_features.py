@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.parts import Brighten, Linear, Residual, stage, subset
+from tests.parts import Brighten, Linear, Residual, recipe, stage, subset
 from zoo.data import cache
-from zoo_augment import NoAugmentation
 from zoo_efficientnet import EfficientNetB0
 from zoo_heads import Pooled
 
@@ -22,6 +21,7 @@ keras = pytest.importorskip("keras")
 from zoo.training import features, trainer  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo.training.checkpoint import Checkpoint  # noqa: E402
+from zoo.training.options import TrainingOptions  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +38,29 @@ class Trained:
 
 
 def train(
-    folder: Path, backbone: zoo.Backbone, head: zoo.Head, stages: list[zoo.Stage], size: int = 32, **options: Any
+    folder: Path,
+    backbone: zoo.Backbone,
+    head: zoo.Head,
+    stages: list[zoo.Stage],
+    size: int = 32,
+    reuse: bool = True,
+    **options: Any,
 ) -> Trained:
     folder.mkdir(exist_ok=True)
     keras.utils.set_random_seed(0)
     network = networks.assemble(backbone, head, (size, size, 3), 2)
     events: list[dict[str, Any]] = []
     history = trainer.train(
-        network, stages, options.pop("augmenter", NoAugmentation()), subset(24, size=size),
-        subset(12, seed=1, size=size), ["a", "b"], 8, 0, lambda model: None,
+        network,
+        recipe(stages, **options),
+        TrainingOptions(feature_cache=reuse),
+        subset(24, size=size),
+        subset(12, seed=1, size=size),
+        ["a", "b"],
+        lambda model: None,
         Checkpoint(folder / "checkpoint", {}),
-        events.append, **options,
-    )  # fmt: skip
+        events.append,
+    )
     return Trained(network.model.get_weights(), history, events)
 
 
@@ -259,9 +270,16 @@ def test_a_killed_stage_goes_on_from_features(tmp_path: Path) -> None:
     network = networks.assemble(Residual(weights="none"), Linear(), (32, 32, 3), 2)
     with pytest.raises(DieError):
         trainer.train(
-            network, stages, NoAugmentation(), subset(24), subset(12, seed=1), ["a", "b"], 8, 0,
-            lambda model: None, Checkpoint(tmp_path / "b/checkpoint", {}), die,
-        )  # fmt: skip
+            network,
+            recipe(stages),
+            TrainingOptions(),
+            subset(24),
+            subset(12, seed=1),
+            ["a", "b"],
+            lambda model: None,
+            Checkpoint(tmp_path / "b/checkpoint", {}),
+            die,
+        )
     resumed = train(tmp_path / "b", Residual(weights="none"), Linear(), stages)
     for ours, theirs in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)

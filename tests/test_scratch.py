@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.parts import recipe
 from zoo.data import demo, images
 from zoo.data.splits import Subset
-from zoo_augment import NoAugmentation
 from zoo_heads import Pooled
 from zoo_scratch import ScratchCNN
 
@@ -17,6 +17,7 @@ from zoo.interfaces import Stage  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo.training import trainer  # noqa: E402
 from zoo.training.checkpoint import Checkpoint  # noqa: E402
+from zoo.training.options import TrainingOptions  # noqa: E402
 
 
 @pytest.mark.parametrize(("fields", "channels", "size"), [({}, 192, 4), ({"width": 8, "depth": 2}, 16, 16)], ids=str)
@@ -47,8 +48,14 @@ def test_it_learns_the_demo_from_nothing(tmp_path: Path) -> None:
     network = networks.assemble(ScratchCNN(), Pooled(), (64, 64, 3), 2)
     stage = Stage("all", 12, 12, 1e-3, unfreeze="all", batchnorm="train")
     trainer.train(
-        network, [stage], NoAugmentation(), *parts[:2], ["normal", "abnormal"], 16, 0, lambda model: None,
-        Checkpoint(tmp_path / "checkpoint", {}), lambda event: None,
-    )  # fmt: skip
+        network,
+        recipe([stage], batch_size=16),
+        TrainingOptions(),
+        *parts[:2],
+        ["normal", "abnormal"],
+        lambda model: None,
+        Checkpoint(tmp_path / "checkpoint", {}),
+        lambda event: None,
+    )
     outputs = trainer.predict(trainer.scorer(network.model), parts[2], 2)
     assert metrics.score(parts[2].labels, metrics.per_class(outputs))["auc"] > 0.75

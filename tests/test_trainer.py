@@ -12,21 +12,21 @@ import pandas as pd
 import pytest
 
 import zoo
-from tests.parts import Brighten, Linear, Residual, stage, subset
-from zoo_augment import NoAugmentation
+from tests.parts import Brighten, Linear, Residual, recipe, stage, subset
 
 keras = pytest.importorskip("keras")
 from zoo.evaluation import metrics  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo.training import trainer  # noqa: E402
 from zoo.training.checkpoint import Checkpoint  # noqa: E402
+from zoo.training.options import TrainingOptions  # noqa: E402
 
 
 class Run:
     """A short training run on images whose class can be seen, and all that it left."""
 
     def __init__(self, folder: Path, stages: list[zoo.Stage], classes: int = 2, **changes: Any) -> None:
-        options: dict[str, Any] = {"augmenter": NoAugmentation(), "batch_size": 8, "seed": 0} | changes
+        options: dict[str, Any] = {"seed": 0} | changes
         keras.utils.set_random_seed(options["seed"])
         self.network = networks.assemble(Residual(weights="none"), Linear(), (32, 32, 3), classes)
         self.training, self.validation = subset(24, classes), subset(12, classes, seed=1)
@@ -38,10 +38,16 @@ class Run:
         self.classes = classes
         checkpoint = Checkpoint(folder / "checkpoint", {})
         history = trainer.train(
-            self.network, stages, options["augmenter"], self.training, self.validation, [*"abcde"[:classes]],
-            options["batch_size"], options["seed"], lambda model: model.save(self.file), checkpoint,
+            self.network,
+            recipe(stages, **options),
+            TrainingOptions(),
+            self.training,
+            self.validation,
+            [*"abcde"[:classes]],
+            lambda model: model.save(self.file),
+            checkpoint,
             self.listen,
-        )  # fmt: skip
+        )
         self.history = pd.DataFrame(history)
         checkpoint.remove()
 
@@ -280,5 +286,5 @@ def test_a_checkpoint_holds_only_what_a_stage_changes(tmp_path: Path) -> None:
 
 def test_capped_epochs() -> None:
     stages = [stage(epochs=200), stage("short", epochs=2)]
-    assert [s.epochs for s in trainer.capped(stages, 5)] == [5, 2]
-    assert trainer.capped(stages, None) == stages
+    assert [s.epochs for s in trainer.stages_of(recipe(stages), TrainingOptions(max_epochs=5))] == [5, 2]
+    assert [*trainer.stages_of(recipe(stages), TrainingOptions())] == stages

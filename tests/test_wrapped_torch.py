@@ -15,9 +15,8 @@ import pytest
 
 import zoo as package
 from tests.conftest import Install
-from tests.parts import Linear, stage, subset
+from tests.parts import Linear, recipe, stage, subset
 from tests.wrapping import RECIPES
-from zoo_augment import NoAugmentation
 
 if os.environ.get("KERAS_BACKEND") != "torch":
     pytest.skip("the backend is another", allow_module_level=True)
@@ -28,6 +27,7 @@ from zoo.plugins import discovery  # noqa: E402
 from zoo.training import batchnorm, trainer  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo.training.checkpoint import Checkpoint  # noqa: E402
+from zoo.training.options import TrainingOptions  # noqa: E402
 
 CODE = RECIPES["torchnet"]
 
@@ -78,13 +78,21 @@ def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[
     return {name.split()[0] for name in before if not np.array_equal(before[name], after[name])}
 
 
-def train(network: networks.Network, folder: Path, *stages: package.Stage, **options: Any) -> dict[str, float]:
+def train(
+    network: networks.Network, folder: Path, *stages: package.Stage, reuse: bool = True, **options: Any
+) -> dict[str, float]:
     """Losses of the last epoch after training these stages."""
     arguments: dict[str, Any] = {"notify": lambda event: None, "save_best": lambda model: None} | options
     history = trainer.train(
-        network, stages, NoAugmentation(), subset(24), subset(12, seed=1), ["a", "b"], 8, 0,
-        checkpoint=Checkpoint(folder, {}), **arguments,
-    )  # fmt: skip
+        network,
+        recipe(stages),
+        TrainingOptions(feature_cache=reuse),
+        subset(24),
+        subset(12, seed=1),
+        ["a", "b"],
+        checkpoint=Checkpoint(folder, {}),
+        **arguments,
+    )
     return {name: value for name, value in history[-1].items() if "loss" in name}
 
 

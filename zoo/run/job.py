@@ -10,15 +10,14 @@ from typing import Any
 
 from zoo.interfaces import distribution
 from zoo.run.folder import JobFolder, RunFolder
+from zoo.training.options import TrainingOptions
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class Job(TrainingOptions):
     """What a worker needs to know, as plain data.
 
-    `images` is the folder of the decoded images. `feature_cache`: see `zoo.training.features`. `start_from` is a model
-    file that training starts from, or None; `allow_leak`: score, and mark the numbers, even if the weights have seen
-    test images. `precision` is one of PRECISIONS. `origins` are the distributions, with versions, that brought the
+    `images` is the folder of the decoded images. `origins` are the distributions, with versions, that brought the
     parts: no other plug-in is loaded.
     """
 
@@ -29,13 +28,8 @@ class Job:
     source: str
     classes: list[str]
     image_size: int
-    max_epochs: int | None
     images: str
     run: str
-    feature_cache: bool = True
-    start_from: str | None = None
-    allow_leak: bool = False
-    precision: str = "float32"
     origins: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property

@@ -16,7 +16,7 @@ from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
 from zoo.files import expand, write_csv
-from zoo.interfaces import PRECISIONS, Recipe, title
+from zoo.interfaces import Recipe, title
 from zoo.plugins import discovery, registry
 from zoo.plugins.discovery import Plugin
 from zoo.run import provenance, resume
@@ -59,8 +59,6 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
 
     `progress` is called with images decoded and in all. Raises ZooError for a request that cannot be met.
     """
-    if request.precision not in PRECISIONS:
-        raise ConfigError(unknown("precision", request.precision, [*PRECISIONS]))
     found = discovery.discover()
     models = registry.load(request.registry, found)
     notes = [*found.problems]
@@ -74,25 +72,25 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     notes += data.notes
     for recipe in recipes.values():
         _check_class_weights(recipe, data.config.classes)
-    max_epochs = request.max_epochs
+    options = request.training(start_from=start_from_file(request))
     if data.is_demo:
-        max_epochs = max_epochs or demo.MAX_EPOCHS
+        options = options.training(max_epochs=options.max_epochs or demo.MAX_EPOCHS)
         recipes = {
             name: dataclasses.replace(recipe, batch_size=min(recipe.batch_size, demo.BATCH_SIZE))
             for name, recipe in recipes.items()
         }
         notes.append(
             f"Demo: {data.splits['image'].nunique()} procedural fundus images at {data.config.image_size} px, "
-            f"batches of {demo.BATCH_SIZE}, at most {max_epochs} epochs a stage; no classifier can be right more "
-            f"often than {demo.BEST_ACCURACY:.0%} of the time on it. Your own images: --data DIR"
+            f"batches of {demo.BATCH_SIZE}, at most {options.max_epochs} epochs a stage; no classifier can be right "
+            f"more often than {demo.BEST_ACCURACY:.0%} of the time on it. Your own images: --data DIR"
         )
     for model, fold in request.redo:
         if model not in recipes or fold not in set(data.splits["fold"]):
             raise ConfigError(f"redo {model}:{fold}: this request has no such job")
     folds = list(dict.fromkeys(data.splits["fold"].tolist()))
     _check_numbers(recipes.values(), len(folds), request.repeats)
-    start_from = start_from_file(request)
-    copies, said = provenance.check_leaks(data.splits, weights_files(recipes.values(), start_from), request.allow_leak)
+    files = weights_files(recipes.values(), options.start_from)
+    copies, said = provenance.check_leaks(data.splits, files, options.allow_leak)
     notes += said
     if not data.is_demo:
         notes += audited.notes(data.splits)
@@ -101,7 +99,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     lock = folder.lock()
     try:
         resumed = folder.request.exists() and not request.fresh
-        described = describe(request, recipes, data, max_epochs, start_from)
+        described = describe(request, recipes, data, options)
         notes += _write_down(folder, request, described, labels.named(data.splits, data.config.classes))
         write_csv(folder.duplicates, copies)
     except BaseException:
@@ -111,9 +109,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         Job(
             model=name, fold=fold, repeat=repeat, recipe={**recipe.table(), "seed": recipe.seed + repeat},
             source=recipe.source, classes=list(data.config.classes), image_size=data.config.image_size,
-            max_epochs=max_epochs, images=str(data.store.folder.absolute()), run=str(folder.path.absolute()),
-            feature_cache=request.feature_cache, start_from=str(start_from) if start_from else None,
-            allow_leak=request.allow_leak, precision=request.precision, origins=recipe.origins,
+            images=str(data.store.folder.absolute()), run=str(folder.path.absolute()), origins=recipe.origins,
+            **vars(options),
         )
         for name, recipe in recipes.items()
         for fold in folds

@@ -21,22 +21,20 @@ from zoo.data.splits import Folds
 from zoo.errors import ConfigError
 from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
-from zoo.limits import EPOCHS, FOLD, REPEATS, SEED
+from zoo.limits import FOLD, REPEATS, SEED
+from zoo.training.options import TrainingOptions
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(DataOptions):
-    """What the user asks for, beside what is said of the data. None means: what registry.toml says, or no limit.
+class Request(DataOptions, TrainingOptions):
+    """What the user asks for, beside what is said of the data and the training. None: what registry.toml says.
 
     No `models` means all that are registered. `splits` is a split file or the same as a data frame; `folds` None means
     all folds, "first" the one of the lowest number. `repeats` runs each fold so often, with other seeds. `fresh`
-    deletes what the run folder holds, `redo` the jobs that it names as (model, fold).
-    `feature_cache`: whether outputs of frozen layers are kept. `start_from` is a model file (.keras) whose weights
-    training starts from. `allow_leak`: train and score even where weights have seen test images, and mark the numbers.
-    `precision` is what the backbone computes in while it is trained, one of PRECISIONS.
-    `trackers` names the plug-ins that are told how the run goes.
+    deletes what the run folder holds, `redo` the jobs that it names as (model, fold). `trackers` names the plug-ins
+    that are told how the run goes.
 
     Raises ConfigError for a number out of its limits, see zoo.limits.
     """
@@ -47,21 +45,17 @@ class Request(DataOptions):
     out: Path | None = None
     weights: str | None = None
     seed: int | None = None
-    max_epochs: int | None = None
     registry: Path | None = None
     repeats: int = 1
     fresh: bool = False
     redo: tuple[tuple[str, int], ...] = ()
-    feature_cache: bool = True
-    start_from: Path | None = None
-    allow_leak: bool = False
-    precision: str = "float32"
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a number out of its limits."""
-        super().__post_init__()
-        numbers = {"seed": SEED, "max_epochs": EPOCHS, "repeats": REPEATS}
+        DataOptions.__post_init__(self)
+        TrainingOptions.__post_init__(self)
+        numbers = {"seed": SEED, "repeats": REPEATS}
         for name, limit in numbers.items():
             if (value := getattr(self, name)) is not None or name == "repeats":
                 object.__setattr__(self, name, limit.check(name, value))
@@ -69,14 +63,15 @@ class Request(DataOptions):
             object.__setattr__(self, "folds", tuple(FOLD.check("folds", fold) for fold in self.folds))
 
 
-def weights_files(recipes: Iterable[Recipe], start_from: Path | None) -> set[str]:
+def weights_files(recipes: Iterable[Recipe], start_from: str | None) -> set[str]:
     """The files that training starts from."""
     if start_from:
-        return {str(start_from)}
+        return {start_from}
     return {recipe.backbone.weights for recipe in recipes if recipe.backbone.from_file}
 
 
-def start_from_file(request: Request) -> Path | None:
+def start_from_file(request: Request) -> str | None:
+    """The model file that training starts from, by its absolute path. Raises ConfigError if it cannot be used."""
     if request.start_from is None:
         return None
     file = expand(request.start_from).absolute()
@@ -84,7 +79,7 @@ def start_from_file(request: Request) -> Path | None:
         raise ConfigError(f"start from {file}: {'not a .keras file' if file.exists() else 'no such file'}")
     if request.weights is not None:
         raise ConfigError("weights and start from exclude each other: the model file holds the backbone's weights too")
-    return file
+    return str(file)
 
 
 def default_out(request: Request) -> Path:
@@ -93,23 +88,21 @@ def default_out(request: Request) -> Path:
     return Path("runs") / f"{name}-{moment}"
 
 
-def describe(
-    request: Request, recipes: dict[str, Recipe], data: Data, max_epochs: int | None, start_from: Path | None
-) -> dict[str, Any]:
-    """The content of run.json."""
+def describe(request: Request, recipes: dict[str, Recipe], data: Data, options: TrainingOptions) -> dict[str, Any]:
+    """The content of run.json; `options` as settled, of which `request` may say less."""
     return {
         "request": {key: _said(value) for key, value in vars(request).items()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipes": {name: recipe.table() for name, recipe in recipes.items()},
         "origins": {name: recipe.origins for name, recipe in recipes.items()},
         "code": {name: recipe.code for name, recipe in recipes.items()},
-        "max_epochs": max_epochs,
+        "max_epochs": options.max_epochs,
         "repeats": request.repeats,
         "trackers": list(request.trackers),
-        "start_from": start_from and hash_file(start_from),
-        "allow_leak": request.allow_leak,
-        "precision": request.precision,
-        "weights_files": {path: hash_file(Path(path)) for path in weights_files(recipes.values(), start_from)},
+        "start_from": options.start_from and hash_file(Path(options.start_from)),
+        "allow_leak": options.allow_leak,
+        "precision": options.precision,
+        "weights_files": {path: hash_file(Path(path)) for path in weights_files(recipes.values(), options.start_from)},
         "data": {
             **dataclasses.asdict(data.config),
             "folds": sorted(set(data.splits["fold"].tolist())),

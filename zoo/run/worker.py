@@ -115,18 +115,14 @@ def run(job: Job, notify: Notify) -> None:
             provenance.embed(draft, seen, began_with)
             model_file.write(draft, about)
 
-    stages = trainer.capped(registry.checked_stages(recipe.schedule), job.max_epochs)
-    history = trainer.train(
-        network, stages, recipe.augmenter, training, validation, job.classes, recipe.batch_size, recipe.seed,
-        save_best, checkpoint, notify, job.feature_cache,
-    )  # fmt: skip
+    history = trainer.train(network, recipe, job, training, validation, job.classes, save_best, checkpoint, notify)
     write_csv(folder.history, pd.DataFrame(history, columns=trainer.HISTORY))
 
     notify({"event": "scoring"})
     test, leaks = open_test_role(job, seen, table, store)
     # Scored as it is saved: what was stored of frozen layers has only half of the bits in mixed precision.
-    reuse = job.feature_cache and not recipe.augmenter.changes_images and job.precision == precision.FULL
-    model, inputs = trainer.to_score(network, stages, [validation, test], reuse, notify)
+    reuse = trainer.reuses(recipe, job) and job.precision == precision.FULL
+    model, inputs = trainer.to_score(network, trainer.stages_of(recipe, job), [validation, test], reuse, notify)
     model = precision.in_full(model)
     scores = score(job, model, dict(zip(("validation", "test"), inputs, strict=True)), folder, leaks)
     folder.set_status("done", **used, **({"leaked": len(leaks)} if leaks else {}))

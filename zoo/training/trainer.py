@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -12,7 +12,8 @@ import numpy as np
 
 from zoo.data.splits import Subset
 from zoo.errors import DataError, TrainingError
-from zoo.interfaces import Augmenter, Stage
+from zoo.interfaces import Recipe, Stage
+from zoo.plugins.registry import checked_stages
 from zoo.training import batchnorm, features
 from zoo.training.batches import Batches, TrainingBatches, augmented
 from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation
@@ -20,6 +21,7 @@ from zoo.training.checkpoint import Checkpoint, State, others, values
 from zoo.training.device import jit
 from zoo.training.model import Network, count, join, split, splits_block, unfreeze
 from zoo.training.optimizer import optimizer
+from zoo.training.options import TrainingOptions
 
 # The columns of history.csv, one row an epoch.
 HISTORY = ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
@@ -31,28 +33,26 @@ VECTOR_BATCH = 4096
 
 def train(
     network: Network,
-    stages: Sequence[Stage],
-    augmenter: Augmenter,
+    recipe: Recipe,
+    options: TrainingOptions,
     training: Subset,
     validation: Subset,
     classes: Sequence[str],
-    batch_size: int,
-    seed: int,
     save_best: Callable[[keras.Model], None],
     checkpoint: Checkpoint,
     notify: Notify,
-    reuse: bool = True,
 ) -> list[dict[str, Any]]:
-    """Train all stages, each from the best epoch of the one before; the rows of history.csv.
+    """Train all stages of a recipe, each from the best epoch of the one before; the rows of history.csv.
 
     After each stage `save_best` is given the network with the best epoch by validation loss of all stages so far,
     and in the end `network.model` has its weights. The state is saved to `checkpoint` after an epoch; where it
-    already holds one, training goes on from there, and ends as if it had never been interrupted. `reuse`: where a
-    stage leaves a prefix of the network frozen and images are not augmented, what the prefix makes of them is
-    computed once.
+    already holds one, training goes on from there, and ends as if it had never been interrupted. With a feature
+    cache, where a stage leaves a prefix of the network frozen and images are not augmented, what the prefix makes of
+    them is computed once.
 
     Raises TrainingError when a loss is no longer a number, or the augmenter fails.
     """
+    stages, augmenter, seed = stages_of(recipe, options), recipe.augmenter, recipe.seed
     augmented(augmenter, training.pixels[training.rows[0]], (seed,))  # one that cannot is found before all else
     state = _begin(network, training, seed, checkpoint, notify)
     while True:
@@ -63,13 +63,15 @@ def train(
         trainable = count(network.model.trainable_weights)
         notify({
             "event": "stage_started", "stage": stage.name, "number": state.stage + 1, "stages": len(stages),
-            "epochs": stage.epochs, "steps": math.ceil(len(training) / batch_size), "trainable": trainable,
+            "epochs": stage.epochs, "steps": math.ceil(len(training) / recipe.batch_size), "trainable": trainable,
             "frozen": count(network.model.weights) - trainable,
         })  # fmt: skip
         model, (inputs, validation_inputs) = _inputs(
-            network, first_unfrozen, [training, validation], reuse and not augmenter.changes_images, notify
+            network, first_unfrozen, [training, validation], reuses(recipe, options), notify
         )
-        batches = TrainingBatches(inputs, classes, batch_size, augmenter, stage, (seed, state.stage), state.epoch)
+        batches = TrainingBatches(
+            inputs, classes, recipe.batch_size, augmenter, stage, (seed, state.stage), state.epoch
+        )
         vectors = inputs.pixels.ndim == 2
         model.compile(
             optimizer=optimizer(stage, len(batches)),
@@ -102,7 +104,7 @@ def train(
         if state.stage + 1 == len(stages):
             return state.history
         network.model.set_weights(state.stage_best)
-        state = dataclasses.replace(
+        state = replace(
             state, stage=state.stage + 1, epoch=0, ended=False, weights=state.stage_best,
             others=values(others(network.model)), optimizer=[],
         )  # fmt: skip
@@ -154,7 +156,7 @@ def _inputs(
                 )
                 for subset in {subset.store: subset for subset in subsets}.values()
             }  # fmt: skip
-            return rest, [dataclasses.replace(subset, pixels=stored[subset.store]) for subset in subsets]
+            return rest, [replace(subset, pixels=stored[subset.store]) for subset in subsets]
         except DataError as error:
             notify({"event": "warning", "text": f"every epoch runs the whole network: {error}"})
     return join(prefix, rest), [*subsets]
@@ -187,8 +189,12 @@ def predict(compiled: keras.Model, subset: Subset, classes: int) -> np.ndarray:
     return np.asarray(compiled.predict(Batches(subset, classes, IMAGE_BATCH), verbose=0))
 
 
-def capped(stages: Sequence[Stage], max_epochs: int | None) -> list[Stage]:
-    """The stages with at most `max_epochs` epochs each."""
-    if max_epochs is None:
-        return list(stages)
-    return [dataclasses.replace(stage, epochs=min(stage.epochs, max_epochs)) for stage in stages]
+def stages_of(recipe: Recipe, options: TrainingOptions) -> list[Stage]:
+    """The stages of a recipe, with as many epochs at most as the options allow."""
+    stages, most = checked_stages(recipe.schedule), options.max_epochs
+    return [replace(stage, epochs=min(stage.epochs, most)) for stage in stages] if most else stages
+
+
+def reuses(recipe: Recipe, options: TrainingOptions) -> bool:
+    """Whether what frozen layers make of an image can be reused: not if the image is another in every epoch."""
+    return options.feature_cache and not recipe.augmenter.changes_images
