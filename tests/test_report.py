@@ -14,7 +14,6 @@ import pytest
 from rich.table import Table
 
 from zoo.commands import train
-from zoo.data.config import DataConfig
 from zoo.evaluation import metrics
 from zoo.files import write_csv, write_json
 from zoo.report import plots, run_pictures, tables
@@ -54,9 +53,9 @@ def test_pictures_of_a_stage_whose_name_looks_like_nothing(tmp_path: Path) -> No
 
 def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path: Path) -> None:
     said: list[Any] = []
-    job: Any = SimpleNamespace(folder=JobFolder(tmp_path), title="m, fold 0")
+    job: Any = SimpleNamespace(folder=JobFolder(tmp_path), title="m, fold 0", classes=["a", "b"])
     shown: Any = SimpleNamespace(on_event=lambda job, event: said.append((job, event)))
-    train._draw(job, DataConfig(), shown)
+    train._draw(job, shown)
     [(about, event)] = said
     assert about is job
     assert event["event"] == "warning"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,14 +13,17 @@ import pandas as pd
 from zoo import limits
 from zoo.auditing import run
 from zoo.auditing.run import Audit
-from zoo.data import dataset, labels, loading
+from zoo.data import dataset, images, labels, loading
 from zoo.data.options import DataOptions
 from zoo.data.splits import Folds, parse_folds
+from zoo.errors import UnwrittenError, of_system
 from zoo.evaluation.metrics import check_metric
 from zoo.files import given
 from zoo.plugins import discovery
 from zoo.plugins.registry import Registry, load, split_config
 from zoo.run import plan, results, scheduler
+from zoo.run.job import Job
+from zoo.run.plan import Plan
 from zoo.run.request import Request
 from zoo.run.reserve import Reserve
 from zoo.run.results import Comparison
@@ -49,20 +54,54 @@ def compare(
 
     Raises ZooError for a request that cannot be met.
     """
-    check_metric(metric)
     options |= {name: given(options[name]) for name in ("registry", "start_from") if name in options}
-    limits.ROPE.check("rope", rope)
-    workers = limits.WORKERS.check("workers", workers)
     request = Request(
         models=tuple(models), data=data, splits=given(splits) if isinstance(splits, str) else splits,
         folds=_folds(folds), out=given(out), **options,
     )  # fmt: skip
-    with Reserve(ahead=workers == 1) as reserve, plan.make_plan(request) as planned:
-        scheduler.execute(planned, listen or (lambda job, event: None), workers, reserve)
-        done = results.compare(planned.run, metric=metric, rope=rope)
-        done.write(planned.run.path)
-        results.write_best(done)
-    return done
+    return execute(request, workers, metric, rope, listen=listen or (lambda job, event: None)).comparison
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A run that is over: what was planned, the jobs that failed, and what came of the others."""
+
+    plan: Plan
+    failed: list[Job]
+    comparison: Comparison
+
+
+def execute(
+    request: Request,
+    workers: int = 1,
+    metric: str = "auc",
+    rope: float = 0.01,
+    decoded: images.Progress | None = None,
+    planned: Callable[[Plan], None] = lambda plan: None,
+    listen: scheduler.Listen = lambda job, event: None,
+) -> Executed:
+    """Plan what is asked for, run its jobs, compare what came of them, and write the tables and the best models.
+
+    This is what `compare`, `zoo run` and `zoo compare` do. `decoded` is called with images decoded and in all,
+    `planned` once all is checked and written down, `listen` with each job and event.
+
+    Raises ZooError for a request that cannot be met, and UnwrittenError where jobs are done and their tables cannot be
+    written.
+    """
+    check_metric(metric)
+    limits.ROPE.check("rope", rope)
+    workers = limits.WORKERS.check("workers", workers)
+    with Reserve(ahead=workers == 1) as reserve, plan.make_plan(request, decoded) as made:
+        planned(made)
+        failed = scheduler.execute(made, listen, workers, reserve)
+        done = results.compare(made.run, metric=metric, rope=rope)
+        try:
+            done.write(made.run.path)
+            results.write_best(done)
+        except OSError as error:
+            again = shlex.join(["zoo", "report", str(made.run.path)])
+            raise UnwrittenError(f"tables cannot be written: {of_system(error)}; then {again}") from error
+    return Executed(made, failed, done)
 
 
 def read_data(

@@ -34,6 +34,10 @@ class TrainingError(ZooError):
     """A training run that cannot go on, such as a loss that is no longer a number."""
 
 
+class UnwrittenError(ZooError):
+    """Jobs are done and kept, and the tables made of them cannot be written."""
+
+
 def debugging() -> bool:
     """Whether the environment variable ZOO_DEBUG, which --debug sets, asks for tracebacks."""
     return os.environ.get("ZOO_DEBUG", "0") not in ("", "0")

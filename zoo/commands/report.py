@@ -61,11 +61,14 @@ def report(
             check_writable(out)
             if out.resolve() == run.resolve():  # a run at work writes the same files
                 stack.callback(folder.lock().release)
-        publish(console(wide), results.compare(folder, names, folds, metric, threshold, rope), out)
+        done = results.compare(folder, names, folds, metric, threshold, rope)
+        if out:
+            done.write(out)
+        publish(console(wide), done, out)
 
 
 def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
-    """Print the tables of a comparison; write them and their pictures to `out` unless that is None."""
+    """Print the tables of a comparison, and draw its pictures beside those written to `out` unless that is None."""
     from zoo.report import pairs, tables, words
     from zoo.report.run_pictures import draw_comparison
     from zoo.report.screen import tell
@@ -86,7 +89,6 @@ def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
     if out is None:
         say(screen, "Nothing was written; --out DIR keeps these tables and their pictures.")
     else:
-        done.write(out)
         try:
             draw_comparison(done, out)
         except Exception as error:  # the tables are there

@@ -25,6 +25,11 @@ def draw(job: JobFolder, title: str, classes: Sequence[str]) -> None:
     plots.confusion_matrices(scores, classes, title, job.path / "confusion.png")
 
 
+def drawn(job: JobFolder) -> bool:
+    """Whether the pictures of a job are there."""
+    return all((job.path / name).is_file() for name in ("curves.png", "confusion.png"))
+
+
 def draw_comparison(done: Comparison, out: Path) -> None:
     """pictures/, of all models together, and curves and roc of each model in its own folder; PNG and SVG."""
     histories: dict[str, dict[str, pd.DataFrame]] = {}

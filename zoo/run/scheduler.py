@@ -26,7 +26,7 @@ Listen = Callable[[Job, dict[str, Any]], None]
 PATIENCE = 1.0  # seconds to wait for news before looking whether any job has been silent for too long
 
 
-def execute(plan: Plan, listen: Listen, workers: int = 1, reserve: Reserve | None = None) -> list[Job]:
+def execute(plan: Plan, listen: Listen, workers: int, reserve: Reserve) -> list[Job]:
     """Run every job that isn't done yet, `workers` at a time with the CPU cores divided among them; those that failed.
 
     `reserve` may hold workers that have been started already. On a GPU a job waits until there is memory for it,
@@ -35,7 +35,7 @@ def execute(plan: Plan, listen: Listen, workers: int = 1, reserve: Reserve | Non
     ended and marked as failed before the exception goes on. The trackers of the plan are told of everything.
     """
     waiting: SimpleQueue[Job] = SimpleQueue()
-    crew = _Crew(waiting, reserve or Reserve())
+    crew = _Crew(waiting, reserve)
     left = 0
     failed = []
     silence = Silence(plan)
