@@ -79,7 +79,7 @@ def draw_folds(root: Path, count: int, size: int, folds: int) -> dict[str, int]:
 
     Fold k tests on part k and chooses its epoch on part k + 1.
     """
-    table = demo.describe(count)
+    table = demo.plan_images(count)
     root.mkdir()
     for row, (name, ratio) in enumerate(zip(table["file"], table["cup_to_disc"], strict=True)):
         picture = images.resize(demo.draw(ratio, seed=row), size)

@@ -39,7 +39,7 @@ COPIES = {
 
 def write_photos(folder: Path, count: int = 100) -> None:
     """Images in folders normal and abnormal, with copies of the first ones."""
-    table = demo.describe(count, seed=1)
+    table = demo.plan_images(count, seed=1)
     paths = []
     for row, (name, ratio, label) in enumerate(zip(table["file"], table["cup_to_disc"], table["label"], strict=True)):
         path = folder / demo.CLASSES[label] / name

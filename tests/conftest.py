@@ -15,7 +15,7 @@ import pytest
 
 from tests.venvs import TOP, Venv, build
 from zoo import cli
-from zoo.run.reserve import Reserve
+from zoo.run.warm_workers import WarmWorkers
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 
@@ -200,9 +200,9 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
 
 @pytest.fixture
-def no_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker is started before there is a job: for requests that come to none."""
-    monkeypatch.setattr(Reserve, "prepare", lambda self, cores=(): None)
+    monkeypatch.setattr(WarmWorkers, "prepare", lambda self, cores=(): None)
 
 
 @pytest.fixture(scope="session")

@@ -134,7 +134,7 @@ def test_an_archive_is_refused(tmp_path: Path, how: str) -> None:
     file = tmp_path / "a.keras"
     make(file)
     tracemalloc.start()
-    for read in (archive.check, provenance.read):
+    for read in (archive.check_archive, provenance.read_provenance):
         with pytest.raises(zoo.WeightsError) as raised:
             read(file)
         assert str(raised.value).startswith(f"{file} is refused: ") and says in str(raised.value)
@@ -142,7 +142,7 @@ def test_an_archive_is_refused(tmp_path: Path, how: str) -> None:
     tracemalloc.stop()
     with pytest.raises(zoo.WeightsError, match="is refused: "):
         zoo.load_model(file)
-    assert model_file.read(file) is None
+    assert model_file.read_about(file) is None
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -166,7 +166,7 @@ def test_weights_are_refused(tmp_path: Path, how: str, kind: str) -> None:
     else:
         zipped(file, {"config.json": CONFIG, archive.WEIGHTS: weights(fill)})
     with pytest.raises(zoo.WeightsError, match="is refused") as raised:
-        provenance.read(file)
+        provenance.read_provenance(file)
     assert says in str(raised.value)
 
 
@@ -174,10 +174,10 @@ def test_weights_are_refused(tmp_path: Path, how: str, kind: str) -> None:
 @pytest.mark.parametrize("content", ['{"images":' * 100_000, "[" * 100_000])
 def test_what_it_says_of_itself_is_read_within_limits(tmp_path: Path, name: str, content: str) -> None:
     file = zipped(tmp_path / "a.keras", {"config.json": CONFIG, name: content})
-    assert model_file.read(file) is None
+    assert model_file.read_about(file) is None
     if name == provenance.MEMBER:
         with pytest.raises(zoo.WeightsError, match=r"its member 'zoo-provenance.json' is nested deeper than 200"):
-            provenance.read(file)
+            provenance.read_provenance(file)
 
 
 def test_ten_million_hashes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_ten_million_hashes_are_refused(tmp_path: Path, monkeypatch: pytest.Monk
     hashes = [f"{number:064x}" for number in range(10_000)]
     file = zipped(tmp_path / "a.keras", {"config.json": CONFIG, provenance.MEMBER: json.dumps({"images": hashes})})
     with pytest.raises(zoo.WeightsError, match=r"is refused: its member 'zoo-provenance.json' has 680,0\d\d bytes"):
-        provenance.read(file)
+        provenance.read_provenance(file)
 
 
 def about(**changes: Any) -> str:
@@ -202,8 +202,8 @@ def about(**changes: Any) -> str:
     ids=str,
 )  # fmt: skip
 def test_what_makes_no_sense_is_nothing_said(tmp_path: Path, changes: dict[str, Any]) -> None:
-    assert model_file.read(zipped(tmp_path / "a.keras", {model_file.MEMBER: about()})) is not None
-    assert model_file.read(zipped(tmp_path / "b.keras", {model_file.MEMBER: about(**changes)})) is None
+    assert model_file.read_about(zipped(tmp_path / "a.keras", {model_file.MEMBER: about()})) is not None
+    assert model_file.read_about(zipped(tmp_path / "b.keras", {model_file.MEMBER: about(**changes)})) is None
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_what_makes_no_sense_is_nothing_said(tmp_path: Path, changes: dict[str, 
 def test_provenance_of_other_types_is_damaged(tmp_path: Path, table: str) -> None:
     file = zipped(tmp_path / "a.keras", {"config.json": CONFIG, provenance.MEMBER: table})
     with pytest.raises(zoo.WeightsError, match="is damaged: images, files and unknown must be lists of text"):
-        provenance.read(file)
+        provenance.read_provenance(file)
 
 
 def damage_at_random(data: bytes, seed: int) -> bytes:
@@ -231,7 +231,7 @@ def test_damaged_files_are_errors_of_zoo_or_pass(tmp_path: Path) -> None:
         file = tmp_path / f"{seed}.keras"
         file.write_bytes(damage_at_random(whole[seed % 2], seed))
         try:
-            provenance.read(file)
+            provenance.read_provenance(file)
         except zoo.WeightsError as error:
             assert str(file) in str(error)
 
@@ -253,8 +253,8 @@ def test_real_files_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert 2 * packed < whole > archive.FREE
     keras_file(tmp_path / "loop.keras", loop)
     for name in ("a.keras", "a.weights.h5", "packed.keras", "loop.keras"):
-        archive.check(tmp_path / name)
-    assert len(provenance.read(tmp_path / "packed.keras").images) == 1000
+        archive.check_archive(tmp_path / name)
+    assert len(provenance.read_provenance(tmp_path / "packed.keras").images) == 1000
     hashes = {
         provenance.hash_weights(provenance._arrays(tmp_path / name))
         for name in ("a.keras", "packed.keras", "a.weights.h5")

@@ -15,7 +15,7 @@ import pytest
 
 import zoo
 from tests.conftest import Main
-from zoo.data import audited, cache, demo
+from zoo.data import cache, demo, known_copies
 from zoo.errors import DataError
 
 IMAGES = 48
@@ -165,7 +165,7 @@ def test_what_is_found_is_said_drawn_and_remembered(folds: Path, main: Main, tmp
     assert cv2.imread(str(tmp_path / "audit/pairs.png")) is not None
     (pair,) = pd.read_csv(tmp_path / "audit/duplicates.csv").to_dict("records")
     assert {pair["first_role"], pair["second_role"]} == {"train", "test"}
-    assert "rotated 90" in audited.known([pair["first_image"], pair["second_image"]])["change"].item()
+    assert "rotated 90" in known_copies.known([pair["first_image"], pair["second_image"]])["change"].item()
     status, output, _ = main("data", "audit", "--data", folds, "--no-near-duplicates")
     assert "were not looked for; 1 pair known of earlier audits" in " ".join(output.replace("│", " ").split())
     assert status == 1

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import Main
 from zoo import errors
-from zoo.data import audited, cache, demo, images
+from zoo.data import cache, demo, images, known_copies
 from zoo.errors import DataError
 
 
@@ -168,16 +168,16 @@ def test_a_damaged_demo_is_made_anew(own: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_damaged_audit_is_told_and_passed_over(own: Path) -> None:
-    audited.remember(["a", "b"], audited.known([]))
-    audited.remember(["c", "d"], audited.known([]))
+    known_copies.remember(["a", "b"], known_copies.known([]))
+    known_copies.remember(["c", "d"], known_copies.known([]))
     for file in (own / "audits").rglob("pairs.csv"):
         file.write_bytes(b"\xff")
         break
-    assert len(audited.lost()) == 1
-    assert len(audited.unseen(["a", "b", "c", "d"])) == 2
-    assert audited.known(["a", "b", "c", "d"]).empty
-    audited.remember(["e"], audited.known([]))
-    assert audited.lost() == []
+    assert len(known_copies.lost()) == 1
+    assert len(known_copies.unseen(["a", "b", "c", "d"])) == 2
+    assert known_copies.known(["a", "b", "c", "d"]).empty
+    known_copies.remember(["e"], known_copies.known([]))
+    assert known_copies.lost() == []
 
 
 HOLD = """

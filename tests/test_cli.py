@@ -44,7 +44,7 @@ def finished(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, main: Main, no_reserve: None) -> None:
+def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, main: Main, no_warm_workers: None) -> None:
     """One run, looked at from all sides: training it once is what takes the time."""
     run = json.loads((finished / "run.json").read_text())
     assert run["recipes"]["tiny"]["backbone"] == {"name": "tiny", "weights": "none"}
@@ -207,7 +207,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="need
 
 @needs_proc
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
-    long_run: subprocess.Popen[str], main: Main, no_reserve: None, folds: Path, tmp_path: Path
+    long_run: subprocess.Popen[str], main: Main, no_warm_workers: None, folds: Path, tmp_path: Path
 ) -> None:
     long_run.send_signal(signal.SIGINT)
     _, errors = long_run.communicate(timeout=60)
@@ -286,7 +286,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("case", "options", "says"), [(k, *v) for k, v in REFUSALS.items()], ids=REFUSALS.keys())
 def test_a_wrong_request_is_one_clear_message_and_trains_nothing(
-    main: Main, no_reserve: None, tiny: None, folds: Path, tmp_path: Path, case: str, options: list[str], says: str
+    main: Main, no_warm_workers: None, tiny: None, folds: Path, tmp_path: Path, case: str, options: list[str], says: str
 ) -> None:
     spoil(folds, case)
     (tmp_path / "registry.toml").write_text("")
@@ -299,7 +299,7 @@ def test_a_wrong_request_is_one_clear_message_and_trains_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_debug_shows_the_traceback(main: Main, no_reserve: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_shows_the_traceback(main: Main, no_warm_workers: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_DEBUG", "0")  # which --debug sets
     status, _, errors = main("run", "nothing", "--debug")
     assert status == 2
@@ -348,7 +348,7 @@ schedule = { name = "three-stage", class_weights = { abnormall = 2.0 } }
 """
 
 
-def test_class_weights_name_classes(main: Main, no_reserve: None, tiny: None, folds: Path, tmp_path: Path) -> None:
+def test_class_weights_name_classes(main: Main, no_warm_workers: None, tiny: None, folds: Path, tmp_path: Path) -> None:
     (tmp_path / "registry.toml").write_text(CLASS_WEIGHTS)
     status, _, errors = main("run", "weighted", *run_options(folds, tmp_path / "run"))
     assert status == 2

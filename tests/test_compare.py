@@ -147,7 +147,7 @@ def explosive(folds: Path) -> float:
 
 
 def test_a_comparison_from_all_sides(
-    parts: None, folds: Path, zoo: Zoo, main: Main, no_reserve: None, tmp_path: Path
+    parts: None, folds: Path, zoo: Zoo, main: Main, no_warm_workers: None, tmp_path: Path
 ) -> None:
     """Two jobs at a time; a model that explodes in one of two folds; then one more model, a redo and a report."""
     (tmp_path / "here/registry.toml").write_text(REGISTRY.format(mean=explosive(folds)))
@@ -231,7 +231,7 @@ def check_report(run: Path, main: Main, tmp_path: Path) -> None:
 
 
 def test_two_processes_in_one_run_folder(
-    parts: None, folds: Path, main: Main, no_reserve: None, tmp_path: Path
+    parts: None, folds: Path, main: Main, no_warm_workers: None, tmp_path: Path
 ) -> None:
     """The second is refused, whether it trains or reports; once the first is killed, the folder is free."""
     (tmp_path / "registry.toml").write_text("")
@@ -284,7 +284,7 @@ def test_from_python_with_repeats(parts: None, tmp_path: Path, monkeypatch: pyte
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_requests(
-    parts: None, folds: Path, main: Main, no_reserve: None, tmp_path: Path, wrong: list[str], says: str
+    parts: None, folds: Path, main: Main, no_warm_workers: None, tmp_path: Path, wrong: list[str], says: str
 ) -> None:
     status, _, errors = main("compare", "tiny", *options(folds, tmp_path / "run"), *wrong)
     assert status == 2

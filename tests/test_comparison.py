@@ -92,7 +92,7 @@ def test_an_interval_knows_patients() -> None:
 
 def test_every_pair_once_the_better_model_first() -> None:
     table = compared(made(SKILLS))
-    assert list(table.columns) == comparison.COLUMNS
+    assert list(table.columns) == comparison.PAIR_COLUMNS
     assert len(table) == 3
     assert (table["difference"] >= 0).all()
     assert (table["mean_a"] >= table["mean_b"]).all()

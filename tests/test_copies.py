@@ -21,7 +21,7 @@ def near(*rows: tuple[str, str]) -> pd.DataFrame:
 def pairs(files: pd.DataFrame, changed: pd.DataFrame) -> list[tuple[object, ...]]:
     files = files.assign(photograph=copies.photographs(files, changed))
     found = copies.pairs(files, changed, CLASSES)
-    assert list(found.columns) == copies.COLUMNS
+    assert list(found.columns) == copies.COPY_COLUMNS
     return [*found[["first_path", "second_path", "change", "crosses"]].itertuples(index=False, name=None)]
 
 

@@ -31,7 +31,7 @@ def classes(tmp_path: Path) -> Path:
 
 
 def test_fold_folders(folds: Path) -> None:
-    found = dataset.read(origin.of(folds), CONFIG, [1])
+    found = dataset.read_dataset(origin.of(folds), CONFIG, [1])
     assert found.in_folds
     assert list(found.table.columns) == ["fold", "role", "path", "label", "group", "source"]
     assert (found.root, found.config.roles, found.notes) == (folds, ROLES, [])
@@ -39,7 +39,7 @@ def test_fold_folders(folds: Path) -> None:
 
 def test_class_folders(classes: Path) -> None:
     (classes / "normal/notes.txt").write_text("")
-    found = dataset.read(origin.of(classes), CONFIG)
+    found = dataset.read_dataset(origin.of(classes), CONFIG)
     assert not found.in_folds
     assert list(found.table.columns) == ["path", "label", "group", "source"]
     assert found.config.roles == OWN
@@ -52,8 +52,8 @@ def test_class_folders(classes: Path) -> None:
 def test_a_manifest(classes: Path) -> None:
     (classes / "m.csv").write_text("path,label,role\nnormal/7_left.png,normal,train\nunsorted/7_left.png,1,test\n")
     with pytest.raises(DataError, match="too few images to take a validation role out of train: a class has 1"):
-        dataset.read(origin.of(classes / "m.csv"), CONFIG)
-    found = dataset.read(origin.of(classes / "m.csv"), CONFIG, strict=False)
+        dataset.read_dataset(origin.of(classes / "m.csv"), CONFIG)
+    found = dataset.read_dataset(origin.of(classes / "m.csv"), CONFIG, strict=False)
     assert found.notes[0].startswith("too few images to take a validation role")
     assert found.in_folds
     assert (found.root, found.config.roles) == (classes, OWN)
@@ -61,7 +61,9 @@ def test_a_manifest(classes: Path) -> None:
 
 def test_a_data_frame_begins_at_the_working_folder(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(classes)
-    found = dataset.read(origin.of(pd.DataFrame({"path": ["normal/7_left.png"], "label": ["abnormal"]})), CONFIG)
+    found = dataset.read_dataset(
+        origin.of(pd.DataFrame({"path": ["normal/7_left.png"], "label": ["abnormal"]})), CONFIG
+    )
     assert found.root == classes
     assert found.table.to_dict("records") == [{"path": "normal/7_left.png", "label": 1, "group": "", "source": ""}]
 
@@ -77,14 +79,14 @@ def test_a_data_frame_begins_at_the_working_folder(classes: Path, monkeypatch: p
     ids=["first capture group", "named group", "alternatives", "path"],
 )
 def test_groups_from_paths(classes: Path, pattern: str, expected: list[str]) -> None:
-    table = dataset.read(origin.of(classes), DataConfig(groups=pattern)).table
+    table = dataset.read_dataset(origin.of(classes), DataConfig(groups=pattern)).table
     assert list(table["group"][table["label"] == 0]) == expected
 
 
 @pytest.mark.parametrize("pattern", [r"(\d+)_left", r"(\d+)_left|()"])
 def test_groups_that_miss_an_image_are_refused(classes: Path, pattern: str) -> None:
     with pytest.raises(DataError, match=r"captures nothing in [26] of 6 paths; widen it") as caught:
-        dataset.read(origin.of(classes), DataConfig(groups=pattern))
+        dataset.read_dataset(origin.of(classes), DataConfig(groups=pattern))
     assert "'normal/12_right.png'" in str(caught.value)
 
 
@@ -97,16 +99,16 @@ def test_cells_that_say_that_no_patient_is_known_are_none(tmp_path: Path) -> Non
     groups = [*NONE, "7", "Nancy", "0"]
     table = pd.DataFrame({"path": [f"{number}.png" for number in range(12)], "label": 0, "group": groups})
     table.to_csv(tmp_path / "m.csv", index=False)
-    found = dataset.read(origin.of(tmp_path / "m.csv"), CONFIG)
+    found = dataset.read_dataset(origin.of(tmp_path / "m.csv"), CONFIG)
     assert [*found.table["group"]] == [""] * 9 + ["7", "Nancy", "0"]
     assert found.notes == [
         f"{tmp_path / 'm.csv'}: 9 of 12 rows are of no known group, such as a patient "
         "(empty, '-', '?', 'N/A', 'NA', 'None', 'Unknown', 'nan', 'null')"
     ]
     table.assign(group="").to_csv(tmp_path / "m.csv", index=False)
-    assert dataset.read(origin.of(tmp_path / "m.csv"), CONFIG).notes == []
+    assert dataset.read_dataset(origin.of(tmp_path / "m.csv"), CONFIG).notes == []
     frame = table.assign(path=[str(tmp_path / path) for path in table["path"]], group=[None, float("nan"), *range(10)])
-    assert [*dataset.read(origin.of(frame), CONFIG).table["group"]] == ["", "", *map(str, range(10))]
+    assert [*dataset.read_dataset(origin.of(frame), CONFIG).table["group"]] == ["", "", *map(str, range(10))]
 
 
 def test_names_that_say_that_no_patient_is_known_are_none(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_names_that_say_that_no_patient_is_known_are_none(tmp_path: Path) -> Non
         (tmp_path / class_name).mkdir()
         for name in ("7_left.png", "NA_left.png", "unknown_right.png"):
             (tmp_path / class_name / name).touch()
-    found = dataset.read(origin.of(tmp_path), DataConfig(groups="([^/_]+)_(?:left|right)"))
+    found = dataset.read_dataset(origin.of(tmp_path), DataConfig(groups="([^/_]+)_(?:left|right)"))
     assert [*found.table["group"]] == ["7", "", ""] * 2
     assert found.notes == [
         "groups = '([^/_]+)_(?:left|right)': 4 of 6 paths are of no known group, such as a patient ('NA', 'unknown')"
@@ -135,11 +137,11 @@ def test_letters_may_be_composed_otherwise_in_a_table(
     table = {"path": [f"normal/{name}_1.png", f"{name}/{lies}_1.png"], "label": ["normal", name]}
     pd.DataFrame(table).to_csv(root / "m.csv", index=False)
     settled = loading.settle(config, DataOptions(data=str(tmp_path / name)))
-    listed = dataset.read(settled.origin, settled.config).table
-    read = dataset.read(origin.of(root / "m.csv"), settled.config).table
+    listed = dataset.read_dataset(settled.origin, settled.config).table
+    read = dataset.read_dataset(origin.of(root / "m.csv"), settled.config).table
     pd.testing.assert_frame_equal(read, listed, check_dtype=False)
     assert (read["group"] == unicodedata.normalize("NFC", name)).all()
-    split = read.assign(fold=0, role="train", label=["normal", name], image="")[splits.COLUMNS]
+    split = read.assign(fold=0, role="train", label=["normal", name], image="")[splits.SPLIT_COLUMNS]
     split["path"] = [unicodedata.normalize(here, path) for path in split["path"]]
     columns = ["path", "label", "group"]
     again = loading.listed(settled, split, None).table
@@ -148,8 +150,10 @@ def test_letters_may_be_composed_otherwise_in_a_table(
 
 def test_groups_win_over_the_manifest_s(classes: Path) -> None:
     (classes / "m.csv").write_text("path,label,group\nnormal/7_left.png,normal,someone\n")
-    assert list(dataset.read(origin.of(classes / "m.csv"), CONFIG).table["group"]) == ["someone"]
-    assert list(dataset.read(origin.of(classes / "m.csv"), DataConfig(groups=r"(\d+)_")).table["group"]) == ["7"]
+    assert list(dataset.read_dataset(origin.of(classes / "m.csv"), CONFIG).table["group"]) == ["someone"]
+    assert list(dataset.read_dataset(origin.of(classes / "m.csv"), DataConfig(groups=r"(\d+)_")).table["group"]) == [
+        "7"
+    ]
 
 
 def test_what_is_no_data(tmp_path: Path) -> None:
@@ -169,7 +173,7 @@ def test_what_is_no_data(tmp_path: Path) -> None:
         "no.csv": "does not exist",
     }.items():
         with pytest.raises(DataError, match=says):
-            dataset.read(origin.of(tmp_path / name), CONFIG)
+            dataset.read_dataset(origin.of(tmp_path / name), CONFIG)
 
 
 def test_what_says_more_than_where_it_lies(folds: Path, classes: Path, tmp_path: Path) -> None:
@@ -184,4 +188,4 @@ def test_two_fold_folders_of_one_number_are_no_data(tmp_path: Path) -> None:
     root = write_folds(tmp_path / "data", folds=1)
     (root / "fold_00").mkdir()
     with pytest.raises(DataError, match="are both fold"):
-        dataset.read(origin.of(root), CONFIG)
+        dataset.read_dataset(origin.of(root), CONFIG)

@@ -23,7 +23,7 @@ def test_the_same_images_every_time() -> None:
 
 def test_the_best_accuracy_is_what_it_says() -> None:
     """By Monte Carlo over the rule "abnormal if r > 0.5", which is the best there is for symmetric noise."""
-    table = demo.describe(images=400_000, seed=1)
+    table = demo.plan_images(images=400_000, seed=1)
     right = ((table["cup_to_disc"] > 0.5) == table["label"]).mean()
     assert right == pytest.approx(demo.BEST_ACCURACY, abs=0.002)
     assert f"{demo.BEST_ACCURACY:.1%}" == "92.0%"
@@ -31,7 +31,7 @@ def test_the_best_accuracy_is_what_it_says() -> None:
 
 def test_the_label_can_be_seen() -> None:
     """The share of the disc that is as bright as the cup grows with the ratio: pixels carry the label."""
-    table = demo.describe()
+    table = demo.plan_images()
     files = {path.name: path for path in (demo.folder() / "Fold0").rglob("*.png")}
     bright = []
     for name in table["file"]:
@@ -63,4 +63,4 @@ def test_it_can_be_written_out_once(main: Main, tmp_path: Path, monkeypatch: pyt
     assert len(written) == demo.IMAGES * demo.FOLDS
     assert (tmp_path / "out" / "demo.csv").exists()
     with pytest.raises(DataError, match="already in use"):
-        demo.write(tmp_path / "out")
+        demo.write_demo(tmp_path / "out")

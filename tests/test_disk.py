@@ -15,7 +15,7 @@ from tests.finished import finish
 from tests.test_worker import job
 from zoo.errors import of_system
 from zoo.files import replacing, write_text
-from zoo.run import reserve, results
+from zoo.run import results, warm_workers
 from zoo.run.plan import make_plan
 from zoo.run.request import Request
 
@@ -86,7 +86,7 @@ def test_no_room_for_tables(main: Main, run: Path, tmp_path: Path) -> None:
 
 
 @needs_full
-def test_no_room_for_a_plan(main: Main, folds: Path, tmp_path: Path, install: Install, no_reserve: None) -> None:
+def test_no_room_for_a_plan(main: Main, folds: Path, tmp_path: Path, install: Install, no_warm_workers: None) -> None:
     install(TINY_PLUGIN)
     (tmp_path / "run").mkdir()
     (tmp_path / f"run/.draft-{os.getpid()}-splits.csv").symlink_to(FULL)
@@ -110,7 +110,7 @@ def test_no_room_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("KERAS_BACKEND", "none")  # nothing to load
     folder = job(run=str(tmp_path)).folder
     folder.path.mkdir(parents=True)
-    with reserve.start((), subprocess.DEVNULL) as worker:
+    with warm_workers.start((), subprocess.DEVNULL) as worker:
         (folder.path / f".draft-{worker.pid}-status.json").symlink_to(FULL)
         assert worker.stdin and worker.stdout
         worker.stdin.write(job(run=str(tmp_path)).to_json() + "\n")
@@ -124,7 +124,7 @@ def test_no_room_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("command", [["run", "tiny"], ["compare", "tiny", "--workers", "1"]], ids=" ".join)
 def test_tables_without_room_are_told_and_cost_no_job(
-    main: Main, run: Path, folds: Path, no_reserve: None, monkeypatch: pytest.MonkeyPatch, command: list[str]
+    main: Main, run: Path, folds: Path, no_warm_workers: None, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     def no_room(self: results.Comparison, folder: Path) -> None:
         raise OSError(28, os.strerror(28), str(folder / "results.csv"))

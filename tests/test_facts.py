@@ -25,7 +25,7 @@ def framed(tmp_path: Path, name: str = "a.png") -> Path:
 
 def test_a_picture_of_which_all_is_known(tmp_path: Path) -> None:
     file = framed(tmp_path)
-    (row,) = facts.read(tmp_path, ["a.png"]).to_dict("records")
+    (row,) = facts.read_facts(tmp_path, ["a.png"]).to_dict("records")
     picture = decoding.read_image(file).pixels
     assert (row["width"], row["height"], row["aspect"]) == (100, 50, 2.0)
     assert (row["format"], row["bytes"], row["fault"]) == ("PNG", file.stat().st_size, "")
@@ -42,7 +42,7 @@ def test_a_picture_of_which_all_is_known(tmp_path: Path) -> None:
 
 def test_the_format_is_told_by_the_content(tmp_path: Path) -> None:
     framed(tmp_path, "a.jpg").rename(tmp_path / "b.png")
-    assert facts.read(tmp_path, ["b.png"])["format"].item() == "JPEG"
+    assert facts.read_facts(tmp_path, ["b.png"])["format"].item() == "JPEG"
 
 
 def test_what_cannot_be_read_says_why_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_what_cannot_be_read_says_why_and_the_rest_is_read(tmp_path: Path) -> No
     (tmp_path / "folder.png").mkdir()
     seen: list[tuple[int, int]] = []
     paths = ["text.png", "a.png", "gone.png", "empty.png", "folder.png"]
-    table = facts.read(tmp_path, paths, lambda done, total: seen.append((done, total)))
+    table = facts.read_facts(tmp_path, paths, lambda done, total: seen.append((done, total)))
     assert list(table["path"]) == paths
     assert dict(zip(table["path"], table["fault"], strict=True)) == {
         "text.png": "not an image (no PNG, JPEG, BMP, TIFF or WebP)",
@@ -69,7 +69,7 @@ def test_hard_links_are_read_once(tmp_path: Path) -> None:
     file = framed(tmp_path)
     os.link(file, tmp_path / "b.png")
     seen: list[tuple[int, int]] = []
-    table = facts.read(tmp_path, ["a.png", "b.png", "a.png"], lambda done, total: seen.append((done, total)))
+    table = facts.read_facts(tmp_path, ["a.png", "b.png", "a.png"], lambda done, total: seen.append((done, total)))
     assert seen == [(1, 1)]
     assert list(table["path"]) == ["a.png", "b.png"]
     assert table["image"].nunique() == 1
@@ -78,6 +78,6 @@ def test_hard_links_are_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2)], ids=str)
 def test_the_smallest_pictures(tmp_path: Path, shape: tuple[int, int]) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((*shape, 3), 90, np.uint8))
-    row = facts.read(tmp_path, ["a.png"]).iloc[0]
+    row = facts.read_facts(tmp_path, ["a.png"]).iloc[0]
     assert row["border_mean"] == 90
     assert row.notna().all()

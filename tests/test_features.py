@@ -131,12 +131,14 @@ def test_features_are_computed_once_and_shared(own_cache: Path) -> None:
     images, count = subset(100), Counter()
     network = residual()
     prefix = prefix_of(network)
-    first = features.load(prefix, images.pixels, images.store, count)
+    first = features.load_features(prefix, images.pixels, images.store, count)
     assert count.calls == [(64, 100), (100, 100)]
     np.testing.assert_allclose(first, prefix.predict(images.pixels, verbose=0), rtol=1e-5, atol=1e-6)
     copy = keras.models.clone_model(network.model)
     copy.set_weights(network.model.get_weights())
-    again = features.load(prefix_of(dataclasses.replace(network, model=copy)), images.pixels, images.store, count)
+    again = features.load_features(
+        prefix_of(dataclasses.replace(network, model=copy)), images.pixels, images.store, count
+    )
     assert len(count.calls) == 2
     np.testing.assert_array_equal(first, again)
     assert len(list(own_cache.iterdir())) == 1
@@ -145,12 +147,12 @@ def test_features_are_computed_once_and_shared(own_cache: Path) -> None:
 @pytest.mark.parametrize("change", ["weights", "cut", "images"])
 def test_another_network_or_other_images_have_features_of_their_own(own_cache: Path, change: str) -> None:
     network, images = residual(), subset(10)
-    features.load(prefix_of(network), images.pixels, images.store, Counter())
+    features.load_features(prefix_of(network), images.pixels, images.store, Counter())
     if change == "weights":
         network.model.get_layer("stem_conv").bias.assign(np.ones(8))
     cut = prefix_of(network, "block2" if change == "cut" else 0)
     other = subset(10, seed=5) if change == "images" else images
-    ours = features.load(cut, other.pixels, other.store, Counter())
+    ours = features.load_features(cut, other.pixels, other.store, Counter())
     np.testing.assert_allclose(ours, cut.predict(other.pixels, verbose=0), rtol=1e-5, atol=1e-6)
     assert len(list(own_cache.iterdir())) == 2
 
@@ -158,10 +160,10 @@ def test_another_network_or_other_images_have_features_of_their_own(own_cache: P
 def test_features_that_the_network_no_longer_computes_are_replaced(own_cache: Path) -> None:
     """As when a plug-in changes the code of a layer, which no hash of it shows."""
     images, prefix = subset(10), prefix_of(residual())
-    right = np.array(features.load(prefix, images.pixels, images.store, Counter()))
+    right = np.array(features.load_features(prefix, images.pixels, images.store, Counter()))
     (file,) = own_cache.rglob("features.npy")
     np.save(file, right + 1)
-    np.testing.assert_array_equal(features.load(prefix, images.pixels, images.store, Counter()), right)
+    np.testing.assert_array_equal(features.load_features(prefix, images.pixels, images.store, Counter()), right)
 
 
 def test_processes_that_need_the_same_features_share_the_work(own_cache: Path) -> None:
@@ -182,7 +184,7 @@ def test_processes_that_need_the_same_features_share_the_work(own_cache: Path) -
             return original(batch)
 
         prefix.predict_on_batch = slowly
-        return features.load(prefix, images.pixels, images.store, Counter())
+        return features.load_features(prefix, images.pixels, images.store, Counter())
 
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(load, range(2))
@@ -196,7 +198,7 @@ def test_processes_that_need_the_same_features_share_the_work(own_cache: Path) -
 def test_damaged_features_are_computed_anew(own_cache: Path, how: str) -> None:
     """Where no check of a few of them would notice."""
     images, prefix, lines = subset(100), prefix_of(residual()), list[str]()
-    right = np.array(features.load(prefix, images.pixels, images.store, Counter()))
+    right = np.array(features.load_features(prefix, images.pixels, images.store, Counter()))
     (file,) = own_cache.rglob("features.npy")
     data = bytearray(file.read_bytes())
     if how == "cut":
@@ -209,7 +211,7 @@ def test_damaged_features_are_computed_anew(own_cache: Path, how: str) -> None:
     else:
         (file if how == "gone" else file.with_name("checksums.json")).unlink()
     count = Counter()
-    again = features.load(prefix, images.pixels, images.store, count, tell=lines.append)
+    again = features.load_features(prefix, images.pixels, images.store, count, tell=lines.append)
     np.testing.assert_array_equal(again, right)
     assert count.calls[-1] == (100, 100)
     assert len(lines) == 1 and str(file.parent) in lines[0] and "damaged" in lines[0]
@@ -217,7 +219,7 @@ def test_damaged_features_are_computed_anew(own_cache: Path, how: str) -> None:
 
 def test_features_are_kept_while_a_stage_trains_on_them(own_cache: Path) -> None:
     images, prefix = subset(10), prefix_of(residual())
-    stored = features.load(prefix, images.pixels, images.store, Counter())[2:]
+    stored = features.load_features(prefix, images.pixels, images.store, Counter())[2:]
     assert cache.clear("features") == (0, 1)
     assert len(list(own_cache.rglob("features.npy"))) == 1
     del stored
@@ -233,12 +235,12 @@ def test_what_a_killed_process_has_computed_is_kept(own_cache: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        features.load(prefix, images.pixels, images.store, die)
+        features.load_features(prefix, images.pixels, images.store, die)
     (second,) = own_cache.glob(".*-parts/64.npz")
     data = bytearray(second.read_bytes())
     data[len(data) // 2] ^= 1  # killed by a power cut, say
     second.write_bytes(data)
-    stored = features.load(prefix, images.pixels, images.store, count)
+    stored = features.load_features(prefix, images.pixels, images.store, count)
     assert count.calls[0][0] == 128
     np.testing.assert_allclose(stored, prefix.predict(images.pixels, verbose=0), rtol=1e-5, atol=1e-6)
 

@@ -106,7 +106,7 @@ def test_a_mapping_joins_folders_too(tmp_path: Path) -> None:
 def test_conditions(text: str, cells: list[str], numbers: list[int]) -> None:
     condition = labels.condition(text)
     assert condition
-    given = table.read(pd.DataFrame({condition.column: cells}))
+    given = table.read_table(pd.DataFrame({condition.column: cells}))
     assert condition.numbers(given, "t.csv") == numbers
     opposite = labels.condition(condition.classes[0])
     assert opposite
@@ -121,9 +121,9 @@ def test_conditions_that_cannot_be_asked() -> None:
     condition = labels.condition("grade>1")
     assert condition
     with pytest.raises(DataError, match=r"(?s)grade must be a number.*row 1: 'mild'\n  row 2: ''"):
-        condition.numbers(table.read(pd.DataFrame({"grade": ["2", "mild", ""]})), "t.csv")
+        condition.numbers(table.read_table(pd.DataFrame({"grade": ["2", "mild", ""]})), "t.csv")
     with pytest.raises(DataError, match="has no column grade"):
-        condition.numbers(table.read(pd.DataFrame({"other": ["2"]})), "t.csv")
+        condition.numbers(table.read_table(pd.DataFrame({"other": ["2"]})), "t.csv")
 
 
 def test_what_is_said_of_columns_wins(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_an_excel_table(tmp_path: Path) -> None:
     given.to_excel(tmp_path / "grades.xlsx", index=False)
     data = load(tmp_path / "grades.xlsx", label="Retinopathy grade>0")
     assert data.splits["path"].nunique() == 40
-    cells = table.read(tmp_path / "grades.xlsx")
+    cells = table.read_table(tmp_path / "grades.xlsx")
     assert (cells.index[0], cells.index.name, cells["Retinopathy grade"].iloc[1]) == (2, "row", "2")
     assert not any("sheet" in note for note in data.notes)
     with pd.ExcelWriter(tmp_path / "two.xlsx") as book:
@@ -156,17 +156,17 @@ def test_an_excel_table(tmp_path: Path) -> None:
     assert f"sheet 'eyes' of {tmp_path / 'two.xlsx'} is read, the first of 2" in notes
     (tmp_path / "odd.xlsx").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(DataError, match=r"odd.xlsx is not an Excel table: .*; save it as CSV UTF-8"):
-        table.read(tmp_path / "odd.xlsx")
+        table.read_table(tmp_path / "odd.xlsx")
     pd.DataFrame().to_excel(tmp_path / "empty.xlsx", index=False)
     with pytest.raises(DataError, match=r"empty.xlsx is empty"):
-        table.read(tmp_path / "empty.xlsx")
+        table.read_table(tmp_path / "empty.xlsx")
 
 
 def test_an_excel_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pd.DataFrame({"path": ["a.png"] * 100}).to_excel(tmp_path / "large.xlsx", index=False)
     monkeypatch.setattr(table, "LARGEST", 1000)
     with pytest.raises(DataError, match="unpacks to more than"):
-        table.read(tmp_path / "large.xlsx")
+        table.read_table(tmp_path / "large.xlsx")
 
 
 def test_test_images_that_lie_apart(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_init_writes_what_the_other_commands_need(
     settled = loading.settle(DataConfig(), told)
     from zoo.plugins import discovery, registry
 
-    written = registry.load(Path("registry.toml"), discovery.discover())
+    written = registry.load_registry(Path("registry.toml"), discovery.discover())
     again = loading.settle(written.data, DataOptions())
     same = ("root", "test_root", "classes", "roles", "columns", "label", "labels", "groups")
     assert {name: getattr(again.config, name) for name in same} == {
@@ -330,8 +330,8 @@ def test_a_source_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     names = write(tmp_path, *(f"{number}.png" for number in range(40)))
     pd.DataFrame({"path": names, "label": ["no", "yes"] * 20}).to_csv(tmp_path / "m.csv", index=False)
     times = []
-    read = table.read
-    monkeypatch.setattr(origin.table, "read", lambda source: times.append(source) or read(source))
+    read = table.read_table
+    monkeypatch.setattr(origin.table, "read_table", lambda source: times.append(source) or read(source))
     zoo.read_data(tmp_path / "m.csv")
     assert len(times) == 1
 

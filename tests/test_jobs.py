@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
-from zoo.run import plan, scheduler, silence
+from zoo.run import plan, scheduler, stalls
 from zoo.run.request import Request
-from zoo.run.reserve import Reserve
+from zoo.run.warm_workers import WarmWorkers
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_worker_that_dies_without_a_word(
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
     heard: list[dict[str, Any]] = []
-    failed = scheduler.execute(planned, lambda job, event: heard.append(event), 1, Reserve())
+    failed = scheduler.execute(planned, lambda job, event: heard.append(event), 1, WarmWorkers())
     assert [job.fold for job in failed] == [0, 1]
     assert [event["event"] for event in heard] == ["job_launched", "job_failed"] * 2
     assert (
@@ -64,10 +64,10 @@ def test_a_job_that_hangs_is_spoken_of(planned: plan.Plan, tmp_path: Path, monke
     )
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
-    monkeypatch.setattr(silence, "LIMIT", 0.3)
+    monkeypatch.setattr(stalls, "LIMIT", 0.3)
     monkeypatch.setattr(scheduler, "PATIENCE", 0.1)
     heard: list[tuple[int, dict[str, Any]]] = []
-    scheduler.execute(planned, lambda job, event: heard.append((job.fold, event)), 1, Reserve())
+    scheduler.execute(planned, lambda job, event: heard.append((job.fold, event)), 1, WarmWorkers())
     for fold in (0, 1):
         said = [event["text"] for number, event in heard if number == fold and event["event"] == "warning"]
         assert 1 < len(said) < 10
@@ -92,7 +92,7 @@ def lives(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
     worker.write_text(WORKER.format(log=log, then=then))
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
-    scheduler.execute(planned, lambda job, event: None, 1, Reserve())
+    scheduler.execute(planned, lambda job, event: None, 1, WarmWorkers())
     done = [line.split() for line in log.read_text().splitlines()]
     order = list(dict.fromkeys(number for _, number in done))
     return [f"{verb} {order.index(number) + 1}" for verb, number in done]

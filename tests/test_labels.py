@@ -22,7 +22,7 @@ from zoo.run.request import Request
 
 def read(cells: list[object], *classes: str) -> list[str]:
     """The names of the classes that the cells of a data frame are taken for."""
-    numbers = labels.numbers(table.read(pd.DataFrame({"label": cells})), "label", classes, "t.csv")
+    numbers = labels.numbers(table.read_table(pd.DataFrame({"label": cells})), "label", classes, "t.csv")
     return [classes[number] for number in numbers]
 
 

@@ -89,7 +89,7 @@ def test_of_a_split_from_python() -> None:
 
 
 def test_repeats_never_run_out_of_seeds_or_of_hand(
-    install: Install, folds: Path, tmp_path: Path, no_reserve: None
+    install: Install, folds: Path, tmp_path: Path, no_warm_workers: None
 ) -> None:
     install(TINY_PLUGIN)
     options: dict[str, Any] = {"data": folds, "image_size": 32, "out": tmp_path / "run"}
@@ -129,7 +129,7 @@ def test_of_a_stage_in_the_registry(tmp_path: Path) -> None:
     cases = [fields.format(value) for fields in PLACES.values() for value in values]
     each = [f"[models.m{n}]\nschedule = {{ name = 'stages', each = [{{ {case} }}] }}" for n, case in enumerate(cases)]
     (tmp_path / "registry.toml").write_text("\n".join(each))
-    models = registry.load(tmp_path / "registry.toml", discover())
+    models = registry.load_registry(tmp_path / "registry.toml", discover())
     for number, _ in enumerate(cases):
         with pytest.raises(ConfigError, match=rf"models.m{number}: schedule.each.0.* must be a (finite n|n)umber"):
             models.recipe(f"m{number}")
@@ -170,7 +170,7 @@ def test_of_every_shipped_part() -> None:
 def test_of_the_registry(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "registry.toml").write_text(text)
     with pytest.raises(ConfigError, match=says):
-        registry.load(tmp_path / "registry.toml", discover()).recipe("m")
+        registry.load_registry(tmp_path / "registry.toml", discover()).recipe("m")
 
 
 def test_of_a_plugin_s_own_values(tmp_path: Path, install: Install) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import zoo
 from tests.conftest import disc
-from zoo.data import audited, loading, splits
+from zoo.data import known_copies, loading, splits
 from zoo.data.config import DataConfig, SplitConfig
 from zoo.data.options import DataOptions
 from zoo.errors import ConfigError, DataError, LeakError
@@ -134,12 +134,12 @@ def test_near_duplicates_with_different_labels_are_named(classes: Path) -> None:
     chosen = [f"{name}/{label}{number} left.png" for number in range(4) for label, name in enumerate(CONFIG.classes)]
     ends = [image[path] for path in chosen]
     pairs = pd.DataFrame({"first": [*ends[::2], ends[0]], "second": [*ends[1::2], ends[2]], "similarity": 0.9})
-    audited.remember(image.values(), pairs.assign(change="flipped"))
+    known_copies.remember(image.values(), pairs.assign(change="flipped"))
     try:
         said = loading.load_data(CONFIG, DataOptions(data=str(classes)), None).notes
         made = loading.make_splits(CONFIG, DataOptions(data=str(classes)), SplitConfig("rotate", 4)).notes
     finally:
-        audited.remember(image.values(), pairs.assign(change="flipped")[:0])
+        known_copies.remember(image.values(), pairs.assign(change="flipped")[:0])
     note = (
         "4 pairs of near-duplicates have different labels, as an audit found: normal/00 left.png (normal) = "
         "abnormal/10 left.png (abnormal), normal/01 left.png (normal) = abnormal/11 left.png (abnormal), normal/02 "

@@ -32,7 +32,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read_manifest(source: table.Source, root: Path, columns: dict[str, str] | None = None) -> pd.DataFrame:
-    return manifest.read(Origin(table.name(source), root, table.read(source)), DataConfig(columns=columns or {}))[0]
+    return manifest.read_manifest(
+        Origin(table.name(source), root, table.read_table(source)), DataConfig(columns=columns or {})
+    )[0]
 
 
 def read(root: Path, text: str, name: str = "m.csv", **columns: str) -> pd.DataFrame:
@@ -186,7 +188,7 @@ def test_parquet_without_pyarrow(root: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(pd, "read_parquet", missing)
     with pytest.raises(DataError, match="Parquet needs pyarrow: pip install pyarrow"):
-        table.read(root / "any.parquet")
+        table.read_table(root / "any.parquet")
 
 
 # Cells that a reader must survive, and those it knows.

@@ -65,10 +65,10 @@ def python(code: str, site: Path, **environment: str) -> subprocess.CompletedPro
 def site(install: Install, tmp_path: Path) -> Path:
     """Where a plug-in is installed, and a model file lies of which it has brought the backbone."""
     install(PLUGIN, "zoo-mine", "mine", module="zoo_mine")
-    recipe = registry.load(None, discovery.discover()).recipe("mine")
+    recipe = registry.load_registry(None, discovery.discover()).recipe("mine")
     file = tmp_path / "site/mine.keras"
     assemble(recipe.backbone, recipe.head, (32, 32, 3), 2).model.save(file)
-    model_file.write(file, model_file.About.of(recipe, ["a", "b"], 32))
+    model_file.write_about(file, model_file.About.of(recipe, ["a", "b"], 32))
     return file.parent
 
 

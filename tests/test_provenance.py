@@ -15,12 +15,12 @@ import pytest
 
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Zoo, write_folds
-from zoo.data import audited, decoding, images
+from zoo.data import decoding, images, known_copies
 from zoo.run import plan, provenance
 from zoo.run.provenance import Provenance
 from zoo.run.request import Request
 
-NO_COPIES = pd.DataFrame(columns=audited.COLUMNS)
+NO_COPIES = pd.DataFrame(columns=known_copies.NEAR_COLUMNS)
 
 
 def model_file(path: Path, seen: Provenance | None = None) -> Path:
@@ -37,15 +37,15 @@ def test_a_file_says_what_its_weights_have_seen_wherever_it_goes(tmp_path: Path)
     seen = Provenance(frozenset({"b", "a"}), files=("first.keras",))
     moved = tmp_path / "elsewhere.keras"
     shutil.move(model_file(tmp_path / "best.keras", seen), moved)
-    found = provenance.read(moved)
+    found = provenance.read_provenance(moved)
     assert found.images == {"a", "b"}
     assert [file.split()[0] for file in found.files] == ["first.keras", "elsewhere.keras"]
     assert found.unknown == ()
 
 
 def test_it_goes_down_a_chain_of_files(tmp_path: Path) -> None:
-    first = provenance.read(model_file(tmp_path / "a.keras", Provenance(frozenset({"1"}))))
-    second = provenance.read(model_file(tmp_path / "b.keras", first.seeing(["2"])))
+    first = provenance.read_provenance(model_file(tmp_path / "a.keras", Provenance(frozenset({"1"}))))
+    second = provenance.read_provenance(model_file(tmp_path / "b.keras", first.seeing(["2"])))
     third = second.seeing(["3"]) | Provenance(unknown=("x.h5",))
     assert third.images == {"1", "2", "3"}
     assert [file.split()[0] for file in third.files] == ["a.keras", "b.keras"]
@@ -56,7 +56,7 @@ def test_it_goes_down_a_chain_of_files(tmp_path: Path) -> None:
 def test_weights_from_elsewhere_are_of_unknown_origin(tmp_path: Path, kind: str) -> None:
     file = tmp_path / f"other.{kind}"
     model_file(file) if kind == "keras" else file.write_bytes(b"\x89HDF")
-    found = provenance.read(file)
+    found = provenance.read_provenance(file)
     assert not found.images
     assert [name.split()[0] for name in found.unknown] == [file.name]
 
@@ -67,7 +67,7 @@ def test_damaged_provenance_is_an_error_and_not_an_empty_one(tmp_path: Path, con
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(provenance.MEMBER, content)
     with pytest.raises(package.WeightsError, match=r"best.keras: what it says .* is damaged"):
-        provenance.read(file)
+        provenance.read_provenance(file)
 
 
 def test_a_copy_of_what_was_seen_counts_as_seen() -> None:
@@ -95,7 +95,9 @@ def test_near_duplicates_that_an_audit_knows_may_not_be_in_test_and_training(
     with plan.make_plan(request(folds, tmp_path)) as planned:
         assert planned.run.known_duplicates().empty
         assert any("Nobody has looked for near-duplicates" in note for note in planned.notes)
-    audited.remember([first, second], pd.DataFrame([(first, second, 0.9, "flipped")], columns=audited.COLUMNS))
+    known_copies.remember(
+        [first, second], pd.DataFrame([(first, second, 0.9, "flipped")], columns=known_copies.NEAR_COLUMNS)
+    )
     with pytest.raises(package.LeakError, match=r"fold 0: 1 of 4 test images are near-duplicates .*normal 0.png"):
         plan.make_plan(request(folds, tmp_path))
     divided = package.make_splits(folds, folds=5)
@@ -144,7 +146,7 @@ def test_no_warm_start_gets_round_it(tiny: None, folds: Path, zoo: Zoo, tmp_path
     recorded = json.loads((first / "tiny/fold-0/provenance.json").read_text())
     table = pd.read_csv(first / "splits.csv")
     assert set(recorded["images"]) == set(table["image"][table["role"] != "test"])
-    assert provenance.read(best).images == set(recorded["images"])
+    assert provenance.read_provenance(best).images == set(recorded["images"])
 
     for way, wanted in warm_starts(best, folds, tmp_path).items():
         with pytest.raises(package.LeakError, match=r"fold 1: 4 of 4 test images were seen by .*\.png"):
@@ -156,7 +158,7 @@ def test_no_warm_start_gets_round_it(tiny: None, folds: Path, zoo: Zoo, tmp_path
     # The same fold may go on from it, and what comes of that has seen it all too.
     again = zoo("run", "tiny", *common, "--start-from", best, "--out", tmp_path / "again")
     assert again.returncode == 0, again.stderr
-    grandchild = provenance.read(tmp_path / "again/tiny/fold-0/best.keras")
+    grandchild = provenance.read_provenance(tmp_path / "again/tiny/fold-0/best.keras")
     assert grandchild.images == set(recorded["images"])
     assert len(grandchild.files) == 2
     refused = zoo("run", "tiny", *common, "--folds", 1, "--start-from", tmp_path / "again/tiny/fold-0/best.keras")
@@ -192,7 +194,11 @@ def test_other_model_files(tiny: None, folds: Path, zoo: Zoo, tmp_path: Path, mo
     model = keras.saving.load_model(best)
     model.save(washed)
     model.save_weights(bare)
-    assert provenance.read(washed).images == provenance.read(bare).images == provenance.read(best).images
+    assert (
+        provenance.read_provenance(washed).images
+        == provenance.read_provenance(bare).images
+        == provenance.read_provenance(best).images
+    )
     with pytest.raises(package.LeakError):
         plan.make_plan(request(folds, tmp_path, folds=(1,), start_from=washed))
     with pytest.raises(package.LeakError):
@@ -295,7 +301,7 @@ def test_arrays_that_training_has_made_are_known_alone_and_under_any_name(tmp_pa
     part = keras.Sequential([keras.Input((8,)), keras.layers.Dense(5, name="mine")])
     part.set_weights(trained[2:4])
     part.save_weights(tmp_path / "part.weights.h5")
-    found = provenance.read(tmp_path / "part.weights.h5")
+    found = provenance.read_provenance(tmp_path / "part.weights.h5")
     assert found.images == {"1"}
     assert found.unknown == found.files
 

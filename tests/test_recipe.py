@@ -33,7 +33,7 @@ def recipe() -> Recipe:
 def test_it_counts_what_trains(recipe: Recipe) -> None:
     network = shown.build(recipe, 2, 32)
     console = Console(file=io.StringIO(), width=200)
-    console.print(shown.describe(recipe, network, STAGES))
+    console.print(shown.recipe_tables(recipe, network, STAGES))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     total = network.model.count_params()
     trained = 8 + 1  # the dense layer on 8 channels

@@ -25,11 +25,11 @@ def plugins() -> Plugins:
 def load(tmp_path: Path, text: str, plugins: Plugins) -> registry.Registry:
     path = tmp_path / "registry.toml"
     path.write_text(text)
-    return registry.load(path, plugins)
+    return registry.load_registry(path, plugins)
 
 
 def test_the_shipped_registry(plugins: Plugins) -> None:
-    shipped = registry.load(Path(__file__).parents[1] / "registry.toml", plugins)
+    shipped = registry.load_registry(Path(__file__).parents[1] / "registry.toml", plugins)
     recipe = shipped.recipe("efficientnet-staged")
     assert (recipe.backbone.name, recipe.head.name) == ("efficientnet-b0", "pooled")
     assert (recipe.schedule.name, recipe.augmenter.name) == ("three-stage", "none")
@@ -40,7 +40,7 @@ def test_the_shipped_registry(plugins: Plugins) -> None:
 
 def test_every_shipped_model_is_a_recipe(plugins: Plugins) -> None:
     """The names are part of the contract."""
-    shipped = registry.load(Path(__file__).parents[1] / "registry.toml", plugins)
+    shipped = registry.load_registry(Path(__file__).parents[1] / "registry.toml", plugins)
     efficientnets = "head top20 staged augmented augmented-wide augmented-single augmented-plain staged-adam staged-sgd"
     networks = "vgg16 vgg19 inception-v3 resnet50 xception mobilenet-v2 efficientnet-v2-b0 convnext-tiny densenet121"
     expected = {f"efficientnet-{name}" for name in (*efficientnets.split(), "tuned")}
@@ -162,20 +162,20 @@ def test_a_wrong_registry_is_refused(tmp_path: Path, plugins: Plugins, text: str
 
 def test_a_missing_registry_is_named(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml cannot be read"):
-        registry.load(tmp_path / "nowhere.toml", plugins)
+        registry.load_registry(tmp_path / "nowhere.toml", plugins)
 
 
 def test_here_wins_over_the_packaged_one(tmp_path: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "efficientnet-staged" in registry.load(None, plugins).names()
+    assert "efficientnet-staged" in registry.load_registry(None, plugins).names()
     (tmp_path / "registry.toml").write_text("[models.mine]")
-    names = registry.load(None, plugins).names()
+    names = registry.load_registry(None, plugins).names()
     assert names[0] == "mine"
     assert "efficientnet-staged" in names[1:]
 
 
 def test_one_s_own_tables_lie_over_the_shipped_ones(tmp_path: Path, plugins: Plugins) -> None:
-    shipped = registry.load(registry._shipped(), plugins)
+    shipped = registry.load_registry(registry._shipped(), plugins)
     only_data = load(tmp_path, "[data]\nroot = 'images'\nclasses = ['healthy', 'ill']", plugins)
     assert only_data.names() == shipped.names()
     assert only_data.data.classes == ("healthy", "ill")
@@ -357,7 +357,7 @@ def test_any_bytes_are_a_registry_or_an_error(tmp_path: Path, plugins: Plugins, 
     path = tmp_path / "registry.toml"
     path.write_bytes(text)
     try:
-        loaded = registry.load(path, plugins)
+        loaded = registry.load_registry(path, plugins)
         for name in loaded.models:
             loaded.recipe(name)
     except ZooError as error:

@@ -62,7 +62,7 @@ class Tags(HTMLParser):
 
 
 def test_names_of_files_are_text_wherever_they_stand(hostile: zoo.Audit, tmp_path: Path) -> None:
-    files = report.write(hostile, tmp_path / "out")
+    files = report.write_report(hostile, tmp_path / "out")
     assert [file.name for file in files] == ["audit.html", "pairs.png", "duplicates.csv", "audit.json"]
     page = Tags(files[0].read_text(encoding="utf-8"))
     assert not page.tags & {"script", "b", "i", "u"}
@@ -97,7 +97,7 @@ def test_progress_names_each_step_and_the_time_it_takes() -> None:
 
 
 def test_the_page_stands_alone_and_explains_itself(hostile: zoo.Audit, tmp_path: Path) -> None:
-    page = report.write(hostile, tmp_path)[0].read_text(encoding="utf-8")
+    page = report.write_report(hostile, tmp_path)[0].read_text(encoding="utf-8")
     (picture,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert base64.b64decode(picture) == (tmp_path / "pairs.png").read_bytes()
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
@@ -107,9 +107,9 @@ def test_the_page_stands_alone_and_explains_itself(hostile: zoo.Audit, tmp_path:
 
 
 def test_an_earlier_picture_does_not_stay(hostile: zoo.Audit, tmp_path: Path) -> None:
-    report.write(hostile, tmp_path)
+    report.write_report(hostile, tmp_path)
     clean = zoo.Audit(**{**vars(hostile), "copies": hostile.copies.iloc[:0]})
-    assert "pairs.png" not in [file.name for file in report.write(clean, tmp_path)]
+    assert "pairs.png" not in [file.name for file in report.write_report(clean, tmp_path)]
     assert not (tmp_path / "pairs.png").exists()
 
 

@@ -81,16 +81,16 @@ def test_what_is_called_validation_is_the_test_where_there_is_no_other(tmp_path:
 def test_faults_are_named(tmp_path: Path) -> None:
     write(tmp_path / "few", train=4, test=4)
     with pytest.raises(DataError, match="too few images to take a validation role out of train: a class has 4"):
-        dataset.read(origin.of(tmp_path / "few"), CONFIG)
+        dataset.read_dataset(origin.of(tmp_path / "few"), CONFIG)
     write(tmp_path / "two", train=4, val=4, valid=4)
     with pytest.raises(DataError, match="val and valid both play the role validation; keep one"):
-        dataset.read(origin.of(tmp_path / "two"), CONFIG)
+        dataset.read_dataset(origin.of(tmp_path / "two"), CONFIG)
     write(tmp_path / "other", train=4, test=4)
     (tmp_path / "other/train/abnormal").rename(tmp_path / "other/train/ill")
     with pytest.raises(
         DataError, match=r"(?s)not the class folders in them:.*train/abnormal is missing.*folders in train: ill"
     ):
-        dataset.read(origin.of(tmp_path / "other"), CONFIG)
+        dataset.read_dataset(origin.of(tmp_path / "other"), CONFIG)
     with pytest.raises(ConfigError, match="has no fold 1; it has folds 0"):
         loading.load_data(CONFIG, DataOptions(data=str(write(tmp_path / "good", train=10, test=4))), (1,))
 
@@ -100,7 +100,7 @@ def test_classes_that_are_called_like_roles_are_classes(tmp_path: Path) -> None:
     for name in config.classes:
         (tmp_path / name).mkdir()
         cv2.imwrite(str(tmp_path / name / "a.png"), np.zeros((32, 32, 3), np.uint8))
-    assert "fold" not in dataset.read(origin.of(tmp_path), config).table
+    assert "fold" not in dataset.read_dataset(origin.of(tmp_path), config).table
 
 
 def test_they_can_be_divided_anew_and_audited(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from zoo.run import plan
 from zoo.run.folder import JobFolder, RunFolder
 from zoo.run.provenance import Provenance
 from zoo.run.request import Request
-from zoo.run.reserve import Reserve
 from zoo.run.results import compare, write_best
+from zoo.run.warm_workers import WarmWorkers
 
 Change = Callable[[Path], object]
 JOB = "tiny/fold-0"
@@ -40,7 +40,7 @@ def run(once: Path, install: Install, folds: Path, tmp_path: Path, monkeypatch: 
     install(TINY_PLUGIN)
     monkeypatch.setattr(run_pictures, "draw", lambda job, title, classes: None)
     monkeypatch.setattr(run_pictures, "draw_comparison", lambda done, out: None)
-    monkeypatch.setattr(Reserve, "prepare", lambda self, cores=(): None)
+    monkeypatch.setattr(WarmWorkers, "prepare", lambda self, cores=(): None)
     if not once.exists():
         finish(Request(models=("tiny",), data=str(folds), folds=None, out=once, image_size=32))
     return Path(shutil.copytree(once, tmp_path / "run"))

@@ -37,7 +37,7 @@ def test_parameters_are_checked(field: str) -> None:
 
 def test_it_learns_the_demo_from_nothing(tmp_path: Path) -> None:
     """On images of its own, so that the result doesn't rest on 41 of them: trained on 600, tested on 400."""
-    table = demo.describe(images=1000, seed=5)
+    table = demo.plan_images(images=1000, seed=5)
     pixels = np.stack([images.resize(demo.draw(r, seed), 64) for seed, r in enumerate(table["cup_to_disc"], 1000)])
     labels, names = table["label"].to_numpy(), tuple(table["file"])
     parts = [

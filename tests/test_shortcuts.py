@@ -27,7 +27,7 @@ def pictures(number: int = 200, classes: int = 2, seed: int = 0) -> pd.DataFrame
 
 def aucs(table: pd.DataFrame, scope: str = "all", classes: tuple[str, ...] = CLASSES) -> pd.DataFrame:
     found = shortcuts.baseline(table, classes)
-    assert list(found.columns) == shortcuts.COLUMNS
+    assert list(found.columns) == shortcuts.SHORTCUT_COLUMNS
     return found[found["scope"] == scope].set_index("feature")
 
 

@@ -26,19 +26,19 @@ def table(tmp_path: Path) -> pd.DataFrame:
         for fold in (0, 1)
         for number, role in enumerate(["train", "train", "validation", "test"])
     ]
-    return pd.DataFrame(rows, columns=splits.COLUMNS)
+    return pd.DataFrame(rows, columns=splits.SPLIT_COLUMNS)
 
 
 def read(tmp_path: Path, table: pd.DataFrame) -> pd.DataFrame:
     write_csv(tmp_path / "splits.csv", table)
-    return split_file.read(tmp_path / "splits.csv", tmp_path, CLASSES)
+    return split_file.read_split_file(tmp_path / "splits.csv", tmp_path, CLASSES)
 
 
 def test_it_reads_what_zoo_writes(tmp_path: Path, table: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(read(tmp_path, table), table, check_dtype=False)
-    pd.testing.assert_frame_equal(split_file.read(table, tmp_path, CLASSES), table, check_dtype=False)
+    pd.testing.assert_frame_equal(split_file.read_split_file(table, tmp_path, CLASSES), table, check_dtype=False)
     (tmp_path / "splits.csv").write_text(table.to_csv(index=False, sep=";").replace("\r", ""), encoding="utf-8-sig")
-    again = split_file.read(tmp_path / "splits.csv", tmp_path, CLASSES)
+    again = split_file.read_split_file(tmp_path / "splits.csv", tmp_path, CLASSES)
     pd.testing.assert_frame_equal(again, table, check_dtype=False)
 
 
@@ -112,15 +112,15 @@ CELLS = st.one_of(st.sampled_from(["", "0", "1", "train", "test", *NAMES]), st.t
     data=st.one_of(
         st.binary(max_size=100),
         st.lists(st.lists(CELLS, min_size=6, max_size=6), max_size=4).map(
-            lambda rows: pd.DataFrame(rows, columns=splits.COLUMNS).to_csv(index=False).encode("utf-8", "replace")
+            lambda rows: pd.DataFrame(rows, columns=splits.SPLIT_COLUMNS).to_csv(index=False).encode("utf-8", "replace")
         ),
     )
 )  # fmt: skip
 def test_any_bytes_are_splits_or_an_error(tmp_path: Path, table: pd.DataFrame, data: bytes) -> None:
     (tmp_path / "fuzz.csv").write_bytes(data)
     try:
-        found = split_file.read(tmp_path / "fuzz.csv", tmp_path, CLASSES)
+        found = split_file.read_split_file(tmp_path / "fuzz.csv", tmp_path, CLASSES)
     except ZooError:
         return
-    assert list(found.columns) == splits.COLUMNS
+    assert list(found.columns) == splits.SPLIT_COLUMNS
     assert set(found["role"]) <= set(splits.ROLES)

@@ -18,7 +18,7 @@ CLASSES = ["normal", "abnormal"]
 def table(folds: Path) -> pd.DataFrame:
     found = folders.read_folds(folds, CLASSES, ROLES)
     _, hashes = images.decode(folds, list(found["path"]), 32)
-    return found.assign(image=found["path"].map(hashes), group="")[splits.COLUMNS]
+    return found.assign(image=found["path"].map(hashes), group="")[splits.SPLIT_COLUMNS]
 
 
 def test_a_subset_pairs_pixels_with_labels(table: pd.DataFrame, folds: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_subset_pairs_pixels_with_labels(table: pd.DataFrame, folds: Path) -> 
 
 def test_a_table_survives_being_written(table: pd.DataFrame, tmp_path: Path) -> None:
     write_csv(tmp_path / "splits.csv", labels.named(table, CLASSES))
-    read = splits.read(tmp_path / "splits.csv", CLASSES)
+    read = splits.read_splits(tmp_path / "splits.csv", CLASSES)
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
 
 
@@ -51,12 +51,12 @@ def test_folds_that_are_none(text: str) -> None:
 
 
 def test_a_fold_that_is_there_twice_is_refused(table: pd.DataFrame, folds: Path) -> None:
-    splits.check(table, CLASSES)
+    splits.check_splits(table, CLASSES)
     copied = table[table["fold"] == 1].assign(fold=7, path=lambda rows: rows["path"].str.replace("Fold1", "Fold7"))
     with pytest.raises(DataError, match=r"(?s)were their folders copied or linked\?.*fold 7 is fold 1 again"):
-        splits.check(pd.concat([table, copied]), CLASSES)
+        splits.check_splits(pd.concat([table, copied]), CLASSES)
     swapped = copied.assign(role=copied["role"].replace({"test": "validation", "validation": "test"}))
-    splits.check(pd.concat([table, swapped]), CLASSES)
+    splits.check_splits(pd.concat([table, swapped]), CLASSES)
 
 
 def test_disjoint_roles_pass(table: pd.DataFrame) -> None:
@@ -83,7 +83,7 @@ def test_a_group_in_two_roles_is_refused(table: pd.DataFrame) -> None:
     first, second = (table.index[(table["fold"] == 1) & (table["role"] == role)][0] for role in ("train", "test"))
     table.loc[[first, second], "group"] = "patient 7"
     with pytest.raises(LeakError) as caught:
-        splits.check(table, CLASSES)
+        splits.check_splits(table, CLASSES)
     text = str(caught.value)
     assert text.startswith("1 group in more than one role of a fold")
     assert f"fold 1, patient 7: test {table['path'][second]}, train {table['path'][first]}" in text
@@ -91,14 +91,14 @@ def test_a_group_in_two_roles_is_refused(table: pd.DataFrame) -> None:
 
 def test_groups_on_one_side_pass(table: pd.DataFrame) -> None:
     same = (table["fold"] == 1) & (table["role"] == "train")
-    splits.check(table.assign(group=np.where(same, "patient 7", "")), CLASSES)
+    splits.check_splits(table.assign(group=np.where(same, "patient 7", "")), CLASSES)
 
 
 def test_folds_without_a_role_or_a_class_are_refused(table: pd.DataFrame) -> None:
     lacking = table[~((table["fold"] == 0) & (table["role"] == "validation"))]
     lacking = lacking[~((lacking["fold"] == 1) & (lacking["role"] == "test") & (lacking["label"] == 1))]
     with pytest.raises(DataError) as caught:
-        splits.check(lacking, CLASSES)
+        splits.check_splits(lacking, CLASSES)
     assert "fold 0, validation: no image at all" in str(caught.value)
     assert "fold 1, test: no image of abnormal" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 3

@@ -126,11 +126,11 @@ def test_tables_of_images_and_scores(width: int, classes: int, letters: int) -> 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_what_a_recipe_trains(width: int) -> None:
-    models = registry.load(None, discover())
+    models = registry.load_registry(None, discover())
     for name in ("scratch-cnn", "mobilenet-v2-tuned"):
         made = models.recipe(name)
         stages = registry.checked_stages(made.schedule)
-        text = text_of(recipe.describe(made, recipe.build(made, 2, 32), stages), width)
+        text = text_of(recipe.recipe_tables(made, recipe.build(made, 2, 32), stages), width)
         assert_readable(
             text, width, [name, *(stage.epochs for stage in stages), "augmenter", "learning rate", "frozen"]
         )
@@ -163,7 +163,7 @@ def test_tables_of_commands(main: Main, monkeypatch: pytest.MonkeyPatch, command
     assert status == 0, errors
     if command == ["cache", "info"]:
         output = "\n".join(output.splitlines()[:-1])  # the path of the cache
-    belongs = registry.load(None, discover()).names() if command == ["list"] else []
+    belongs = registry.load_registry(None, discover()).names() if command == ["list"] else []
     belongs += discover().names("backbone") if command[-1] == "backbones" else []
     assert_readable(output, width, belongs)
 

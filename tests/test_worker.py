@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import TINY_PLUGIN, Install
 from tests.parts import subset
 from zoo.errors import LeakError, TrainingError
-from zoo.run import reserve, worker
+from zoo.run import warm_workers, worker
 from zoo.run.plan import make_plan
 from zoo.run.provenance import Provenance
 from zoo.run.request import Request
@@ -63,7 +63,7 @@ def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any, monk
     """The job fails at once, since its run folder is empty; what it says of that is one event. The log is in UTF-8,
     whatever the terminal."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    with reserve.start((), subprocess.DEVNULL) as worker:
+    with warm_workers.start((), subprocess.DEVNULL) as worker:
         assert worker.stdin and worker.stdout
         worker.stdin.write(job(run=str(tmp_path), source="ä–.toml").to_json() + "\n")
         worker.stdin.flush()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zoo.api import read_data as read_data
     from zoo.auditing.run import Audit as Audit
     from zoo.run.results import Comparison as Comparison
-    from zoo.training.model_file import load as load_model
+    from zoo.training.model_file import load_model as load_model
 
 __version__ = "0.1.0"
 """The version of zoo, as of its distribution."""
@@ -60,9 +60,9 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     if name == "load_model":
-        from zoo.training.model_file import load
+        from zoo.training.model_file import load_model
 
-        return load
+        return load_model
     if name == "Comparison":
         from zoo.run.results import Comparison
 

@@ -20,13 +20,13 @@ from zoo.errors import UnwrittenError, of_system
 from zoo.evaluation.metrics import check_metric
 from zoo.files import given
 from zoo.plugins import discovery
-from zoo.plugins.registry import Registry, load, split_config
+from zoo.plugins.registry import Registry, load_registry, split_config
 from zoo.run import plan, results, scheduler
 from zoo.run.job import Job
 from zoo.run.plan import Plan
 from zoo.run.request import Request
-from zoo.run.reserve import Reserve
 from zoo.run.results import Comparison
+from zoo.run.warm_workers import WarmWorkers
 
 
 def compare(
@@ -91,9 +91,9 @@ def execute(
     check_metric(metric)
     limits.ROPE.check("rope", rope)
     workers = limits.WORKERS.check("workers", workers)
-    with Reserve(ahead=workers == 1) as reserve, plan.make_plan(request, decoded) as made:
+    with WarmWorkers(ahead=workers == 1) as warm, plan.make_plan(request, decoded) as made:
         planned(made)
-        failed = scheduler.execute(made, listen, workers, reserve)
+        failed = scheduler.execute(made, listen, workers, warm)
         done = results.compare(made.run, metric=metric, rope=rope)
         try:
             done.write(made.run.path)
@@ -116,7 +116,7 @@ def read_data(
     Raises ZooError for data that cannot be used.
     """
     settled = loading.settle(_registry(registry).data, DataOptions(data=data, **options))
-    found = dataset.read(settled.origin, settled.config, test=settled.test)
+    found = dataset.read_dataset(settled.origin, settled.config, test=settled.test)
     return labels.named(found.table, found.config.classes)
 
 
@@ -175,4 +175,4 @@ def _folds(folds: str | int | Sequence[int]) -> Folds:
 
 
 def _registry(path: str | Path | None) -> Registry:
-    return load(given(path), discovery.discover())
+    return load_registry(given(path), discovery.discover())

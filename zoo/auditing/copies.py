@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from zoo.data import labels
 
 SIDES = ["path", "role", "label", "group", "source", "image"]
-COLUMNS = [
+COPY_COLUMNS = [
     "photograph", "first_path", "second_path", "change", "similarity", "crosses", "fold", "first_role", "second_role",
     "folds", "first_label", "second_label", "first_group", "second_group", "first_source", "second_source",
     "first_image", "second_image",
@@ -37,7 +37,7 @@ def photographs(files: pd.DataFrame, near: pd.DataFrame) -> np.ndarray:
 
 
 def pairs(files: pd.DataFrame, near: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """COLUMNS, a row per pair of files that show one photograph; different labels first, then roles, then groups.
+    """COPY_COLUMNS, a row per pair of files that show one photograph; different labels first, then roles, then groups.
 
     `files` has the column photograph as well; `near` has columns first and second (image hashes), similarity, change.
     Files of the same pixels are each paired with one of them. `crosses` names in which of labels, roles, groups and
@@ -58,7 +58,7 @@ def pairs(files: pd.DataFrame, near: pd.DataFrame, classes: Sequence[str]) -> pd
     table["crosses"] = pd.Series(named, index=table.index, dtype=str)
     weight = differ.to_numpy(dtype=int) @ [8, 4, 2, 1]
     order = table.assign(weight=-weight).sort_values(["weight", "photograph", "first_path", "second_path"]).index
-    return table.loc[order, COLUMNS].reset_index(drop=True)
+    return table.loc[order, COPY_COLUMNS].reset_index(drop=True)
 
 
 def _both_known(table: pd.DataFrame, what: str) -> pd.Series[bool]:
@@ -109,7 +109,7 @@ def _changed(files: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
 
 
 def _joined(both: pd.DataFrame) -> pd.DataFrame:
-    """Columns of COLUMNS from a merge of two tables of files."""
+    """Columns of COPY_COLUMNS from a merge of two tables of files."""
     if "image_second" not in both:
         both = both.assign(image_second=both["image_first"])
     table = {f"{side}_{what}": both[f"{what}_{side}"] for side in ("first", "second") for what in SIDES}

@@ -27,14 +27,14 @@ BORDER = 50  # the border is one in so many pixels of the shorter side wide
 CORNER = 8  # a corner is one in so many pixels of each side
 BLACK = 16  # grey levels from which a pixel is no longer black
 CORNERS = [f"corner_{place}_{what}" for place in ("nw", "ne", "sw", "se") for what in ("mean", "spread")]
-COLUMNS = [
+FACT_COLUMNS = [
     "path", "image", "fault", "remarks", "width", "height", "aspect", "bytes", "format", "red", "green", "blue",
     "border_mean", "border_spread", "border_black", *CORNERS,
 ]  # fmt: skip
 
 
-def read(root: Path, paths: Sequence[str], progress: Progress | None = None) -> pd.DataFrame:
-    """COLUMNS, a row per path, in the order given; each file (hard links are one) is decoded once, in threads.
+def read_facts(root: Path, paths: Sequence[str], progress: Progress | None = None) -> pd.DataFrame:
+    """FACT_COLUMNS, a row per path, in the order given; each file (hard links are one) is decoded once, in threads.
 
     `image` is the sha256 of the decoded pixels; `fault` says why a file cannot be used, '' if it can, and all else is
     then '' or NaN; `remarks` is what to know of one that can (zoo.data.remarks). Width and height are pixels as
@@ -57,7 +57,9 @@ def read(root: Path, paths: Sequence[str], progress: Progress | None = None) -> 
             if progress:
                 progress(len(found), len(path_of))
     nothing = {"image": "", "fault": "", "remarks": Remarks(), "format": ""}
-    return pd.DataFrame([{"path": path, **nothing, **found[key]} for path, key in identities.items()], columns=COLUMNS)
+    return pd.DataFrame(
+        [{"path": path, **nothing, **found[key]} for path, key in identities.items()], columns=FACT_COLUMNS
+    )
 
 
 def _facts(file: Path) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def near_duplicates(pixels: np.ndarray, progress: Progress | None = None) -> Fou
     found = [(*pair, 1.0, "identical") for rows in groups for pair in combinations(rows, 2)]
     copies, plain = _copies(pixels, [rows[0] for rows in groups], progress)
     for one, other, overlay in copies:
-        change = describe(overlay) if is_copy(overlay) else f"{SAME_SCENE}, {describe(overlay)}"
+        change = name_change(overlay) if is_copy(overlay) else f"{SAME_SCENE}, {name_change(overlay)}"
         similarity = min(max(overlay.detail, 0.0), 1.0)
         found += [(min(pair), max(pair), similarity, change) for pair in product(groups[one], groups[other])]
     pairs = pd.DataFrame(sorted(found), columns=["first", "second", "similarity", "change"])
@@ -182,7 +182,7 @@ def is_same_scene(overlay: Overlay) -> bool:
     )
 
 
-def describe(overlay: Overlay) -> str:
+def name_change(overlay: Overlay) -> str:
     """What makes the second picture of the first, in words."""
     linear = overlay.matrix[:, :2]
     angle = abs(np.degrees(np.arctan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1])))

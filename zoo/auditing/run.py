@@ -16,7 +16,7 @@ import zoo
 from zoo.auditing import balance, copies, facts, findings, near_duplicates, shortcuts
 from zoo.auditing.findings import Finding
 from zoo.auditing.near_duplicates import SAME_SCENE
-from zoo.data import audited, images, loading, splitters
+from zoo.data import images, known_copies, loading, splitters
 from zoo.data import table as tables
 from zoo.data.config import DataConfig
 from zoo.data.options import DataOptions
@@ -116,7 +116,7 @@ def look(
     found = loading.listed(settled, splits_from, folds, strict=False)
     if found.table.empty:
         raise DataError(f"{where} lists no image")
-    read = facts.read(found.root, [*found.table["path"]], partial(tell, "reading files"))
+    read = facts.read_facts(found.root, [*found.table["path"]], partial(tell, "reading files"))
     files = _join(found.table, read)
     known = files[files["fault"] == ""]
     if known.empty:
@@ -126,8 +126,8 @@ def look(
         near, plain, lines = _changed_copies(found.root, known, size, tell)
         said += lines
     else:
-        near, plain = audited.known(known["image"]), []
-        said += audited.lost()
+        near, plain = known_copies.known(known["image"]), []
+        said += known_copies.lost()
     scenes = near["change"].str.startswith(SAME_SCENE)
     known = known.assign(photograph=copies.photographs(known, near[~scenes]))
     pairs = copies.pairs(known, near, config.classes)
@@ -180,7 +180,7 @@ def _join(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
 def _changed_copies(
     root: Path, known: pd.DataFrame, size: int, tell: Listen
 ) -> tuple[pd.DataFrame, list[str], tuple[str, ...]]:
-    """Pictures that are changed copies of one another or show one scene, remembered: zoo.data.audited.COLUMNS.
+    """Pictures that are changed copies of one another or show one scene, as NEAR_COLUMNS of known_copies.
 
     And the paths of those too plain to tell, and what was wrong with the user cache.
     """
@@ -193,7 +193,7 @@ def _changed_copies(
         "similarity": found["similarity"], "change": found["change"].replace("identical", "recompressed or resized"),
     })  # fmt: skip
     near = near[near["first"] != near["second"]].reset_index(drop=True)
-    audited.remember(store.hashes, near)
+    known_copies.remember(store.hashes, near)
     plain = {store.hashes[row] for row in rows}
     return near, [path for path in paths if hash_of[path] in plain], store.notes
 

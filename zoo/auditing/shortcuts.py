@@ -35,11 +35,11 @@ FOLDS = 5
 LEAST = 20  # images of each class that a baseline needs
 STRONG, WEAK = 0.75, 0.6  # an interval of the AUC that begins above is an error, a warning
 
-COLUMNS = ["scope", "feature", "images", "auc", "low", "high", "remark"]
+SHORTCUT_COLUMNS = ["scope", "feature", "images", "auc", "low", "high", "remark"]
 
 
 def baseline(pictures: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """COLUMNS: the AUC of each of FEATURES and of all together, with its 95 % interval, overall and by source.
+    """SHORTCUT_COLUMNS: the AUC of each of FEATURES and of all together, with its 95 % interval, overall and by source.
 
     `pictures` has a row per picture: the columns of zoo.auditing.facts, label, source, and unit, alike for those that
     must stay together. For more than two classes the AUC is the average of each class against the rest. The interval is
@@ -51,7 +51,7 @@ def baseline(pictures: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     if len(sources) > 1 or (sources and (pictures["source"] == "").any()):
         scopes += [(f"source {name}", pictures[pictures["source"] == name]) for name in sources]
     rows = [row for scope, part in scopes for row in _scope(scope, part, classes)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=SHORTCUT_COLUMNS)
 
 
 def findings(table: pd.DataFrame) -> Iterator[Finding]:
@@ -83,7 +83,7 @@ def _shortcut(rows: pd.DataFrame, severity: Severity, kind: str, how: str) -> It
 
 
 def _scope(scope: str, pictures: pd.DataFrame, classes: Sequence[str]) -> list[tuple[object, ...]]:
-    """Rows of COLUMNS for some of the pictures."""
+    """Rows of SHORTCUT_COLUMNS for some of the pictures."""
     labels, units = pictures["label"].to_numpy(), pd.factorize(pictures["unit"])[0]
     counts = np.bincount(labels, minlength=len(classes))
     units_of = [len(np.unique(units[labels == label])) for label in range(len(classes))]

@@ -12,6 +12,7 @@ import click
 from zoo import limits
 from zoo.commands.data_options import again, data_options, size_option, splits_option
 from zoo.commands.options import PATH, Group, Number, console, echo, folds_option, load_registry, say
+from zoo.data.config import METHODS
 
 if TYPE_CHECKING:
     from zoo.data.splits import Folds
@@ -41,7 +42,7 @@ def data_demo(folder: Path) -> None:
     """Write the demo's images to DIR, laid out as ten folds."""
     from zoo.data import demo
 
-    demo.write(folder)
+    demo.write_demo(folder)
     echo(f"{folder}: {demo.IMAGES} images in {demo.FOLDS} folds; {folder / 'demo.csv'} has their cup-to-disc ratios")
 
 
@@ -122,7 +123,7 @@ def data_audit(
         done = run.look(
             registry.data, options, splits, folds, near_duplicates=near_duplicates, listen=listen
         )  # fmt: skip
-    files = report.write(done, out)
+    files = report.write_report(done, out)
     screen.print(report.shortcuts(done))
     screen.print(report.findings(done))
     say(screen, f"Report: {', '.join(map(str, files))}")
@@ -140,7 +141,7 @@ def data_audit(
 
 @data.command("split")
 @data_options(size_option)
-@click.option("--method", metavar="NAME", help="rotate, stratified, grouped, repeated or leave-one-source-out.")
+@click.option("--method", metavar="NAME", help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.")
 @click.option("--folds", type=Number(limits.FOLDS), metavar="K", help="So many folds, or parts to rotate.")
 @click.option("--repeats", type=Number(limits.FOLDS), metavar="R", help="repeated: K folds so often, with other seeds.")
 @click.option(

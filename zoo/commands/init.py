@@ -45,7 +45,7 @@ def init(out: Path, force: bool, **said: Any) -> None:
     screen = console()
     notes: list[str] = []
     settled = loading.settle(DataConfig(), DataOptions(**said), notes.append)
-    found = dataset.read(settled.origin, settled.config, test=settled.test)
+    found = dataset.read_dataset(settled.origin, settled.config, test=settled.test)
     for note in [*notes, *found.notes]:
         say(screen, note)
     try:

@@ -160,7 +160,7 @@ def load_registry() -> Registry:
     """The registry that the command line asks for."""
     from zoo.plugins import discovery, registry
 
-    return registry.load(given("registry"), discovery.discover())
+    return registry.load_registry(given("registry"), discovery.discover())
 
 
 def warn(found: Plugins) -> None:

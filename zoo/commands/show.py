@@ -59,7 +59,7 @@ def show(model: str, summary: bool, pictures: Path | None, **said: Any) -> None:
     config = loaded.config if loaded else registry.data
     network = shown.build(recipe, len(config.classes), said["image_size"] or config.image_size)
     stages = registries.checked_stages(recipe.schedule)
-    screen.print(shown.describe(recipe, network, stages))
+    screen.print(shown.recipe_tables(recipe, network, stages))
     if summary:
         network.model.summary(print_fn=echo)
     for note in loaded.notes if loaded else ():

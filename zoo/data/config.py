@@ -15,11 +15,11 @@ from zoo.files import names_fault
 from zoo.interfaces import STRICT
 
 # Each role and the folder that plays it unless the registry says otherwise, as in the study.
-ROLES = {"train": "train", "validation": "test", "test": "valid"}
+ROLE_FOLDERS = {"train": "train", "validation": "test", "test": "valid"}
 DEMO = "demo"
 
 METHODS = ("rotate", "stratified", "grouped", "repeated", "leave-one-source-out")
-COLUMNS = ("path", "label", "group", "source", "fold", "role")
+MANIFEST_COLUMNS = ("path", "label", "group", "source", "fold", "role")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class DataConfig:
     test_root: str = ""
     image_size: int = 224
     classes: tuple[str, ...] = ("normal", "abnormal")
-    roles: dict[str, str] = dataclasses.field(default_factory=lambda: dict(ROLES))
+    roles: dict[str, str] = dataclasses.field(default_factory=lambda: dict(ROLE_FOLDERS))
     groups: str = ""
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
     label: str = ""
@@ -87,8 +87,8 @@ class DataConfig:
         limits.require(self, image_size=limits.IMAGE_SIZE)
         if fault := names_fault(self.classes):
             raise ValueError(f"classes: {fault}")
-        if sorted(self.roles) != sorted(ROLES):
-            raise ValueError(f"roles must give {', '.join(ROLES)} a folder each, not {self.roles}")
+        if sorted(self.roles) != sorted(ROLE_FOLDERS):
+            raise ValueError(f"roles must give {', '.join(ROLE_FOLDERS)} a folder each, not {self.roles}")
         for folder in self.roles.values():
             if len(both := [role for role, name in self.roles.items() if name == folder]) > 1:
                 raise ValueError(
@@ -98,8 +98,8 @@ class DataConfig:
         if self.groups and not _capture_groups(self.groups):
             raise ValueError(f"groups must hold a capture group, as in ([0-9]+)_left, not {self.groups!r}")
         for column in self.columns:
-            if column not in COLUMNS:
-                raise ValueError(f"columns: {unknown('column', column, [*COLUMNS])}")
+            if column not in MANIFEST_COLUMNS:
+                raise ValueError(f"columns: {unknown('column', column, [*MANIFEST_COLUMNS])}")
         if len(set(self.columns.values())) < len(self.columns):
             raise ValueError(f"columns must be different, not {self.columns}")
         if self.label and self.labels:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.data import folders, groups, layout, manifest, names, splitters
-from zoo.data.config import ROLES, DataConfig
+from zoo.data.config import ROLE_FOLDERS, DataConfig
 from zoo.data.origin import Origin
 from zoo.data.splits import Folds
 from zoo.errors import ConfigError, DataError
@@ -37,7 +37,7 @@ class Dataset:
         return "fold" in self.table
 
 
-def read(
+def read_dataset(
     origin: Origin, config: DataConfig, folds: Folds = None, strict: bool = True, test: Origin | None = None
 ) -> Dataset:
     """A folder of folds, a folder per role or per class, or a manifest, with nothing decoded.
@@ -79,8 +79,8 @@ def _read(
     notes: list[str] = []
     carve = False
     if origin.cells is not None:
-        found, notes = manifest.read(origin, config, strict)
-        carve = "role" in found and {*found["role"]} != {*ROLES}
+        found, notes = manifest.read_manifest(origin, config, strict)
+        carve = "role" in found and {*found["role"]} != {*ROLE_FOLDERS}
         config = with_own_roles(config)
     elif in_folds := layout.fold_folders(root):
         roles = layout.fold_roles(next(iter(in_folds.values())), config.roles)

@@ -66,7 +66,7 @@ def read_bytes(data: bytes) -> Picture:
             f"{width} x {height} pixels, more than the {max_pixels():,} that are decoded; shrink it, or raise "
             "ZOO_MAX_PIXELS"
         )
-    formats.check(data)
+    formats.check_format(data)
     with _one_large if width * height > LARGE else nullcontext():
         return _decode(data)
 

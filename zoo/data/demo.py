@@ -42,7 +42,7 @@ def folder(tell: cache.Tell = lambda line: None) -> Path:
     return cache.make_once(cache.folder("demo", str(VERSION)), _fill, 20_000_000, tell)
 
 
-def write(target: Path) -> None:
+def write_demo(target: Path) -> None:
     """Copy the demo to a folder that doesn't exist yet, or is empty.
 
     Raises DataError if it is in use or cannot be written.
@@ -55,7 +55,7 @@ def write(target: Path) -> None:
         raise DataError(f"{target} cannot be written: {reason(error)}") from error
 
 
-def describe(images: int = IMAGES, seed: int = 0) -> pd.DataFrame:
+def plan_images(images: int = IMAGES, seed: int = 0) -> pd.DataFrame:
     """One row per image: file, cup_to_disc, label (0 normal, 1 abnormal), and part (0..9).
 
     Parts are balanced: fold k tests on part k, validates on part k + 1 and trains on the others.
@@ -73,7 +73,7 @@ def describe(images: int = IMAGES, seed: int = 0) -> pd.DataFrame:
 
 def _fill(target: Path) -> None:
     """Fold 0 holds the files; the other folds link to them where the file system can, else copy."""
-    table = describe()
+    table = plan_images()
     with ThreadPoolExecutor() as pool:
         drawn = [*pool.map(draw, table["cup_to_disc"], range(len(table)))]
     first: dict[str, Path] = {}

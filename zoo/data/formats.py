@@ -67,7 +67,7 @@ def pictures(data: bytes) -> int:
     return 1
 
 
-def check(data: bytes) -> None:
+def check_format(data: bytes) -> None:
     """Raise DataError for a JPEG or PNG that ends too early, which decoders may fill with grey and say nothing, and for
     a PNG whose checksums are wrong."""
     kind = name(data)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.data import (
-    audited,
     cache,
     dataset,
     demo,
     groups,
     images,
+    known_copies,
     names,
     origin,
     remarks,
@@ -81,7 +81,7 @@ def load_data(
         found = listed(settled, None, folds)
         if found.in_folds:
             store, table = _decode(found, found.table, progress)
-            data = Data(found.config, table[splits.COLUMNS], store, found.notes)
+            data = Data(found.config, table[splits.SPLIT_COLUMNS], store, found.notes)
             if found.config.roles != dataset.with_own_roles(config).roles and not settled.is_demo:
                 played = ", ".join(f"{name} as {role}" for role, name in found.config.roles.items())
                 data.notes.append(f"folders of each fold are taken as [data] roles says: {played}")
@@ -111,15 +111,15 @@ def make_splits(
         raise ConfigError(
             f"test data {settled.test.name} are divided from the rest already; split the data without them"
         )
-    data = _divide(dataset.read(settled.origin, settled.config), how, progress)
+    data = _divide(dataset.read_dataset(settled.origin, settled.config), how, progress)
     return _checked(data, said, settled.is_demo)
 
 
 def _checked(data: Data, said: list[str], is_demo: bool) -> Data:
     """The same once its folds are found to be in order, with all that there is to know, `said` first."""
-    splits.check(data.splits, data.config.classes)
-    told = [*said, *data.store.notes, *audited.lost(), *data.notes]
-    notes = [*audited.conflicts(data.splits, data.config.classes), *splits.notes(data.splits)]
+    splits.check_splits(data.splits, data.config.classes)
+    told = [*said, *data.store.notes, *known_copies.lost(), *data.notes]
+    notes = [*known_copies.conflicts(data.splits, data.config.classes), *splits.notes(data.splits)]
     notes += [] if is_demo else groups.notes(data.splits)
     files = [str(remark) for remark in remarks.told(data.store.remarks)]
     return dataclasses.replace(data, notes=[*told, *notes, *files], is_demo=is_demo)
@@ -135,17 +135,17 @@ def listed(settled: Settled, splits_from: tables.Source | None, folds: splits.Fo
     """
     origin, config = settled.origin, settled.config
     if splits_from is None:
-        found = dataset.read(origin, config, folds, strict, settled.test)
+        found = dataset.read_dataset(origin, config, folds, strict, settled.test)
         return dataclasses.replace(found, table=pick(found.table, folds, origin.name)) if found.in_folds else found
     where = tables.name(splits_from)
     if settled.test:
         raise ConfigError(
             f"test data {settled.test.name}: {where} says which images are the test role; leave out either"
         )
-    table = pick(split_file.read(splits_from, origin.root, config.classes, strict), folds, where)
+    table = pick(split_file.read_split_file(splits_from, origin.root, config.classes, strict), folds, where)
     table["group"], notes = groups.known([*table["group"]], where)
     if dataset.is_laid_out(origin, config):
-        found = dataset.read(origin, config, strict=strict)
+        found = dataset.read_dataset(origin, config, strict=strict)
         sources = table["path"].map(found.table.drop_duplicates("path").set_index("path")["source"]).fillna("")
         table = split_file.agree(table, found.table, where, config.classes).assign(source=sources)
         table["group"] = groups.known([*table["group"]], where)[0]  # some are written as the data have them now
@@ -230,7 +230,7 @@ def _from_file(
     where = tables.name(splits_from)
     found = listed(settled, splits_from, folds)
     store, image_of_path = images.decode(found.root, [*found.table["path"]], found.config.image_size, progress)
-    table = splits.in_order(split_file.fill_images(found.table, image_of_path, where)[splits.COLUMNS])
+    table = splits.in_order(split_file.fill_images(found.table, image_of_path, where)[splits.SPLIT_COLUMNS])
     file = None if isinstance(splits_from, pd.DataFrame) else {"path": where, "sha256": hash_file(splits_from)}
     return Data(found.config, table, store, found.notes, split_file=file)
 
@@ -240,7 +240,7 @@ def _divide(found: Dataset, how: SplitConfig, progress: images.Progress | None) 
     splits.check_labels(table, found.config.classes)
     if found.in_folds:
         table = table.drop_duplicates("image")
-    table, notes = splitters.divide(table, how, found.config.classes, audited.known(table["image"]))
+    table, notes = splitters.divide(table, how, found.config.classes, known_copies.known(table["image"]))
     return Data(dataset.with_own_roles(found.config), table, store, [*found.notes, *notes])
 
 

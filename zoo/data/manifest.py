@@ -14,12 +14,12 @@ import pandas as pd
 
 from zoo.data import labels, layout, search
 from zoo.data import table as tables
-from zoo.data.config import COLUMNS, ROLES, DataConfig
+from zoo.data.config import MANIFEST_COLUMNS, ROLE_FOLDERS, DataConfig
 from zoo.data.origin import Origin
 from zoo.errors import DataError
 
 
-def read(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.DataFrame, list[str]]:
+def read_manifest(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.DataFrame, list[str]]:
     """Columns path, label, group and source; fold and role before them if the manifest divides its images. And notes.
 
     Labels are positions in the config's `own_labels`. Files that aren't where the manifest says are looked for by their
@@ -32,7 +32,9 @@ def read(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.Da
     condition = labels.condition(config.label)
     columns = {name: own for name, own in config.columns.items() if name != "label" or not condition}
     _check_columns(cells, where, columns, ["path"] if condition else ["path", "label"])
-    given = pd.DataFrame({name: cells[own] for name in COLUMNS if (own := columns.get(name, name)) in cells.columns})
+    given = pd.DataFrame(
+        {name: cells[own] for name in MANIFEST_COLUMNS if (own := columns.get(name, name)) in cells.columns}
+    )
     if given.empty:
         raise DataError(f"{where} lists no image")
     given["path"], notes = search.by_name(given["path"], origin.root, where)
@@ -50,7 +52,7 @@ def read(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.Da
         if "fold" not in given:
             found.insert(0, "fold", 0)
             given["role"] = given["role"].map(lambda cell: layout.role_of(cell) or cell)
-        found.insert(1, "role", tables.roles(given, "role", [*ROLES], where))
+        found.insert(1, "role", tables.roles(given, "role", [*ROLE_FOLDERS], where))
     key = ["fold", "path"] if "role" in given else ["path"]
     refuse_twice(found, key, where)
     found = found.reset_index(drop=True)
@@ -59,7 +61,7 @@ def read(origin: Origin, config: DataConfig, strict: bool = True) -> tuple[pd.Da
 
 def _check_columns(cells: pd.DataFrame, where: str, columns: Mapping[str, str], needed: Sequence[str]) -> None:
     """Raise DataError unless the columns that are needed, or were named, are there."""
-    lacking = {name: own for name in COLUMNS if (own := columns.get(name, name)) not in cells.columns}
+    lacking = {name: own for name in MANIFEST_COLUMNS if (own := columns.get(name, name)) not in cells.columns}
     lacking = {name: own for name, own in lacking.items() if name in needed or name in columns}
     if lacking:
         there = [column for column in cells.columns if column]

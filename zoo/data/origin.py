@@ -20,7 +20,7 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Origin:
-    """A folder, or the cells of a manifest as zoo.data.table.read gives them.
+    """A folder, or the cells of a manifest as zoo.data.table.read_table gives them.
 
     `name` is what errors call it; the paths of its images begin at `root`.
     """
@@ -36,14 +36,14 @@ def of(source: Source) -> Origin:
     The paths of a data frame begin at the working folder.
     """
     if isinstance(source, pd.DataFrame):
-        return Origin(table.name(source), Path.cwd(), table.read(source))
+        return Origin(table.name(source), Path.cwd(), table.read_table(source))
     try:
         if source.is_dir():
             return Origin(str(source), source)
         if not source.exists():
             raise DataError(f"data {source} does not exist; {EXPECTED}")
         if source.is_file() and source.suffix.lower() in ENDINGS:
-            return Origin(str(source), source.parent, table.read(source))
+            return Origin(str(source), source.parent, table.read_table(source))
         if source.is_file() and zipfile.is_zipfile(source):
             raise DataError(f"data {source} is a zip archive; unpack it and name the folder")
     except OSError as error:

@@ -9,21 +9,21 @@ import pandas as pd
 
 from zoo.data import groups, labels, manifest
 from zoo.data import table as tables
-from zoo.data.splits import COLUMNS, ROLES
+from zoo.data.splits import ROLES, SPLIT_COLUMNS
 from zoo.errors import DataError, shorten, unknown
 
 
-def read(source: tables.Source, root: Path, classes: Sequence[str], strict: bool = True) -> pd.DataFrame:
+def read_split_file(source: tables.Source, root: Path, classes: Sequence[str], strict: bool = True) -> pd.DataFrame:
     """Rows of splits.csv; paths begin at `root`. `image` and `group` may be empty or missing.
 
     Raises DataError naming every row that cannot be used; unless `strict`, its file may be missing.
     """
     where = tables.name(source)
-    given = tables.read(source)
-    tables.columns(given, where, [column for column in COLUMNS if column not in ("image", "group")])
+    given = tables.read_table(source)
+    tables.columns(given, where, [column for column in SPLIT_COLUMNS if column not in ("image", "group")])
     for column in given.columns:
-        if column not in COLUMNS:
-            raise DataError(f"{where}: {unknown('column', column, COLUMNS)}")
+        if column not in SPLIT_COLUMNS:
+            raise DataError(f"{where}: {unknown('column', column, SPLIT_COLUMNS)}")
     if given.empty:
         raise DataError(f"{where} lists no image")
     found = pd.DataFrame({

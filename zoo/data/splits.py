@@ -18,7 +18,7 @@ from zoo.files import read_csv
 from zoo.limits import FOLD, FOLDS_MADE, shown
 
 # The columns of splits.csv.
-COLUMNS = ["fold", "role", "image", "path", "label", "group"]
+SPLIT_COLUMNS = ["fold", "role", "image", "path", "label", "group"]
 ROLES = ("train", "validation", "test")
 
 
@@ -72,7 +72,7 @@ def subset(splits: pd.DataFrame, fold: int, role: str, store: ImageStore) -> Sub
     return Subset(store.pixels, store.rows(hashes), part["label"].to_numpy(), hashes, tuple(part["path"]), store.name)
 
 
-def read(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+def read_splits(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     """splits.csv of a run, as zoo wrote it, as a table with class numbers as labels.
 
     Raises DataError for a label that is none of the classes.
@@ -99,7 +99,7 @@ def in_order(splits: pd.DataFrame) -> pd.DataFrame:
     return splits.loc[order].reset_index(drop=True)
 
 
-def check(splits: pd.DataFrame, classes: Sequence[str]) -> None:
+def check_splits(splits: pd.DataFrame, classes: Sequence[str]) -> None:
     """Refuse folds whose scores would mean nothing.
 
     Raises DataError for a picture under two labels, for a role without images or a class and for a fold that is there

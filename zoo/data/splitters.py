@@ -15,8 +15,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from zoo.data.config import SplitConfig
-from zoo.data.splits import COLUMNS, in_order
+from zoo.data.config import METHODS, SplitConfig
+from zoo.data.splits import SPLIT_COLUMNS, in_order
 from zoo.errors import DataError, shorten
 
 LEAST = 3  # images of a class, or groups: one for each role
@@ -36,11 +36,11 @@ def divide(
     """
     images = images.sort_values("path", kind="stable").reset_index(drop=True)
     notes: list[str] = []
-    folds = METHODS[how.method](_Pool(images, classes, together(images, copies)), how, notes)
+    folds = OF_METHOD[how.method](_Pool(images, classes, together(images, copies)), how, notes)
     table = pd.concat([images.assign(fold=fold, role=roles) for fold, roles in enumerate(folds)], ignore_index=True)
     if copies is not None and len(copies):
         notes.append(f"{len(copies)} pairs of near-duplicates, known from an audit, stay together")
-    return in_order(table[COLUMNS]), notes
+    return in_order(table[SPLIT_COLUMNS]), notes
 
 
 def all_roles(table: pd.DataFrame, parts: int = 5) -> tuple[pd.DataFrame, list[str]]:
@@ -222,10 +222,7 @@ def _leave_one_source_out(pool: _Pool, how: SplitConfig, notes: list[str]) -> It
 
 
 REPEATS = 5
-METHODS: dict[str, Callable[[_Pool, SplitConfig, list[str]], Iterator[Roles]]] = {
-    "rotate": _rotate,
-    "stratified": _stratified,
-    "grouped": _grouped,
-    "repeated": _repeated,
-    "leave-one-source-out": _leave_one_source_out,
-}
+Divide = Callable[[_Pool, SplitConfig, list[str]], Iterator[Roles]]
+OF_METHOD: dict[str, Divide] = dict(
+    zip(METHODS, (_rotate, _stratified, _grouped, _repeated, _leave_one_source_out), strict=True)
+)

@@ -27,7 +27,7 @@ def name(source: Source) -> str:
     return f"table of {len(source)} rows" if isinstance(source, pd.DataFrame) else str(source)
 
 
-def read(source: Source) -> pd.DataFrame:
+def read_table(source: Source) -> pd.DataFrame:
     """Every cell as text without blanks around it, '' where nothing is. The index is named "line" or "row" and counts
     as the person who made the table does.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.data import labels, layout, names
-from zoo.data.config import COLUMNS, DataConfig, data_lines
+from zoo.data.config import MANIFEST_COLUMNS, DataConfig, data_lines
 from zoo.data.options import DataOptions
 from zoo.data.origin import Origin
 from zoo.errors import ConfigError, DataError, shorten
@@ -112,7 +112,7 @@ def _replace(config: DataConfig, **changes: object) -> DataConfig:
 def _columns(given: pd.DataFrame, config: DataConfig, has_condition: bool, tell: Tell) -> DataConfig:
     """The config with the columns of a table that have another name than zoo's."""
     columns, said = dict(config.columns), []
-    for name in COLUMNS:
+    for name in MANIFEST_COLUMNS:
         if name in columns or name in given.columns or (name == "label" and has_condition):
             continue
         alike = [each for each in given.columns if _letters(each) in HEADINGS[name] and each not in columns.values()]

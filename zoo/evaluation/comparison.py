@@ -17,7 +17,7 @@ import pandas as pd
 
 from zoo.evaluation import intervals, metrics, statistics
 
-ROLES = ("validation", "test")
+SCORED_ROLES = ("validation", "test")
 JOB = ["model", "fold", "repeat"]
 LOWER_IS_BETTER = frozenset({"loss"})
 # What is said of weights in every table: of a job it is the sum, or the largest, of its predictions, and so for the
@@ -33,7 +33,7 @@ IMAGE_COLUMNS = [
     "images", "auc_a", "auc_b", "auc_difference", "auc_low", "auc_high", "delong_p", "bootstrap_low",
     "bootstrap_high", "only_a_right", "only_b_right", "mcnemar_p",
 ]  # fmt: skip
-COLUMNS = [
+PAIR_COLUMNS = [
     *FOLD_COLUMNS[:2], "metric", *FOLD_COLUMNS[2:9], "p_holm", *FOLD_COLUMNS[9:], *IMAGE_COLUMNS[:7],
     "delong_p_holm", *IMAGE_COLUMNS[7:], "mcnemar_p_holm",
 ]  # fmt: skip
@@ -54,7 +54,7 @@ def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> 
     """
     scores = {}
     for key, job in predictions.groupby(JOB, sort=False):
-        parts = {role: job[job["role"] == role] for role in ROLES}
+        parts = {role: job[job["role"] == role] for role in SCORED_ROLES}
         scores[key] = {
             role: metrics.score(part["label"].to_numpy(), probabilities(part), threshold)
             for role, part in parts.items()
@@ -71,9 +71,9 @@ def marks(results: pd.DataFrame) -> pd.DataFrame:
 
 def results_of(scores: Mapping[Any, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
     """The table of `results` from the content of metrics.json of each job, by (model, fold, repeat)."""
-    numbers = [(role, name) for role in ROLES for name in metrics.METRICS]
+    numbers = [(role, name) for role in SCORED_ROLES for name in metrics.METRICS]
     rows = [(*key, *(of_job[role][name] for role, name in numbers)) for key, of_job in scores.items()]
-    table = pd.DataFrame(rows, columns=[*JOB, *(f"{name}_{role}" for role, name in numbers)])
+    table = pd.DataFrame(rows, columns=[*JOB, *(metrics.column(name, role) for role, name in numbers)])
     leaked = [of_job["test"].get("leaked", 0) for of_job in scores.values()]
     return table.assign(leaked=leaked) if any(leaked) else table
 
@@ -99,9 +99,11 @@ def summary(
     rows = []
     for model, jobs in results.groupby("model", sort=False):
         scored = _scored(predictions[predictions["model"] == model])
-        for role in ROLES:
+        for role in SCORED_ROLES:
             for name in metrics.METRICS:
-                values = jobs.pivot_table(index="fold", columns="repeat", values=f"{name}_{role}", dropna=False)
+                values = jobs.pivot_table(
+                    index="fold", columns="repeat", values=metrics.column(name, role), dropna=False
+                )
                 means = values.mean(axis=1).dropna().to_numpy()
                 low, high = intervals.interval(name, scored[role], to_train[role], threshold)
                 row: dict[str, object] = {
@@ -120,8 +122,8 @@ def summary(
 
 def _scored(predictions: pd.DataFrame) -> dict[str, list[list[intervals.Scored]]]:
     """The predictions of one model: for each role its folds, and for each fold its repeats."""
-    parts: dict[str, list[list[intervals.Scored]]] = {role: [] for role in ROLES}
-    for role in ROLES:
+    parts: dict[str, list[list[intervals.Scored]]] = {role: [] for role in SCORED_ROLES}
+    for role in SCORED_ROLES:
         for _, fold in predictions[predictions["role"] == role].groupby("fold", sort=True):
             ordered = [rows.sort_values("image") for _, rows in fold.groupby("repeat", sort=True)]
             parts[role].append(
@@ -138,8 +140,8 @@ def clusters(predictions: pd.DataFrame) -> np.ndarray:
 
 def best_by_validation(results: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The rows of `results` whose model and repeat have the best `metric` on validation, one a fold."""
-    known = results[results[f"{metric}_validation"].notna()]
-    column = known[f"{metric}_validation"] * (-1 if metric in LOWER_IS_BETTER else 1)
+    known = results[results[metrics.column(metric, "validation")].notna()]
+    column = known[metrics.column(metric, "validation")] * (-1 if metric in LOWER_IS_BETTER else 1)
     return known.loc[column.groupby(known["fold"], sort=True).idxmax()]
 
 
@@ -211,7 +213,7 @@ def compare(
 
     `model_a` is the one with the better mean, and a difference above 0 is in its favour. Decided pairs come first.
     """
-    values, same = by_fold(results, f"{metric}_test"), same_tests(predictions)
+    values, same = by_fold(results, metrics.column(metric, "test")), same_tests(predictions)
     if metric in LOWER_IS_BETTER:
         values = -values
     rows = [
@@ -241,7 +243,7 @@ def compare(
     ]
     rank = table["verdict"].map({"better": 0, "equivalent": 1}).fillna(2)
     table = table.assign(metric=metric, rank=rank, **adjusted).sort_values(["rank", "p"], kind="stable")
-    table = table[COLUMNS].reset_index(drop=True)
+    table = table[PAIR_COLUMNS].reset_index(drop=True)
     for mark, of_model in marks(results).items():
         both = pd.DataFrame({end: table[f"model_{end}"].map(of_model) for end in ("a", "b")})
         table[mark] = both.agg(MARKS[str(mark)], axis=1)
@@ -294,7 +296,7 @@ def words(table: pd.DataFrame, results: pd.DataFrame, predictions: pd.DataFrame)
     if table.empty:
         return []
     metric = table["metric"].iloc[0]
-    values, same = by_fold(results, f"{metric}_test"), same_tests(predictions)
+    values, same = by_fold(results, metrics.column(metric, "test")), same_tests(predictions)
     said = []
     for row in table.to_dict("records"):
         both = values[[row["model_a"], row["model_b"]]].dropna().groupby(same).mean()

@@ -28,6 +28,11 @@ def check_metric(name: str) -> None:
         raise ConfigError(unknown("metric", name, list(METRICS)))
 
 
+def column(metric: str, role: str) -> str:
+    """The column of results.csv that holds a metric of a role."""
+    return f"{metric}_{role}"
+
+
 def per_class(probabilities: np.ndarray) -> np.ndarray:
     """Network outputs, (n, 1) of the positive class or (n, classes), as float64 (n, classes) that add up to 1."""
     outputs = np.asarray(probabilities, dtype=np.float64)

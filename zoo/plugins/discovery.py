@@ -154,7 +154,7 @@ def discover(
         points = _switched_on(installed)
     limit = isolation.timeout()
     for point in points:
-        plugin = describe(point)
+        plugin = plugin_of(point)
         begin(plugin)
         outcome = isolation.run(partial(_load, point, plugin), limit)
         plugin.seconds, plugin.error, plugin.printed = outcome.seconds, outcome.error, outcome.printed
@@ -178,7 +178,7 @@ def chosen() -> list[EntryPoint]:
 def of(origins: Iterable[str]) -> list[EntryPoint]:
     """Those of the chosen plug-ins that come from the distributions of these origins, of whatever version."""
     wanted = {distribution(origin) for origin in origins}
-    return [point for point in chosen() if describe(point).distribution in wanted]
+    return [point for point in chosen() if plugin_of(point).distribution in wanted]
 
 
 def _switched_on(installed: list[EntryPoint]) -> list[EntryPoint]:
@@ -206,7 +206,7 @@ def switch_off(names: Iterable[str]) -> None:
     os.environ["ZOO_PLUGINS"] = ",".join(name for name in wanted if name)
 
 
-def describe(point: EntryPoint) -> Plugin:
+def plugin_of(point: EntryPoint) -> Plugin:
     """What is known of a plug-in before it is loaded."""
     return _described(point.dist, point.name, point.value)
 
@@ -221,7 +221,7 @@ def _described(dist: Distribution | None, name: str, value: str) -> Plugin:
 
 
 def _names(point: EntryPoint) -> set[str]:
-    return {point.name, describe(point).distribution}
+    return {point.name, plugin_of(point).distribution}
 
 
 def _installed() -> tuple[list[EntryPoint], list[Plugin]]:
@@ -252,7 +252,7 @@ def _load(point: EntryPoint, plugin: Plugin) -> list[tuple[str, str, Any]]:
     if (spec := find_spec(plugin.module)) and spec.origin:
         plugin.path = spec.origin
     module = point.load()
-    found = hooks.read(module, point.name)
+    found = hooks.read_hooks(module, point.name)
     for kind, _, value in found:
         if kind in PART_KINDS:
             value.__zoo_origin__ = plugin.origin

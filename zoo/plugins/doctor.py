@@ -123,7 +123,7 @@ def _unusable_parts(found: Plugins) -> list[Finding]:
         for name in found.names(kind):
             offer = found.get(kind, name)
             try:
-                registry.check_fields(offer.value)
+                registry.adapter_of(offer.value)
             except Exception as error:
                 fault = f"{kind} {name!r} cannot be used: {one_line(error)}"
                 findings.append(Finding(str(offer.plugin), fault, _mend(offer.plugin)))
@@ -160,7 +160,7 @@ def diagnose() -> Diagnosis:
 
     Raises ConfigError for a wrong ZOO_PLUGINS or ZOO_PLUGIN_TIMEOUT, PluginError if nothing can be looked at.
     """
-    points = {str(plugin): plugin for plugin in map(discovery.describe, discovery.chosen())}
+    points = {str(plugin): plugin for plugin in map(discovery.plugin_of, discovery.chosen())}
     limit = isolation.timeout() * max(1, len(points))
     culprits: dict[str, Finding] = {}
     while True:

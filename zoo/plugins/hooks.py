@@ -25,7 +25,7 @@ HOOKS = {
 }
 
 
-def read(module: ModuleType, plugin: str = "") -> list[tuple[str, str, Any]]:
+def read_hooks(module: ModuleType, plugin: str = "") -> list[tuple[str, str, Any]]:
     """What the module of the plug-in of that name offers: (kind, name, class, table or, of a tracker, the module).
 
     Raises PluginError for a module that is for another zoo or returns what a hook doesn't ask for, and whatever a

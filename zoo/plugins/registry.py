@@ -80,7 +80,7 @@ class Registry:
         return build_recipe(name, {**self.defaults, **table}, self.plugins, source)
 
 
-def load(path: Path | None, plugins: Plugins) -> Registry:
+def load_registry(path: Path | None, plugins: Plugins) -> Registry:
     """Read a registry file: `path`, else ./registry.toml, else the one that zoo ships.
 
     Its models and defaults are laid over those that zoo ships: a table replaces the one of its name, `NAME = false`
@@ -96,7 +96,7 @@ def load(path: Path | None, plugins: Plugins) -> Registry:
     hidden = frozenset(name for name, table in models.items() if table is False)
     kept = {name: table for name, table in models.items() if name not in hidden}
     others = {name: table for name, table in shipped.get("models", {}).items() if name not in models}
-    data = check(DataConfig, tables.get("data", {}), f"{path}: data")
+    data = from_table(DataConfig, tables.get("data", {}), f"{path}: data")
     if data.root != DEMO:
         data = dataclasses.replace(data, root=str(path.parent / expand(data.root)))
     if data.test_root:
@@ -122,7 +122,7 @@ def _tables(path: Path) -> dict[str, Any]:
     for name in models:
         if fault := model_name_fault(name):
             raise ConfigError(f"{path}: model name {short(name)}: {fault}")
-    check(ModelConfig, tables.get("defaults", {}), f"{path}: defaults")
+    from_table(ModelConfig, tables.get("defaults", {}), f"{path}: defaults")
     return tables
 
 
@@ -134,7 +134,7 @@ def split_config(base: SplitConfig, **given: Any) -> SplitConfig:
     given = {key: value for key, value in given.items() if value is not None}
     if given.get("method", base.method) == base.method:
         given = {**{key: value for key, value in vars(base).items() if value is not None}, **given}
-    return check(SplitConfig, {"folds": base.folds, "seed": base.seed, **given}, "split")
+    return from_table(SplitConfig, {"folds": base.folds, "seed": base.seed, **given}, "split")
 
 
 def find() -> Path:
@@ -155,7 +155,7 @@ def _shipped() -> Path:
 def build_recipe(name: str, table: Mapping[str, Any], plugins: Plugins, source: str) -> Recipe:
     """A recipe from the table that describes it, every part built and its stages checked."""
     where = f"{source}: models.{name}"
-    config = check(ModelConfig, table, where)
+    config = from_table(ModelConfig, table, where)
     parts = {kind: build_part(kind, getattr(config, kind), plugins, f"{where}.{kind}") for kind in PART_KINDS}
     recipe = Recipe(name, **parts, batch_size=config.batch_size, seed=config.seed, source=source)
     checked_stages(recipe.schedule)
@@ -177,7 +177,7 @@ def _stages(schedule: Schedule) -> list[Stage]:
     for stage in stages:
         try:
             table = json.loads(json.dumps(dataclasses.asdict(stage)))
-            check(type(stage), table, f"stage {short(stage.name)}")
+            from_table(type(stage), table, f"stage {short(stage.name)}")
         except Exception as error:
             advice = "give each field the type that zoo.Stage says, as plain data"
             raise PluginError(f"{title(schedule)}: {one_line(error)}: {advice}") from error
@@ -198,7 +198,7 @@ def build_part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: 
         raise ConfigError(f"{where}: {error}") from error
 
     def make() -> Part:
-        part: Part = check(offer.value, fields, f"{where} ({name})")
+        part: Part = from_table(offer.value, fields, f"{where} ({name})")
         json.dumps(part.table())  # as its job will hold it
         if faults := [*limits.unusable(part.table())]:
             raise ValueError("; ".join(faults))
@@ -207,7 +207,7 @@ def build_part(kind: str, table: str | dict[str, Any], plugins: Plugins, where: 
     return isolation.of_part(offer.value, f"{kind} {name!r} (from {offer.plugin.origin})", "cannot be made", make)
 
 
-def check(cls: type[T], table: Mapping[str, Any], where: str) -> T:
+def from_table(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     """An instance of dataclass `cls` from a table, each field strictly of its type.
 
     Raises ConfigError with the place of every fault, and the known names for an unknown field.
@@ -217,13 +217,13 @@ def check(cls: type[T], table: Mapping[str, Any], where: str) -> T:
         raise ConfigError(f"{where}: {'; '.join(wrong)}")
     try:
         # Through JSON, because there a list may fill a tuple, as TOML has no other sequence.
-        return check_fields(cls).validate_json(json.dumps(table, default=str), strict=True)
+        return adapter_of(cls).validate_json(json.dumps(table, default=str), strict=True)
     except pydantic.ValidationError as error:
         faults = "; ".join(_fault(fault, known) for fault in error.errors())
         raise ConfigError(f"{where}: {faults}") from None
 
 
-def check_fields(cls: type[T]) -> pydantic.TypeAdapter[T]:
+def adapter_of(cls: type[T]) -> pydantic.TypeAdapter[T]:
     """What checks tables for dataclass `cls`. Raises PluginError for fields of types that cannot be checked."""
     try:
         adapter = pydantic.TypeAdapter(cls)

@@ -74,7 +74,7 @@ def split_would_help(audit: Audit) -> bool:
     return any(finding.kind in SPLIT_MENDS for finding in audit.findings)
 
 
-def write(audit: Audit, out: Path) -> list[Path]:
+def write_report(audit: Audit, out: Path) -> list[Path]:
     """audit.html, pairs.png if there are pairs, duplicates.csv and audit.json in `out`; their paths.
 
     Raises ConfigError if `out` cannot be written.

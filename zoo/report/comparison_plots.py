@@ -93,7 +93,7 @@ def metric_by_model(results: pd.DataFrame, summary: pd.DataFrame, metric: str, r
     not defined are skipped, and with them a model that has no other; a model with fewer folds than the rest
     says how many; an interval that is not known is left out.
     """
-    column = f"{metric}_{role}"
+    column = metrics.column(metric, role)
     known = results.dropna(subset=[column]) if column in results else results.iloc[:0]
     if known.empty:
         return []

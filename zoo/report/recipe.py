@@ -27,7 +27,7 @@ def build(recipe: Recipe, classes: int, image_size: int) -> Network:
     return assemble(backbone, recipe.head, (image_size, image_size, 3), classes)
 
 
-def describe(recipe: Recipe, network: Network, stages: Sequence[Stage]) -> RenderableType:
+def recipe_tables(recipe: Recipe, network: Network, stages: Sequence[Stage]) -> RenderableType:
     """The parts with every parameter, and a table of the stages. Leaves the network as the last stage wants it."""
     title = f"{recipe.name} (from {recipe.source})"
     parts = Table("part", "name", sentences("parameters"), title=title, title_justify="left")

@@ -10,7 +10,8 @@ from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from zoo.evaluation.comparison import ROLES
+from zoo.evaluation import metrics
+from zoo.evaluation.comparison import SCORED_ROLES
 from zoo.evaluation.metrics import METRICS, NAMES
 from zoo.run.results import Comparison, mark
 
@@ -75,10 +76,10 @@ def folds(counts: pd.DataFrame, groups: pd.Series[int]) -> Table:
 def scores(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> RenderableType:
     """Metrics and confusion matrices of one job; `results` is the content of metrics.json."""
     about = _about(classes, results["test"]["threshold"])
-    headings = [f"{role}\n{results[role]['images']} images" for role in ROLES]
+    headings = [f"{role}\n{results[role]['images']} images" for role in SCORED_ROLES]
     table = Table("metric", *headings, title=f"Metrics ({about})", title_justify="left")
     for name in METRICS:
-        table.add_row(name, *(number(results[role][name]) for role in ROLES))
+        table.add_row(name, *(number(results[role][name]) for role in SCORED_ROLES))
     return Group(table, confusions(results, classes))
 
 
@@ -93,10 +94,10 @@ def confusions(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> Re
     """The confusion matrices of one job, and whether its weights have seen images that it is scored on."""
     leaked = [
         f"{role} is LEAKED: the weights have seen {seen} of these images"
-        for role in ROLES
+        for role in SCORED_ROLES
         if (seen := results[role].get("leaked"))
     ]
-    matrices = [confusion(role, results[role]["confusion_matrix"], classes) for role in ROLES]
+    matrices = [confusion(role, results[role]["confusion_matrix"], classes) for role in SCORED_ROLES]
     return Group(*leaked, *([Columns(matrices, padding=(0, 3))] if len(classes) <= SIDE_BY_SIDE else matrices))
 
 
@@ -110,9 +111,9 @@ def confusion(role: str, counts: Sequence[Sequence[int]], classes: Sequence[str]
 
 def results(table: pd.DataFrame, wide: bool = True) -> Table:
     """results.csv, and mean ± standard deviation per model of several folds: both roles if `wide`, else test alone."""
-    roles = ROLES if wide else ROLES[-1:]
+    roles = SCORED_ROLES if wide else SCORED_ROLES[-1:]
     shown = [(role, name) for role in roles for name in ("accuracy", "f1", "recall", "auc")]
-    columns = [f"{name}_{role}" for role, name in shown]
+    columns = [metrics.column(name, role) for role, name in shown]
     headings = ["fold", *(["weights"] if wide else []), *(f"{name}\n{role}" for role, name in shown)]
     view = Table("model", *headings, title="Results", title_justify="left")
     for model, rows in table.groupby("model", sort=False):
@@ -132,7 +133,7 @@ def summary(done: Comparison, wide: bool = True) -> Table:
     If `wide` of both roles, with the weights that training started from; else of test alone.
     """
     shown = list(dict.fromkeys(["recall", *([] if wide else ["specificity"]), done.metric, "auc"] + ["f1"] * wide))
-    columns = [(role, name) for role in (ROLES if wide else ROLES[-1:]) for name in shown]
+    columns = [(role, name) for role in (SCORED_ROLES if wide else SCORED_ROLES[-1:]) for name in shown]
     count = int(done.summary["folds"].max())
     where = "folds" if wide else f"{count} fold{'s' * (count != 1)} on test"
     title = f"Mean ± sd over {where}, and 95 % interval, threshold {done.threshold:g}"
@@ -156,9 +157,9 @@ def intervals(done: Comparison, model: str) -> Table:
     rows = done.summary[done.summary["model"] == model].to_dict("records")
     cells = {(row["role"], row["metric"]): row for row in rows}
     title = f"Metrics with 95 % intervals ({_about(done.classes, done.threshold)})"
-    view = Table("metric", *ROLES, title=title, title_justify="left")
+    view = Table("metric", *SCORED_ROLES, title=title, title_justify="left")
     for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS[1:], *METRICS]):  # the loss last
-        both = [cells[role, name] for role in ROLES]
+        both = [cells[role, name] for role in SCORED_ROLES]
         view.add_row(NAMES.get(name, name), *(f"{_mean(cell)} ({_interval(cell)})" for cell in both))
     return view
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pydantic
 from filelock import FileLock, Timeout
 
-from zoo.data import audited, splits
+from zoo.data import known_copies, splits
 from zoo.errors import ConfigError, shorten
 from zoo.files import DRAFT, delete, hash_file, read_csv, read_json, read_record, write_csv, write_record
 from zoo.interfaces import RUN_ENTRIES, model_name_fault
@@ -219,7 +219,9 @@ class RunFolder:
 
     def known_duplicates(self) -> pd.DataFrame:
         """The table of duplicates.csv; without rows if there is none."""
-        return read_csv(self.duplicates) if self.duplicates.exists() else pd.DataFrame(columns=audited.COLUMNS)
+        return (
+            read_csv(self.duplicates) if self.duplicates.exists() else pd.DataFrame(columns=known_copies.NEAR_COLUMNS)
+        )
 
     def tracker_log(self, name: str) -> Path:
         """What a tracker has printed."""
@@ -309,7 +311,7 @@ class RunFolder:
         if not self.splits.exists():
             raise ConfigError(f"{self.splits} is missing; the run's own command writes it anew")
         changed = record.get("files", {}).get(self.splits.name) not in (None, _hash(self.splits))
-        table = None if changed else splits.read(self.splits, record["data"]["classes"])
+        table = None if changed else splits.read_splits(self.splits, record["data"]["classes"])
         # An earlier version kept no hash, and wrote labels as numbers, which may be other classes where names are
         # numbers.
         if table is None or splits.fingerprint(table) != record["data"]["fingerprint"]:

@@ -11,7 +11,7 @@ import pandas as pd
 from filelock import FileLock
 
 from zoo import limits
-from zoo.data import audited, demo, images, labels
+from zoo.data import demo, images, known_copies, labels
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
@@ -22,7 +22,7 @@ from zoo.plugins.discovery import Plugin
 from zoo.run import provenance, resume
 from zoo.run.folder import RunFolder
 from zoo.run.job import Job
-from zoo.run.request import Request, default_out, describe, start_from_file, weights_files
+from zoo.run.request import Request, default_out, run_record, start_from_file, weights_files
 from zoo.training import backend
 
 
@@ -60,7 +60,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     `progress` is called with images decoded and in all. Raises ZooError for a request that cannot be met.
     """
     found = discovery.discover()
-    models = registry.load(request.registry, found)
+    models = registry.load_registry(request.registry, found)
     notes = [*found.problems]
     try:
         recipes = _recipes(models, request, notes)
@@ -93,13 +93,13 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     copies, said = provenance.check_leaks(data.splits, files, options.allow_leak)
     notes += said
     if not data.is_demo:
-        notes += audited.notes(data.splits)
+        notes += known_copies.notes(data.splits)
     folder = RunFolder(request.out or default_out(request))
     folder.create(recipes)
     lock = folder.lock()
     try:
         resumed = folder.request.exists() and not request.fresh
-        described = describe(request, recipes, data, options)
+        described = run_record(request, recipes, data, options)
         notes += _write_down(folder, request, described, labels.named(data.splits, data.config.classes))
         write_csv(folder.duplicates, copies)
     except BaseException:

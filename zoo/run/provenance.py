@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.data import audited, cache, checksums
+from zoo.data import cache, checksums, known_copies
 from zoo.errors import DataError, LeakError, WeightsError, shorten
 from zoo.files import hash_file, write_text
 from zoo.training import archive, model_file
@@ -92,14 +92,14 @@ def embed(file: Path, provenance: Provenance, began_with: Collection[str]) -> No
         cache.make_once(cache.folder("provenance", hash_weights(arrays)), fill, len(text) + len(listed))
 
 
-def read(file: Path, tell: cache.Tell = lambda line: None) -> Provenance:
+def read_provenance(file: Path, tell: cache.Tell = lambda line: None) -> Provenance:
     """What weights that start from this file have seen, the file itself named as the last of its chain.
 
     `tell` is given a line if the user cache knew of the weights, and is damaged.
 
     Raises WeightsError if what the file says of it is damaged, or the file is refused.
     """
-    archive.check(file)
+    archive.check_archive(file)
     name = f"{file.name} sha256 {hash_file(file)[:12]}"
     inside = archive.member(file, MEMBER)
     try:
@@ -162,7 +162,7 @@ def _arrays(file: Path) -> list[np.ndarray]:
 def leaked(test: Iterable[str], seen: Iterable[str], copies: pd.DataFrame) -> list[str]:
     """The test pictures (hashes) that weights have seen, themselves or as a near-duplicate, in the order of `test`.
 
-    `copies` has the near-duplicates that an audit found, see `zoo.data.audited`.
+    `copies` has the near-duplicates that an audit found, see `zoo.data.known_copies`.
     """
     known = set(seen)
     known |= set(copies["second"][copies["first"].isin(known)]) | set(copies["first"][copies["second"].isin(known)])
@@ -175,8 +175,8 @@ def check_leaks(splits: pd.DataFrame, files: Iterable[str], allowed: bool) -> tu
     Raises LeakError if a fold would score weights on pictures that they have seen, unless that is `allowed`.
     """
     notes: list[str] = []
-    inherited = {Path(file).name: read(Path(file), notes.append) for file in sorted(files)}
-    copies = audited.known({*splits["image"], *(image for each in inherited.values() for image in each.images)})
+    inherited = {Path(file).name: read_provenance(Path(file), notes.append) for file in sorted(files)}
+    copies = known_copies.known({*splits["image"], *(image for each in inherited.values() for image in each.images)})
     lines = [
         f"fold {fold}: {line}"
         for fold, rows in splits.groupby("fold")

@@ -88,7 +88,7 @@ def default_out(request: Request) -> Path:
     return Path("runs") / f"{name}-{moment}"
 
 
-def describe(request: Request, recipes: dict[str, Recipe], data: Data, options: TrainingOptions) -> dict[str, Any]:
+def run_record(request: Request, recipes: dict[str, Recipe], data: Data, options: TrainingOptions) -> dict[str, Any]:
     """The content of run.json; `options` as settled, of which `request` may say less."""
     return {
         "request": {key: _said(value) for key, value in vars(request).items()},

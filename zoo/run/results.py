@@ -167,7 +167,7 @@ def _check_predictions(file: Path, predictions: pd.DataFrame, fold: pd.DataFrame
     def rows(table: pd.DataFrame) -> list[list[object]]:
         return table[columns].sort_values(columns).to_numpy().tolist()
 
-    wanted = fold[fold["role"].isin(comparison.ROLES)]
+    wanted = fold[fold["role"].isin(comparison.SCORED_ROLES)]
     if not {*columns, "probability"} <= {*predictions.columns} or rows(predictions) != rows(wanted):
         raise DataError(
             f"{file} holds other images, roles or labels than splits.csv of its run; was it copied from another run? "
@@ -195,7 +195,7 @@ def write_best(done: Comparison) -> None:
 
     The model file is a hard link to the job's where the disk can, else a copy.
     """
-    column = f"{done.metric}_validation"
+    column = metrics.column(done.metric, "validation")
     results = done.results if "repeat" in done.results else done.results.assign(repeat=0)
     one_class = comparison.one_class(done.predictions, done.threshold)
     for best in comparison.best_by_validation(results, done.metric).to_dict("records"):
@@ -232,7 +232,7 @@ def _without_repeat(results: pd.DataFrame) -> pd.DataFrame:
 def _to_train(table: pd.DataFrame) -> dict[str, float]:
     """Images of each role over those of the training role, on average over folds."""
     sizes = table.groupby(["fold", "role"]).size().unstack()
-    return {role: float((sizes[role] / sizes["train"]).mean()) for role in comparison.ROLES}
+    return {role: float((sizes[role] / sizes["train"]).mean()) for role in comparison.SCORED_ROLES}
 
 
 def _missing(run: RunFolder, job: JobKey) -> str | None:

@@ -90,7 +90,7 @@ def missing_parts(
 
     Of the run folder only what it tells of these models, if there are any.
     """
-    told = [(about.recipe, about.origins) for file in files if file and (about := model_file.read(expand(file)))]
+    told = [(about.recipe, about.origins) for file in files if file and (about := model_file.read_about(expand(file)))]
     if out and RunFolder(out).request.exists():
         record = RunFolder(out).read()
         told += [

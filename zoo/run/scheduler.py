@@ -17,28 +17,28 @@ from zoo.errors import ended, one_line
 from zoo.run import gpu, results
 from zoo.run.job import Job
 from zoo.run.plan import Plan
-from zoo.run.reserve import Reserve, start
-from zoo.run.silence import Silence
+from zoo.run.stalls import StallWatch
 from zoo.run.trackers import Tracking
+from zoo.run.warm_workers import WarmWorkers, start
 
 # Receives the events of a job as the worker sends them, always in the thread that called `execute`.
 Listen = Callable[[Job, dict[str, Any]], None]
 PATIENCE = 1.0  # seconds to wait for news before looking whether any job has been silent for too long
 
 
-def execute(plan: Plan, listen: Listen, workers: int, reserve: Reserve) -> list[Job]:
+def execute(plan: Plan, listen: Listen, workers: int, warm: WarmWorkers) -> list[Job]:
     """Run every job that isn't done yet, `workers` at a time with the CPU cores divided among them; those that failed.
 
-    `reserve` may hold workers that have been started already. On a GPU a job waits until there is memory for it,
+    `warm` may hold workers that have been started already. On a GPU a job waits until there is memory for it,
     whatever `workers` says.
     results.csv and run.json are brought up to date after each job. On KeyboardInterrupt the running jobs are
     ended and marked as failed before the exception goes on. The trackers of the plan are told of everything.
     """
     waiting: SimpleQueue[Job] = SimpleQueue()
-    crew = _Crew(waiting, reserve)
+    crew = _Crew(waiting, warm)
     left = 0
     failed = []
-    silence = Silence(plan)
+    stalls = StallWatch(plan)
     with Tracking(plan, crew.events) as tracking:
         for job in plan.jobs:
             if job.folder.done:
@@ -52,13 +52,13 @@ def execute(plan: Plan, listen: Listen, workers: int, reserve: Reserve) -> list[
         crew.start(share_cores(min(workers, left)))
         try:
             while left:
-                for quiet, text in silence.overdue():
+                for quiet, text in stalls.overdue():
                     listen(quiet, {"event": "warning", "text": text})
                 try:
                     job, event = crew.events.get(timeout=PATIENCE)
                 except Empty:
                     continue
-                silence.on_event(job, event)
+                stalls.on_event(job, event)
                 if event["event"] == "process_ended":
                     left -= 1
                     if event["failed"]:
@@ -89,9 +89,9 @@ def share_cores(workers: int) -> list[tuple[int, ...]]:
 class _Crew:
     """Threads that each take a job after the other and attend to its process."""
 
-    def __init__(self, waiting: SimpleQueue[Job], reserve: Reserve) -> None:
+    def __init__(self, waiting: SimpleQueue[Job], warm: WarmWorkers) -> None:
         self.waiting = waiting
-        self._reserve = reserve
+        self._warm = warm
         self.events: SimpleQueue[tuple[Job, dict[str, Any]]] = SimpleQueue()
         self._processes: set[subprocess.Popen[str]] = set()
         self._threads: list[threading.Thread] = []
@@ -113,7 +113,7 @@ class _Crew:
                 process.kill()
         for thread in self._threads:
             thread.join()
-        self._reserve.close()
+        self._warm.close()
 
     def _attend(self, cores: tuple[int, ...]) -> None:
         while not self._stopping:
@@ -150,7 +150,7 @@ class _Crew:
                     if event["event"] == "epoch_ended":
                         self._gate.watch()
                         if not self.waiting.empty():
-                            self._reserve.prepare(cores)
+                            self._warm.prepare(cores)
                     self.events.put((job, event))
             except BaseException:
                 process.kill()
@@ -169,7 +169,7 @@ class _Crew:
 
     def _process(self, cores: tuple[int, ...], log: IO[bytes]) -> subprocess.Popen[str]:
         with self._lock:
-            process = self._reserve.take(cores) or start(cores, log)
+            process = self._warm.take(cores) or start(cores, log)
             self._processes.add(process)
             if self._stopping:
                 process.kill()

@@ -51,7 +51,7 @@ def load(name: str, distribution: str) -> Any:
     Raises whatever it does when it is loaded, and ConfigError if it is there no more.
     """
     points = [point for point in discovery.chosen() if point.name == name]
-    mine = [point for point in points if discovery.describe(point).distribution == distribution]
+    mine = [point for point in points if discovery.plugin_of(point).distribution == distribution]
     found = discovery.discover(mine[:1])
     for plugin in found.found:
         if plugin.error:

@@ -61,12 +61,12 @@ def run(job: Job, notify: Notify) -> None:
     found = discovery.discover(discovery.of(job.origins.values()))
     recipe = registry.build_recipe(job.model, job.recipe, found, job.source)
     store = images.open_store(Path(job.images))
-    table = splits.read(RunFolder(Path(job.run)).splits, job.classes)
+    table = splits.read_splits(RunFolder(Path(job.run)).splits, job.classes)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
 
     seen = inherit(recipe, job.start_from).seeing([*training.hashes, *validation.hashes])
     keras.config.set_dtype_policy(job.precision)
-    machine = device.describe()
+    machine = device.describe_machine()
     if job.precision != precision.FULL and machine["device"] == "cpu":
         notify({"event": "warning", "text": f"{job.precision} makes a CPU slower; it is for GPUs"})
     # A state of weights that have seen other images is not this job's, wherever it came from.
@@ -113,7 +113,7 @@ def run(job: Job, notify: Notify) -> None:
         with replacing(folder.best) as draft:
             precision.in_full(model).save(draft)
             provenance.embed(draft, seen, began_with)
-            model_file.write(draft, about)
+            model_file.write_about(draft, about)
 
     history = trainer.train(network, recipe, job, training, validation, job.classes, save_best, checkpoint, notify)
     write_csv(folder.history, pd.DataFrame(history, columns=trainer.HISTORY))
@@ -135,7 +135,7 @@ def _missing_parts(recipe: Recipe, start_from: str | None) -> list[str]:
     from zoo.plugins import discovery
 
     file = start_from or (recipe.backbone.weights if recipe.backbone.from_file else None)
-    about = model_file.read(Path(file)) if file else None
+    about = model_file.read_about(Path(file)) if file else None
     if not about:
         return []
     return model_file.missing(about.recipe, about.origins, discovery.discover(), model_file.NETWORK)
@@ -226,8 +226,8 @@ def predictions_table(subset: Subset, role: str, outputs: np.ndarray, classes: l
 def inherit(recipe: Recipe, start_from: str | None) -> Provenance:
     """What the weights that a job starts from have seen. Raises WeightsError for a file whose provenance is damaged."""
     if start_from:
-        return provenance.read(Path(start_from))
-    return provenance.read(Path(recipe.backbone.weights)) if recipe.backbone.from_file else Provenance()
+        return provenance.read_provenance(Path(start_from))
+    return provenance.read_provenance(Path(recipe.backbone.weights)) if recipe.backbone.from_file else Provenance()
 
 
 def open_test_role(job: Job, seen: Provenance, table: pd.DataFrame, store: ImageStore) -> tuple[Subset, list[str]]:

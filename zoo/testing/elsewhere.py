@@ -121,14 +121,14 @@ def make(part: dict[str, Any]) -> Any:
     for name in part["class"].split("."):
         found = getattr(found, name, None)
     if found is None:  # a class that a hook makes
-        for kind, name, value in hooks.read(module):
+        for kind, name, value in hooks.read_hooks(module):
             if (kind, name) == (part["kind"], part["name"]):
                 found = value
     if found is None:
         raise PluginError(
             f"{part['module']} has no {part['class']}: put the class at the top of its module, or let a hook return it"
         )
-    return registry.check(found, part["fields"], part["name"])
+    return registry.from_table(found, part["fields"], part["name"])
 
 
 def main() -> None:

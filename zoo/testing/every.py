@@ -115,7 +115,7 @@ def has_plain_parameters(subject: Subject) -> None:
             "tables, as registry.toml holds them; make all else of them inside methods"
         ) from error
     try:
-        again: Any = registry.check(cls, fields, f"registry.toml with the parameters of {part!r}")
+        again: Any = registry.from_table(cls, fields, f"registry.toml with the parameters of {part!r}")
     except ConfigError as error:
         raise subject.wrong(
             f"it refuses its own parameters: {error}. Give each field the type of its default (float for 1e-3 and 1.0, "

@@ -36,7 +36,7 @@ ENTRIES = 100_000  # members of an archive, groups and arrays of an HDF5 file
 _TOKENS = re.compile(rb'"(?:[^"\\]+|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
-def check(file: Path) -> None:
+def check_archive(file: Path) -> None:
     """Look through a file before it is handed to Keras.
 
     What is neither an archive nor HDF5 passes: whoever reads it has to say what it is.

@@ -28,7 +28,7 @@ def _configured() -> str:
     return str(told.get("backend", "")) if isinstance(told, dict) else ""
 
 
-def check(part: Part, backend: str) -> None:
+def check_backend(part: Part, backend: str) -> None:
     """Raise PluginError if a part isn't for this backend."""
     if part.backends and backend not in part.backends:
         raise PluginError(
@@ -40,4 +40,4 @@ def check(part: Part, backend: str) -> None:
 def check_recipe(recipe: Recipe) -> None:
     """Raise PluginError if a part of it isn't for the backend that a process will choose which loads Keras for it."""
     for kind in PART_KINDS:
-        check(getattr(recipe, kind), chosen())
+        check_backend(getattr(recipe, kind), chosen())

@@ -25,7 +25,7 @@ def jit() -> str | bool:
     return False if keras.backend.backend() == "tensorflow" and device_type() == "cpu" else "auto"
 
 
-def describe() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     """Backend, versions, device and precision, as they stand in run.json."""
     return {
         "backend": keras.backend.backend(),

@@ -30,7 +30,7 @@ CHECKED = 4  # images whose stored features are compared with fresh ones
 Progress = Callable[[int, int], None]
 
 
-def load(
+def load_features(
     prefix: keras.Model,
     pixels: np.ndarray,
     name: str,

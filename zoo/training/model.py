@@ -48,7 +48,7 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
     Raises PluginError if a part cannot be built, returns something else or isn't for this backend of Keras,
     WeightsError for weights that cannot be had or don't fit.
     """
-    backend.check(head, keras.config.backend())
+    backend.check_backend(head, keras.config.backend())
     base = build(backbone, image_shape)
     weights, warning = load_weights(backbone, base)
     check_finite(backbone, base)
@@ -74,7 +74,7 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
 
 def build(backbone: Backbone, image_shape: tuple[int, int, int]) -> keras.Model:
     """The network of a backbone, as it builds it. Raises PluginError as `assemble` does."""
-    backend.check(backbone, keras.config.backend())
+    backend.check_backend(backbone, keras.config.backend())
     with building(backbone, f"cannot be built for images {image_shape}"):
         base = backbone.build(image_shape)
     if not isinstance(base, keras.Model) or len(getattr(base, "outputs", None) or ()) != 1 or len(base.inputs) != 1:
@@ -120,7 +120,7 @@ def start_from(network: Network, path: Path) -> Network:
 def _load_file(load: Callable[[str], None], path: Path, what: str) -> str:
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
-    archive.check(path)
+    archive.check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that the file leaves random

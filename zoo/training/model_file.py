@@ -72,12 +72,12 @@ def add_member(file: Path, name: str, text: str) -> None:
         opened.writestr(name, text)
 
 
-def write(file: Path, about: About) -> None:
+def write_about(file: Path, about: About) -> None:
     """Put it into a .keras file that has none yet."""
     add_member(file, MEMBER, json.dumps(dataclasses.asdict(about)))
 
 
-def read(file: Path) -> About | None:
+def read_about(file: Path) -> About | None:
     """What the file says of itself; None if it says nothing, or nothing that makes sense."""
     try:
         text = archive.member(file, MEMBER)
@@ -86,7 +86,7 @@ def read(file: Path) -> About | None:
         return None
 
 
-def load(path: str | Path) -> keras.Model:
+def load_model(path: str | Path) -> keras.Model:
     """The network in a model file: one that zoo has trained, or any other that Keras has saved. It is not compiled.
 
     A network of zoo takes images of its size as RGB 0..255, float or uint8 (n, size, size, 3), and gives
@@ -100,7 +100,7 @@ def load(path: str | Path) -> keras.Model:
 
     file = expand(path)
     classes = _custom_classes(file)
-    about, found, failed = read(file), discovery.discover(), ""
+    about, found, failed = read_about(file), discovery.discover(), ""
     if about and _unknown(classes):
         failed = _register_layers(about, found)
     try:
@@ -122,7 +122,7 @@ def _custom_classes(file: Path) -> list[str]:
     Raises WeightsError for what is no model file, or refused.
     """
     try:
-        archive.check(file)
+        archive.check_archive(file)
         text = archive.member(file, "config.json")
         config = archive.parse(file, "config.json", text) if text is not None else None
     except (OSError, ValueError) as error:

@@ -149,7 +149,7 @@ def _inputs(
     if reuse and prefix is not None:
         try:
             stored = {
-                subset.store: features.load(
+                subset.store: features.load_features(
                     prefix, subset.pixels, subset.store,
                     lambda done, total: notify({"event": "features", "done": done, "total": total}), check,
                     lambda line: notify({"event": "warning", "text": line}),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.run.reserve import Reserve
+from zoo.run.warm_workers import WarmWorkers
 
 
 @pytest.fixture(autouse=True)
@@ -26,34 +26,34 @@ def answer(process: subprocess.Popen[str] | None) -> str:
 
 
 def test_one_for_each_share_of_the_cores() -> None:
-    with Reserve() as reserve:
+    with WarmWorkers() as warm:
         for cores in ((0, 1), (2,), (2,)):
-            reserve.prepare(cores)
-        assert reserve.take(()) is None
-        assert [answer(reserve.take(cores)) for cores in ((2,), (0, 1))] == ["2 work\n", "0,1 work\n"]
-        assert reserve.take((2,)) is None
+            warm.prepare(cores)
+        assert warm.take(()) is None
+        assert [answer(warm.take(cores)) for cores in ((2,), (0, 1))] == ["2 work\n", "0,1 work\n"]
+        assert warm.take((2,)) is None
 
 
 def test_one_that_died_is_not_handed_out() -> None:
-    with Reserve(ahead=True) as reserve:
-        process = reserve._waiting[()]
+    with WarmWorkers(ahead=True) as warm:
+        process = warm._waiting[()]
         process.kill()
         process.wait()
-        assert reserve.take(()) is None
-        reserve.prepare()
-        assert answer(reserve.take(())) == "work\n"
+        assert warm.take(()) is None
+        warm.prepare()
+        assert answer(warm.take(())) == "work\n"
 
 
 def test_leaving_ends_those_that_wait_and_starts_no_more() -> None:
-    with Reserve(ahead=True) as reserve:
-        process = reserve._waiting[()]
+    with WarmWorkers(ahead=True) as warm:
+        process = warm._waiting[()]
         assert process.poll() is None
     assert process.returncode is not None
-    reserve.prepare()
-    assert reserve.take(()) is None
+    warm.prepare()
+    assert warm.take(()) is None
 
 
 def test_one_that_cannot_be_started_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere")
-    with Reserve(ahead=True) as reserve:
-        assert reserve.take(()) is None
+    with WarmWorkers(ahead=True) as warm:
+        assert warm.take(()) is None

@@ -12,11 +12,11 @@ from zoo.data import cache, checksums, labels
 from zoo.files import read_csv
 
 # Copies of one photograph that differ in their pixels, by image hash.
-COLUMNS = ["first", "second", "similarity", "change"]
+NEAR_COLUMNS = ["first", "second", "similarity", "change"]
 
 
 def remember(images: Iterable[str], pairs: pd.DataFrame) -> None:
-    """Keep the near-duplicates among `images` (hashes), a table of COLUMNS, for whoever meets these pictures again.
+    """Keep the near-duplicates among `images` (hashes), a table of NEAR_COLUMNS, for whoever meets them again.
 
     An audit of the same pictures replaces what was kept, and what is damaged is forgotten. Raises DataError if the
     cache cannot be written.
@@ -26,7 +26,7 @@ def remember(images: Iterable[str], pairs: pd.DataFrame) -> None:
     place = cache.folder("audits", key)
 
     def fill(folder: Path) -> None:
-        pairs[COLUMNS].to_csv(folder / "pairs.csv", index=False)
+        pairs[NEAR_COLUMNS].to_csv(folder / "pairs.csv", index=False)
         (folder / "images.txt").write_text(listed, encoding="utf-8")
 
     try:
@@ -38,9 +38,9 @@ def remember(images: Iterable[str], pairs: pd.DataFrame) -> None:
 
 
 def known(images: Iterable[str]) -> pd.DataFrame:
-    """The near-duplicates among these pictures that some audit found, whichever images it looked at: COLUMNS."""
+    """The near-duplicates among these pictures that some audit found, whichever images it looked at: NEAR_COLUMNS."""
     wanted = set(images)
-    found = [pd.DataFrame(columns=COLUMNS)]
+    found = [pd.DataFrame(columns=NEAR_COLUMNS)]
     for entry in _whole():
         pairs = read_csv(entry / "pairs.csv")
         found.append(pairs[pairs["first"].isin(wanted) & pairs["second"].isin(wanted)])

@@ -14,7 +14,7 @@ LIMIT = 600.0  # seconds without news of a job
 AT_WORK = {"job_launched": ("backbone", "head"), "stage_started": ("augmenter",), "step_ended": ("augmenter",)}
 
 
-class Silence:
+class StallWatch:
     """When each running job was last heard of, and with what."""
 
     def __init__(self, plan: Plan) -> None:

@@ -26,7 +26,7 @@ def start(cores: tuple[int, ...], log: IO[bytes] | int) -> subprocess.Popen[str]
     )  # fmt: skip
 
 
-class Reserve:
+class WarmWorkers:
     """Workers that wait for a job, at most one for each share of the CPU cores. Leaving its context ends them.
 
     With `ahead` one for all cores is started at once, to load Keras while images are read.
@@ -63,7 +63,7 @@ class Reserve:
                 process.communicate()
             self._waiting.clear()
 
-    def __enter__(self) -> Reserve:
+    def __enter__(self) -> WarmWorkers:
         return self
 
     def __exit__(
