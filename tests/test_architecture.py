@@ -95,9 +95,9 @@ def test_a_core_without_plugins_says_so(tmp_path: Path) -> None:
     shutil.copytree(TOP / "zoo", tmp_path / "zoo")
     (tmp_path / "registry.toml").write_text("")
     code = (
-        "import sys, importlib.metadata as m; m.entry_points = lambda **kw: []\n"
-        "from zoo.cli import main; sys.argv[1:] = ['list']; sys.exit(main())"
+        "import sys, importlib.metadata as m; m.distributions = lambda **kw: []\n"
+        "from zoo.cli import main; sys.argv[1:] = ['list', 'backbones']; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "no models" in done.stdout
+    assert "no backbones" in done.stdout

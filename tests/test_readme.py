@@ -35,7 +35,7 @@ def test_it_opens_with_the_two_commands() -> None:
 def test_every_zoo_command_runs_in_order(zoo: Zoo) -> None:
     """In one folder, as a reader would type them; training with fewer epochs of smaller images."""
     assert len(ZOO_COMMANDS) >= 5
-    for command in ZOO_COMMANDS[1:]:  # the first is the main job, which tests/test_cli.py runs
+    for command in ZOO_COMMANDS[1:]:  # the first is the main job, which tests/commands/test_cli.py runs
         short = (
             ["--max-epochs", "1", "--image-size", "32", "--weights", "none"] if command[0] in ("run", "compare") else []
         )

@@ -33,7 +33,7 @@ def plugins() -> Plugins:
 
 @pytest.fixture(scope="module")
 def shipped(plugins: Plugins) -> registry.Registry:
-    return registry.load_registry(Path(__file__).parents[1] / "registry.toml", plugins)
+    return registry.load_registry(Path(__file__).parents[2] / "registry.toml", plugins)
 
 
 def images() -> np.ndarray:

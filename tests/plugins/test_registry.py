@@ -29,7 +29,7 @@ def load(tmp_path: Path, text: str, plugins: Plugins) -> registry.Registry:
 
 
 def test_the_shipped_registry(plugins: Plugins) -> None:
-    shipped = registry.load_registry(Path(__file__).parents[1] / "registry.toml", plugins)
+    shipped = registry.load_registry(Path(__file__).parents[2] / "registry.toml", plugins)
     recipe = shipped.recipe("efficientnet-staged")
     assert (recipe.backbone.name, recipe.head.name) == ("efficientnet-b0", "pooled")
     assert (recipe.schedule.name, recipe.augmenter.name) == ("three-stage", "none")
@@ -40,7 +40,7 @@ def test_the_shipped_registry(plugins: Plugins) -> None:
 
 def test_every_shipped_model_is_a_recipe(plugins: Plugins) -> None:
     """The names are part of the contract."""
-    shipped = registry.load_registry(Path(__file__).parents[1] / "registry.toml", plugins)
+    shipped = registry.load_registry(Path(__file__).parents[2] / "registry.toml", plugins)
     efficientnets = "head top20 staged augmented augmented-wide augmented-single augmented-plain staged-adam staged-sgd"
     networks = "vgg16 vgg19 inception-v3 resnet50 xception mobilenet-v2 efficientnet-v2-b0 convnext-tiny densenet121"
     expected = {f"efficientnet-{name}" for name in (*efficientnets.split(), "tuned")}

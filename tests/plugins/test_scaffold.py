@@ -16,7 +16,7 @@ from tests.venvs import Venv, build
 from zoo.plugins.discovery import discover
 from zoo.plugins.scaffold import KINDS, LICENSES
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 PARTS = KINDS[:-1]
 RULES = ",".join(tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["select"])
 FILES = {

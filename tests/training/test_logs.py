@@ -1,6 +1,6 @@
 """What TensorFlow, absl, XLA and CUDA say of a machine without a GPU is for nobody who looks at a terminal.
 
-That `zoo show` prints none of it is part of tests/test_recipe.py, which runs it anyway.
+That `zoo show` prints none of it is part of tests/report/test_recipe.py, which runs it anyway.
 """
 
 from __future__ import annotations

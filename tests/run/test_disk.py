@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import TINY_PLUGIN, Install, Main
 from tests.finished import finish
-from tests.test_worker import job
+from tests.run.test_worker import job
 from zoo.errors import of_system
 from zoo.files import replacing, write_text
 from zoo.run import results, warm_workers

@@ -24,7 +24,7 @@ from zoo.evaluation import metrics
 from zoo.plugins.hooks import HOOKS
 from zoo.testing import sample_run
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 import zoo as package
+from tests.commands.test_compare import kill_in_stage, options
 from tests.conftest import Install, Zoo
 from tests.parts import Linear, subset
-from tests.test_compare import kill_in_stage, options
 from tests.wrapping import BLOCKS, RECIPES, TEXT
 from zoo.interfaces import Backbone
 from zoo.plugins import discovery
@@ -24,7 +24,7 @@ from zoo.run import plan
 from zoo.training import batchnorm
 from zoo.training import model as networks
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 
 
 def write_weights(site: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_network_of_torch() -> None:
     """The tests of another file, under its backend."""
     pytest.importorskip("torch")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-q", "tests/test_wrapped_torch.py"], cwd=TOP,
+        [sys.executable, "-m", "pytest", "-n", "0", "-q", "tests/shipped/test_wrapped_torch.py"], cwd=TOP,
         capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "torch"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

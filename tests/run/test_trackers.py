@@ -26,7 +26,7 @@ from zoo.run import scheduler, trackers
 from zoo.run.job import Job
 from zoo.run.warm_workers import WarmWorkers
 
-DOCS = (Path(__file__).parents[1] / "docs/tracking.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[2] / "docs/tracking.md").read_text(encoding="utf-8")
 # Writes down all that it is told.
 RECORDER = """
 import json, os, zoo
@@ -263,7 +263,7 @@ def test_the_tracker_in_the_docs(site: Install, folds: Path, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_the_commands_in_the_docs(zoo: Zoo) -> None:
-    """Those of zoo, in order; tests/test_tracking_servers.py starts the servers."""
+    """Those of zoo, in order; tests/shipped/test_tracking_servers.py starts the servers."""
     commands = re.findall(r"^zoo (.*)", DOCS, re.MULTILINE)
     assert len(commands) == 2
     for command in commands:

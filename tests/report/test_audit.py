@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import zoo
-from tests.test_duplicates import texture
+from tests.auditing.test_near_duplicates import texture
 from zoo.report import audit as report
 from zoo.report import audit_sheet
 from zoo.report.progress import StepProgress

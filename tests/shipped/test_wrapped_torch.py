@@ -1,6 +1,6 @@
 """A network of torch as a backbone: what Keras cannot see of it is frozen, kept and put back as well.
 
-Runs under KERAS_BACKEND=torch alone; tests/test_wrapped_backbones.py starts it so.
+Runs under KERAS_BACKEND=torch alone; tests/shipped/test_wrapped_backbones.py starts it so.
 """
 
 from __future__ import annotations
