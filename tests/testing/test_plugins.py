@@ -24,8 +24,37 @@ from zoo.evaluation import metrics
 from zoo.plugins.hooks import HOOKS
 from zoo.testing import sample_run
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-(EXAMPLE,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+EXAMPLE = """
+from dataclasses import dataclass
+
+import zoo
+
+
+@dataclass(frozen=True)
+class Small(zoo.Backbone):
+    '''Three convolutions. `width`: channels of the first.'''
+
+    name = "small"
+    width: int = 32  # registry.toml may say backbone = { name = "small", width = 64 }
+
+    def build(self, image_shape):
+        import keras
+
+        inputs = x = keras.Input(image_shape)
+        for number, factor in enumerate((1, 2, 4)):
+            x = keras.layers.Conv2D(factor * self.width, 3, strides=2, activation="relu", name=f"block{number}")(x)
+        return keras.Model(inputs, x)
+
+
+@zoo.hookimpl
+def zoo_backbones():
+    return [Small]
+
+
+@zoo.hookimpl
+def zoo_models():
+    return {"small": {"backbone": "small"}}
+"""
 
 
 def check(part: Any, name: str) -> Any:
@@ -95,7 +124,7 @@ def test_work_at_import_is_found(install: Install, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_the_example_of_the_readme_passes(install: Install) -> None:
+def test_a_small_plugin_passes(install: Install) -> None:
     for conforms in zoo.testing.checks(module(install, EXAMPLE).Small):
         conforms()
 

@@ -102,7 +102,7 @@ def _bad_habits(plugin: Plugin) -> list[tuple[str, str]]:
     faults = []
     if not plugin.error and not plugin.adds:
         faults.append(
-            ("adds nothing", "define a hook such as zoo_backbones, decorated with @zoo.hookimpl, as in README")
+            ("adds nothing", "define a hook such as zoo_backbones, decorated with @zoo.hookimpl, as in docs/plugins.md")
         )
     if plugin.heavy:
         libraries = ", ".join(plugin.heavy)
