@@ -51,8 +51,7 @@ class Picture:
 class Features:
     """Of one picture, k of them.
 
-    `points` is float32 (k, 4): x and y in pixels, logarithm of the size, angle in radians. `descriptors` is uint8
-    (k, 128).
+    `points` is float32 (k, 3): x and y in pixels, logarithm of the size. `descriptors` is uint8 (k, 128).
     """
 
     points: np.ndarray
@@ -60,7 +59,7 @@ class Features:
 
     def mirrored(self) -> Features:
         """The features of the picture flipped left to right."""
-        points = self.points * np.array([-1, 1, 1, -1], np.float32) + np.array([SIDE - 1, 0, 0, np.pi], np.float32)
+        points = self.points * np.array([-1, 1, 1], np.float32) + np.array([SIDE - 1, 0, 0], np.float32)
         return Features(points, self.descriptors[:, _MIRRORED])
 
 
@@ -110,8 +109,8 @@ def features(picture: Picture) -> Features:
     sift = cv2.SIFT_create(FEATURES, contrastThreshold=0.015, edgeThreshold=12)  # type: ignore[attr-defined]
     keypoints, found = sift.detectAndCompute(levels, picture.counts)
     if found is None:
-        return Features(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8))
-    points = [(*point.pt, np.log(point.size), np.deg2rad(point.angle)) for point in keypoints[:FEATURES]]
+        return Features(np.zeros((0, 3), np.float32), np.zeros((0, 128), np.uint8))
+    points = [(*point.pt, np.log(point.size)) for point in keypoints[:FEATURES]]
     found = found[:FEATURES]
     roots = 255 * np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1))
     return Features(np.asarray(points, np.float32), roots.round().astype(np.uint8))

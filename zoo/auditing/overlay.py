@@ -47,8 +47,8 @@ class Overlay:
 def align(first: Features, second: Features) -> tuple[np.ndarray, int] | None:
     """The affine map that lays the first picture's features on the second's, and how many it fits; None if too few.
 
-    Every pair of mutually nearest features proposes a shift, rotation and scale. The proposal that most others share
-    is refined by least squares.
+    RANSAC finds the shift, rotation and scale that most pairs of mutually nearest features share; an affine map is
+    fitted to these by least squares.
     """
     if min(len(first.points), len(second.points)) < MIN_INLIERS:
         return None
@@ -57,13 +57,10 @@ def align(first: Features, second: Features) -> tuple[np.ndarray, int] | None:
     source, target = source[usable], target[usable]
     if len(source) < MIN_INLIERS:
         return None
-    scale, turn = target[:, 2] - source[:, 2], np.exp(1j * (target[:, 3] - source[:, 3]))
-    a, b = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]  # points as complex numbers
-    misses = np.abs((np.exp(scale) * turn)[:, None] * (a - a[:, None]) + b[:, None] - b)
-    # Looser than TOLERANCE: size and angle of one feature are rough, and the map need not be a similarity.
-    agree = (misses < 2.5 * TOLERANCE) & (np.abs(scale[:, None] - scale) < 0.45)
-    agree &= (turn[:, None] * turn.conj()).real > 0.9
-    inliers = agree[agree.sum(axis=1).argmax()]
+    # Looser than TOLERANCE: the map need not be a similarity.
+    start, end = (np.ascontiguousarray(each[:, :2]) for each in (source, target))
+    _, found = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=2.5 * TOLERANCE)
+    inliers = np.asarray(found).ravel() > 0
     points = np.column_stack([source[:, :2], np.ones(len(source))])
     for _ in range(4):
         if inliers.sum() < MIN_INLIERS:
@@ -76,7 +73,7 @@ def align(first: Features, second: Features) -> tuple[np.ndarray, int] | None:
 
 
 def mutually_nearest(first: Features, second: Features) -> tuple[np.ndarray, np.ndarray]:
-    """The points (k, 4) of features of both pictures that are each other's most alike."""
+    """The points (k, 3) of features of both pictures that are each other's most alike."""
     alike = first.descriptors.astype(np.float32) @ second.descriptors.astype(np.float32).T
     nearest = alike.argmax(axis=1)
     mutual = np.flatnonzero(alike.argmax(axis=0)[nearest] == np.arange(len(nearest)))
