@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +19,8 @@ import pytest
 
 from tests.venvs import TOP, Venv, build
 from zoo import cli
+from zoo.run import scheduler, worker
+from zoo.run.job import Job
 from zoo.run.warm_workers import WarmWorkers
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
@@ -164,6 +170,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return install
 
 
+# Options that the processes which train must heed set these; within a test they are put back.
+SET_BY_OPTIONS = {"ZOO_DEBUG": "0", "ZOO_PLUGINS": ""}
+
 Zoo = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -171,7 +180,7 @@ Zoo = Callable[..., "subprocess.CompletedProcess[str]"]
 def zoo(tmp_path: Path) -> Zoo:
     """Run the command line as a user does, in an empty folder, with whatever `install` installed."""
     here = tmp_path / "here"
-    here.mkdir()
+    here.mkdir(exist_ok=True)
 
     def zoo(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -183,13 +192,72 @@ def zoo(tmp_path: Path) -> Zoo:
     return zoo
 
 
+ONE_AT_A_TIME = threading.Lock()
+
+
+class InlineWorker:
+    """What the scheduler needs of a worker process, in this one."""
+
+    def __init__(self, cores: tuple[int, ...], log: object) -> None:
+        self.stdin = io.StringIO()
+        self.stdout = self._events()
+        self.code = 0
+
+    def _events(self) -> Iterator[str]:
+        events: list[dict[str, Any]] = []
+        with ONE_AT_A_TIME:
+            self.code = worker.attend(Job.from_json(self.stdin.getvalue()), events.append)
+        yield from map(json.dumps, events)
+
+    def wait(self) -> int:
+        return self.code
+
+    def kill(self) -> None: ...
+
+    def __enter__(self) -> InlineWorker:
+        return self
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+@pytest.fixture
+def no_processes(monkeypatch: pytest.MonkeyPatch, no_warm_workers: None) -> None:
+    """Jobs run in this process, one after the other, so that nobody loads Keras again.
+
+    For tests of what a run leaves and says, rather than of processes.
+    """
+    monkeypatch.setattr(scheduler, "start", InlineWorker)
+
+
+@pytest.fixture
+def inline(
+    monkeypatch: pytest.MonkeyPatch, no_processes: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Zoo:
+    """As `zoo`, but the command and its jobs run in this process."""
+    here = tmp_path / "here"
+    here.mkdir(exist_ok=True)
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            patch.chdir(here)
+            for name, value in {"COLUMNS": "160", **SET_BY_OPTIONS, **environment}.items():
+                patch.setenv(name, value)
+            patch.setattr("sys.argv", ["zoo", *map(str, arguments)])
+            capsys.readouterr()
+            status = cli.main()
+            return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return run
+
+
 Main = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
     """The command line within this process, which saves seconds: status, output and errors."""
-    monkeypatch.setenv("COLUMNS", "160")
+    for name, value in {"COLUMNS": "160", **SET_BY_OPTIONS}.items():
+        monkeypatch.setenv(name, value)
 
     def main(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)

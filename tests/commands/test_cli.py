@@ -140,11 +140,11 @@ def check_model(job: Path, folds: Path) -> None:
     np.testing.assert_allclose(probabilities, predictions["probability"], atol=1e-5)
 
 
-def test_more_than_two_classes(zoo: Zoo, tiny: None, tmp_path: Path) -> None:
+def test_more_than_two_classes(inline: Zoo, tiny: None, tmp_path: Path) -> None:
     write_folds(tmp_path / "data", folds=1, classes=("none", "mild", "severe"))
     classes = "classes = ['none', 'mild', 'severe']"
     (tmp_path / "here/registry.toml").write_text(f"[data]\n{classes}")
-    done = zoo("run", "tiny", "--max-epochs", 2, *run_options(tmp_path / "data", tmp_path / "run"))
+    done = inline("run", "tiny", "--max-epochs", 2, *run_options(tmp_path / "data", tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     job = tmp_path / "run/tiny/fold-0"
     predictions = pd.read_csv(job / "predictions.csv")
@@ -155,8 +155,8 @@ def test_more_than_two_classes(zoo: Zoo, tiny: None, tmp_path: Path) -> None:
     assert "averages over the classes" in done.stdout
 
 
-def test_a_job_that_diverges_is_recorded(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> None:
-    done = zoo("run", "tiny-nan", *run_options(folds, tmp_path / "nan"))
+def test_a_job_that_diverges_is_recorded(inline: Zoo, tiny: None, folds: Path, tmp_path: Path) -> None:
+    done = inline("run", "tiny-nan", *run_options(folds, tmp_path / "nan"))
     assert done.returncode == 1
     assert "the loss is" in done.stdout
     status = json.loads((tmp_path / "nan/tiny-nan/fold-0/status.json").read_text())
@@ -245,9 +245,11 @@ def test_a_worker_that_is_killed_is_a_failed_job(long_run: subprocess.Popen[str]
     assert status["state"] == "failed"
 
 
-def test_a_weights_file_that_does_not_fit_is_a_wrong_request(zoo: Zoo, tiny: None, folds: Path, tmp_path: Path) -> None:
+def test_a_weights_file_that_does_not_fit_is_a_wrong_request(
+    inline: Zoo, tiny: None, folds: Path, tmp_path: Path
+) -> None:
     (tmp_path / "junk.weights.h5").write_text("junk")
-    done = zoo("run", "tiny", "--weights", tmp_path / "junk.weights.h5", *run_options(folds, tmp_path / "run"))
+    done = inline("run", "tiny", "--weights", tmp_path / "junk.weights.h5", *run_options(folds, tmp_path / "run"))
     assert done.returncode == 2
     assert "does not fit backbone 'tiny'" in done.stdout
 
@@ -299,8 +301,7 @@ def test_a_wrong_request_is_one_clear_message_and_trains_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_debug_shows_the_traceback(main: Main, no_warm_workers: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_DEBUG", "0")  # which --debug sets
+def test_debug_shows_the_traceback(main: Main, no_warm_workers: None) -> None:
     status, _, errors = main("run", "nothing", "--debug")
     assert status == 2
     assert "Traceback" in errors

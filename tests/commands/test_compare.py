@@ -147,13 +147,13 @@ def explosive(folds: Path) -> float:
 
 
 def test_a_comparison_from_all_sides(
-    parts: None, folds: Path, zoo: Zoo, main: Main, no_warm_workers: None, tmp_path: Path
+    parts: None, folds: Path, inline: Zoo, main: Main, no_warm_workers: None, tmp_path: Path
 ) -> None:
     """Two jobs at a time; a model that explodes in one of two folds; then one more model, a redo and a report."""
     (tmp_path / "here/registry.toml").write_text(REGISTRY.format(mean=explosive(folds)))
     run = tmp_path / "run"
     command = ["compare", "tiny", "explodes", *options(folds, run)]
-    done = zoo(*command, "--workers", 2)
+    done = inline(*command, "--workers", 2)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "2 models x 2 folds: 4 jobs, 2 at a time" in done.stdout
     assert (
@@ -170,7 +170,7 @@ def test_a_comparison_from_all_sides(
     assert "missing: explodes, fold 1: augmenter 'explodes'" in done.stdout
 
     before = (run / "tiny/fold-0/best.keras").stat().st_mtime_ns
-    done = zoo("compare", "tiny", "tiny-wide", *options(folds, run), "--redo", "tiny:1")
+    done = inline("compare", "tiny", "tiny-wide", *options(folds, run), "--redo", "tiny:1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tiny, fold 0: already done" in done.stdout
     assert "tiny, fold 1: auc validation" in done.stdout
@@ -253,8 +253,7 @@ def test_two_processes_in_one_run_folder(
     assert "missing: tiny-long, fold 0" in output
 
 
-def test_from_python_with_repeats(parts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+def test_from_python_with_repeats(parts: None, no_processes: None, tmp_path: Path) -> None:
     data = write_folds(tmp_path / "data", folds=2)
     done = package.compare(
         ["tiny"], data=data, folds=[0], out=tmp_path / "run", image_size=32, max_epochs=1, repeats=2, workers=2

@@ -35,7 +35,7 @@ def classes(tmp_path: Path) -> Path:
 GROUPS = r"([0-9]+)_(?:left|right)"
 
 
-def test_split_look_edit_and_train(main: Main, zoo: Zoo, install: Install, classes: Path, tmp_path: Path) -> None:
+def test_split_look_edit_and_train(main: Main, inline: Zoo, install: Install, classes: Path, tmp_path: Path) -> None:
     """One after the other, as a user would."""
     install(TINY_PLUGIN)
     (classes / "normal/film.gif").write_bytes(b"GIF89a")
@@ -74,7 +74,7 @@ def test_split_look_edit_and_train(main: Main, zoo: Zoo, install: Install, class
     assert "fold 2, validation: no image at all" in errors
 
     table.assign(image="").to_csv(file, index=False)
-    trained = zoo(*run)
+    trained = inline(*run)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     assert "folder " not in trained.stdout.replace("Run folder", "")
     data = json.loads((tmp_path / "run/run.json").read_text())["data"]

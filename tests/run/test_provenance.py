@@ -137,10 +137,10 @@ def warm_starts(best: Path, folds: Path, tmp_path: Path) -> dict[str, Request]:
     }
 
 
-def test_no_warm_start_gets_round_it(tiny: None, folds: Path, zoo: Zoo, tmp_path: Path) -> None:
+def test_no_warm_start_gets_round_it(tiny: None, folds: Path, inline: Zoo, tmp_path: Path) -> None:
     first = tmp_path / "first"
     common = ["--data", folds, "--image-size", 32, "--max-epochs", 1]
-    done = zoo("run", "tiny", *common, "--out", first)
+    done = inline("run", "tiny", *common, "--out", first)
     assert done.returncode == 0, done.stderr
     best = first / "tiny/fold-0/best.keras"
     recorded = json.loads((first / "tiny/fold-0/provenance.json").read_text())
@@ -156,17 +156,17 @@ def test_no_warm_start_gets_round_it(tiny: None, folds: Path, zoo: Zoo, tmp_path
         package.compare(["tiny"], data=folds, folds=[1], image_size=32, start_from=best, out=tmp_path / "python")
 
     # The same fold may go on from it, and what comes of that has seen it all too.
-    again = zoo("run", "tiny", *common, "--start-from", best, "--out", tmp_path / "again")
+    again = inline("run", "tiny", *common, "--start-from", best, "--out", tmp_path / "again")
     assert again.returncode == 0, again.stderr
     grandchild = provenance.read_provenance(tmp_path / "again/tiny/fold-0/best.keras")
     assert grandchild.images == set(recorded["images"])
     assert len(grandchild.files) == 2
-    refused = zoo("run", "tiny", *common, "--folds", 1, "--start-from", tmp_path / "again/tiny/fold-0/best.keras")
+    refused = inline("run", "tiny", *common, "--folds", 1, "--start-from", tmp_path / "again/tiny/fold-0/best.keras")
     assert refused.returncode == 2
     assert "--allow-leak" in refused.stderr
 
     # What is allowed is marked wherever a number stands, and cannot become unmarked.
-    allowed = zoo(
+    allowed = inline(
         "run", "tiny", *common, "--folds", 1, "--start-from", best, "--allow-leak", "--out", tmp_path / "leak"
     )
     assert allowed.returncode == 0, allowed.stderr
@@ -177,8 +177,8 @@ def test_no_warm_start_gets_round_it(tiny: None, folds: Path, zoo: Zoo, tmp_path
     assert metrics["test"]["leaked"] == 4
     predictions = pd.read_csv(tmp_path / "leak/tiny/fold-1/predictions.csv")
     assert predictions.groupby("role")["leaked"].sum().to_dict() == {"test": 4, "validation": 0}
-    assert "LEAKED" in zoo("report", tmp_path / "leak").stdout
-    silently = zoo("run", "tiny", *common, "--folds", 1, "--out", tmp_path / "leak")
+    assert "LEAKED" in inline("report", tmp_path / "leak").stdout
+    silently = inline("run", "tiny", *common, "--folds", 1, "--out", tmp_path / "leak")
     assert silently.returncode == 2
     assert "begun with another request" in silently.stderr
 
@@ -233,7 +233,7 @@ def test_a_start_that_makes_no_sense_is_refused(
         plan.make_plan(request(folds, tmp_path, **changes))
 
 
-def test_no_choice_depends_on_the_labels_of_the_test_role(tiny: None, zoo: Zoo, tmp_path: Path) -> None:
+def test_no_choice_depends_on_the_labels_of_the_test_role(tiny: None, inline: Zoo, tmp_path: Path) -> None:
     """Epochs, weights, validation scores and the best of each fold are the same when test labels are permuted."""
     import keras
 
@@ -246,7 +246,7 @@ def test_no_choice_depends_on_the_labels_of_the_test_role(tiny: None, zoo: Zoo, 
     runs = []
     for folder in data:
         runs.append(tmp_path / f"run {folder.name}")
-        done = zoo(
+        done = inline(
             "compare",
             "tiny",
             "--data",

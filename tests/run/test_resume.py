@@ -44,12 +44,14 @@ def zoo_models():
 """
 
 
-def test_weights_of_other_code_are_not_gone_on_with(install: Install, zoo: Zoo, folds: Path, tmp_path: Path) -> None:
+def test_weights_of_other_code_are_not_gone_on_with(
+    install: Install, inline: Zoo, zoo: Zoo, folds: Path, tmp_path: Path
+) -> None:
     """A plug-in that was edited after the interrupt, its version as before."""
     install(TINY_PLUGIN)
     install(BREAKS, "zoo-breaks", "breaks")
-    command = ["run", "breaks", "--data", folds, "--folds", "0,1", "--image-size", 32, "--out", tmp_path / "run"]
-    broken = zoo(*command, BREAK_AFTER="30")
+    command = ["run", "breaks", "--data", folds, "--image-size", 32, "--out", tmp_path / "run"]
+    broken = inline(*command, BREAK_AFTER="30")
     assert broken.returncode == 1
     assert "RuntimeError: enough" in broken.stdout
     job = tmp_path / "run/breaks/fold-0"

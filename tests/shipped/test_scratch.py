@@ -35,6 +35,7 @@ def test_parameters_are_checked(field: str) -> None:
         ScratchCNN(**{field: 0})
 
 
+@pytest.mark.slow
 def test_it_learns_the_demo_from_nothing(tmp_path: Path) -> None:
     """On images of its own, so that the result doesn't rest on 41 of them: trained on 600, tested on 400."""
     table = demo.plan_images(images=1000, seed=5)

@@ -84,7 +84,10 @@ STAGES: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", STAGES)
+SLOW = pytest.param("efficientnet, 20 layers", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("case", ["linear", "block prefix", SLOW])
 def test_with_and_without_features_a_stage_ends_with_the_same_weights(tmp_path: Path, case: str) -> None:
     """Dropout included: the rest of the network draws the same random numbers either way."""
     backbone, head, stages = STAGES[case]

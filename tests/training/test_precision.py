@@ -61,12 +61,12 @@ def test_nested_models_are_copied_as_well() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_keeps_nothing_of_half_precision(install: Install, zoo: Zoo, folds: Path, tmp_path: Path) -> None:
+def test_a_run_keeps_nothing_of_half_precision(install: Install, inline: Zoo, folds: Path, tmp_path: Path) -> None:
     """Its model, loaded by plain Keras, gives its predictions; another precision is another run."""
     install(TINY_PLUGIN)
     run = tmp_path / "run"
     request = ("run", "tiny", "--data", folds, "--image-size", 32, "--max-epochs", 2, "--out", run)
-    done = zoo(*request, "--precision", "mixed_float16")
+    done = inline(*request, "--precision", "mixed_float16")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "precision mixed_float16" in done.stdout
     assert "mixed_float16 makes a CPU slower" in done.stdout
@@ -76,6 +76,6 @@ def test_a_run_keeps_nothing_of_half_precision(install: Install, zoo: Zoo, folds
     pixels = np.stack([decoding.read_image(folds / path).pixels for path in predictions["path"]])
     np.testing.assert_allclose(np.asarray(model(pixels))[:, -1], predictions["probability"], atol=1e-5)
     assert json.loads((run / "run.json").read_text())["precision"] == "mixed_float16"
-    done = zoo(*request)
+    done = inline(*request)
     assert done.returncode == 2
     assert "precision was 'mixed_float16' and is now 'float32'" in done.stderr

@@ -19,6 +19,7 @@ import pandas as pd
 
 from zoo.data import cache
 from zoo.errors import DataError, reason
+from zoo.files import check_writable
 
 CLASSES = ("normal", "abnormal")
 IMAGES = 400
@@ -45,10 +46,11 @@ def folder(tell: cache.Tell = lambda line: None) -> Path:
 def write_demo(target: Path) -> None:
     """Copy the demo to a folder that doesn't exist yet, or is empty.
 
-    Raises DataError if it is in use or cannot be written.
+    Raises DataError if it is in use or cannot be written, ConfigError if that is known at once.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} is already in use; name a folder that is new or empty")
+    check_writable(target, "zoo data demo DIR")
     try:
         _fill(target)
     except OSError as error:

@@ -275,13 +275,20 @@ def main(cores: str = "") -> int:
         return 0
     job = Job.from_json(line)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(OSError):  # a full disk, which fails the job in a moment, and that is told
+        job.folder.path.mkdir(parents=True, exist_ok=True)
+        with job.folder.log.open("ab") as log:
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(log.fileno(), stream.fileno())
+    faulthandler.enable()
+    return attend(job, notify)
+
+
+def attend(job: Job, notify: Notify) -> int:
+    """Run a job, and write down how it ended. 0 when done, 1 when it failed, of which `notify` is told."""
     folder = job.folder
     try:
         folder.set_status("running")
-        with folder.log.open("ab") as log:
-            for stream in (sys.stdout, sys.stderr):
-                os.dup2(log.fileno(), stream.fileno())
-        faulthandler.enable()
         run(job, notify)
         return 0
     except BaseException as error:  # a part may call sys.exit, and the job isn't done then; Ctrl-C goes to the parent
@@ -292,8 +299,8 @@ def main(cores: str = "") -> int:
         trace = traceback.format_exc()
         with contextlib.suppress(OSError):  # a full disk takes neither, and is what the event tells
             folder.set_status("failed", error=text, refused=refused, traceback=trace)
-        with contextlib.suppress(OSError):
-            print(trace, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8") as log:
+            print(trace, file=log)
         notify({"event": "job_failed", "error": text, "refused": refused})
         return 1
 
