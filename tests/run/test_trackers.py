@@ -13,13 +13,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
 from tests.tracked import finish, follow, planned
 from zoo.errors import ConfigError, PluginError
+from zoo.files import read_csv
 from zoo.plugins.discovery import discover
 from zoo.report.comparison_progress import ComparisonProgress
 from zoo.run import scheduler, trackers
@@ -140,7 +140,7 @@ def test_no_tracker_harms_a_run(
 
     # And the one that is sound has heard of all of it.
     told = record()
-    history = pd.read_csv(tmp_path / "run/tiny/fold-0/history.csv")
+    history = read_csv(tmp_path / "run/tiny/fold-0/history.csv")
     assert names(told) == ["run_started", *["epoch_ended"] * len(history), "job_ended", "run_ended"]
     run = told[0][1]["run"]
     assert run == told[-1][1]["run"]
@@ -168,7 +168,7 @@ def test_no_tracker_harms_a_run(
     }  # fmt: skip
     result = told[-1][1]["result"]
     assert (result["state"], result["done"], result["failed"]) == ("done", ["tiny, fold 0"], [])
-    assert result["results"] == pd.read_csv(tmp_path / "run/results.csv").to_dict("records")
+    assert result["results"] == read_csv(tmp_path / "run/results.csv").to_dict("records")
 
 
 @pytest.fixture

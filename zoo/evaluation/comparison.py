@@ -60,13 +60,19 @@ def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> 
             for role, part in parts.items()
         }
     table = results_of(scores)
-    marked = predictions.groupby(JOB, sort=False).agg({mark: how for mark, how in MARKS.items() if mark in predictions})
-    return table.merge(marked.reset_index(), on=JOB, how="left")
+    return table.merge(_marks(predictions, JOB).reset_index(), on=JOB, how="left")
 
 
 def marks(results: pd.DataFrame) -> pd.DataFrame:
     """The columns of MARKS that a table of results has, a row per model."""
-    return results.groupby("model", sort=False).agg({mark: how for mark, how in MARKS.items() if mark in results})
+    return _marks(results, ["model"])
+
+
+def _marks(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """The columns of MARKS that a table has, one row a group; none has none, which pandas 2 cannot aggregate."""
+    there = {mark: how for mark, how in MARKS.items() if mark in table}
+    groups = table.groupby(by, sort=False)
+    return groups.agg(there) if there else groups.size().to_frame()[[]]
 
 
 def results_of(scores: Mapping[Any, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
