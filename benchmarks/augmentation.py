@@ -40,9 +40,15 @@ def image_data_generator(pixels: np.ndarray) -> Iterator[np.ndarray]:
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
     generator = ImageDataGenerator(
-        rotation_range=20, zoom_range=0.15, width_shift_range=0.2, height_shift_range=0.2, shear_range=0.15,
-        horizontal_flip=True, fill_mode="nearest", dtype="uint8",
-    )  # fmt: skip
+        rotation_range=20,
+        zoom_range=0.15,
+        width_shift_range=0.2,
+        height_shift_range=0.2,
+        shear_range=0.15,
+        horizontal_flip=True,
+        fill_mode="nearest",
+        dtype="uint8",
+    )
     return (images for images, _ in generator.flow(pixels, np.zeros(len(pixels)), batch_size=BATCH))
 
 
@@ -75,8 +81,10 @@ def measure(rounds: int, seconds: float) -> dict[str, np.ndarray]:
     """Images a second of each way, one entry a round; in each round all take their turn."""
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8)
     makers: dict[str, Callable[[np.ndarray], Iterator[np.ndarray]]] = {
-        "zoo, study": ours, "ImageDataGenerator": image_data_generator, "Keras layers": keras_layers,
-    }  # fmt: skip
+        "zoo, study": ours,
+        "ImageDataGenerator": image_data_generator,
+        "Keras layers": keras_layers,
+    }
     streams = {name: make(pixels) for name, make in makers.items()}
     for stream in streams.values():
         next(stream)  # what is imported and traced once is not counted

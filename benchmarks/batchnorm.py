@@ -41,9 +41,14 @@ def fused(self: Any, inputs: Any, training: bool | None = None, mask: Any = None
     if not (training and self.trainable) or len(inputs.shape) < 4:
         return ORIGINAL(self, inputs, training=training)
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=inputs, scale=ops.convert_to_tensor(self.gamma), offset=ops.convert_to_tensor(self.beta),
-        mean=tf.zeros([0]), variance=tf.zeros([0]), epsilon=self.epsilon, is_training=True,
-    )  # fmt: skip
+        x=inputs,
+        scale=ops.convert_to_tensor(self.gamma),
+        offset=ops.convert_to_tensor(self.beta),
+        mean=tf.zeros([0]),
+        variance=tf.zeros([0]),
+        epsilon=self.epsilon,
+        is_training=True,
+    )
     _remember(self, mean, variance)
     return outputs
 

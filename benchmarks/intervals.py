@@ -138,9 +138,12 @@ def false_alarms(setting: Setting, samples: int, seed: int = 0) -> dict[str, flo
         draws = statistics.bootstrap_auc(labels, np.stack([a, b]), patient, draws=500, seed=sample)
         low, high = statistics.bootstrap_interval(draws[:, 0] - draws[:, 1], by_patient.difference, len(set(patient)))
         p = [
-            by_patient.p, statistics.mcnemar(*right, patient).p, 1.0 if low <= 0 <= high else 0.0,
-            statistics.delong(labels, a, b).p, statistics.mcnemar(*right).p,
-        ]  # fmt: skip
+            by_patient.p,
+            statistics.mcnemar(*right, patient).p,
+            1.0 if low <= 0 <= high else 0.0,
+            statistics.delong(labels, a, b).p,
+            statistics.mcnemar(*right).p,
+        ]
         found += np.array(p) < 0.05
     names = ("DeLong", "McNemar", "bootstrap", "DeLong by image", "McNemar by image")
     return dict(zip(names, (found / samples).tolist(), strict=True))

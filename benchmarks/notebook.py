@@ -89,9 +89,15 @@ def main() -> None:
         from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
         generator = ImageDataGenerator(
-            rotation_range=20, zoom_range=0.15, width_shift_range=0.2, height_shift_range=0.2, shear_range=0.15,
-            horizontal_flip=True, fill_mode="nearest", dtype="uint8",
-        )  # fmt: skip
+            rotation_range=20,
+            zoom_range=0.15,
+            width_shift_range=0.2,
+            height_shift_range=0.2,
+            shear_range=0.15,
+            horizontal_flip=True,
+            fill_mode="nearest",
+            dtype="uint8",
+        )
         batches = generator.flow(images, labels, batch_size=128)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -104,9 +110,13 @@ def main() -> None:
         ]
         arrays = {} if options.augment else {"y": labels, "batch_size": 128}
         network(options.image_size, options.stage).fit(
-            batches if options.augment else images, **arrays, validation_data=validation, epochs=options.epochs,
-            callbacks=callbacks, verbose=0,
-        )  # fmt: skip
+            batches if options.augment else images,
+            **arrays,
+            validation_data=validation,
+            epochs=options.epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
     result = {
         "setup": clock.began[0] - STARTED,
         "first": clock.ended[0] - STARTED,

@@ -112,9 +112,12 @@ class Bench:
         """Seconds and output of a Python process."""
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, *arguments], env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, *arguments],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             sys.exit(f"{' '.join(arguments)}: {done.stderr[-2000:]}")
         return time.perf_counter() - started, done.stdout
@@ -141,10 +144,18 @@ class Bench:
         out, place = self.scratch / f"run{self._number}", cache or f"cache{self._number}"
         command = "compare" if "--workers" in options else "run"
         arguments = [
-            command, model, "--data", str(data), "--registry", str(self.registry), "--weights", str(self.weights),
+            command,
+            model,
+            "--data",
+            str(data),
+            "--registry",
+            str(self.registry),
+            "--weights",
+            str(self.weights),
             *options,
-            "--out", str(out),
-        ]  # fmt: skip
+            "--out",
+            str(out),
+        ]
         environment = {"ZOO_CACHE": str(self.scratch / place), "PEAK": str(self.scratch / f"peak{self._number}")}
         seconds, _ = self.python("-c", WITH_MEMORY, *arguments, **environment)
         history = pd.read_csv(out / model / "fold-0/history.csv")
@@ -231,10 +242,14 @@ def table(rows: list[dict[str, float]], heads: tuple[str, str], form: str) -> st
 
 def machine() -> str:
     """What it was measured on, in words."""
-    cpu = next(
-        (line.split(":")[1].strip() for line in CPUINFO.read_text().splitlines() if line.startswith("model name")),
-        platform.processor(),
-    ) if CPUINFO.exists() else platform.processor()  # fmt: skip
+    cpu = (
+        next(
+            (line.split(":")[1].strip() for line in CPUINFO.read_text().splitlines() if line.startswith("model name")),
+            platform.processor(),
+        )
+        if CPUINFO.exists()
+        else platform.processor()
+    )
     return (
         f"{date.today()}, {os.cpu_count()} cores ({cpu}), zoo {zoo.__version__}, Python {platform.python_version()}, "
         f"{', '.join(f'{name} {version(name)}' for name in ('keras', 'tensorflow', 'opencv-python-headless'))}"
@@ -255,19 +270,21 @@ def report(rounds: list[dict[str, dict[str, Any]]], counts: list[dict[str, int]]
         f"| {name} | {found['seconds']:,.0f} | {found['epoch']:.3f} | {found['memory'] / 1e9:.2f} |"
         for name, found in taken.items()
     ]
-    return "\n\n".join([
-        f"Measured by `python benchmarks/study.py --image-size {options.image_size} --images {options.images} "
-        f"--rounds {options.rounds}` on {machine()}. The data: {counts[0]['images']} images, of which fold 0 trains on "
-        f"{counts[0]['train']} and validates on {counts[0]['validation']}; for all layers {counts[1]['train']} and "
-        f"{counts[1]['validation']}.",
-        table([ratios(found) for found in rounds], ("zoo against the notebook", "times as good"), ",.1f"),
-        table(augmented, ("`study` augmenter", "times as fast"), ",.1f"),
-        table([bounds(found, *counts) for found in rounds], ("how close to the network", "ratio"), ".2f"),
-        f"What the last round took. The notebook's whole is what came before its second epoch, and {EPOCHS - 1} times "
-        "that epoch; zoo's is what was really trained: 200 epochs of the head, in one fold and in ten, and a few of "
-        "the others.",
-        "\n".join(lines),
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            f"Measured by `python benchmarks/study.py --image-size {options.image_size} --images {options.images} "
+            f"--rounds {options.rounds}` on {machine()}. The data: {counts[0]['images']} images, of which fold 0 "
+            f"trains on {counts[0]['train']} and validates on {counts[0]['validation']}; for all layers "
+            f"{counts[1]['train']} and {counts[1]['validation']}.",
+            table([ratios(found) for found in rounds], ("zoo against the notebook", "times as good"), ",.1f"),
+            table(augmented, ("`study` augmenter", "times as fast"), ",.1f"),
+            table([bounds(found, *counts) for found in rounds], ("how close to the network", "ratio"), ".2f"),
+            f"What the last round took. The notebook's whole is what came before its second epoch, and {EPOCHS - 1} "
+            "times that epoch; zoo's is what was really trained: 200 epochs of the head, in one fold and in ten, and a "
+            "few of the others.",
+            "\n".join(lines),
+        ]
+    )
 
 
 def main() -> None:

@@ -185,9 +185,12 @@ def zoo(tmp_path: Path) -> Zoo:
     def zoo(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-P", "-m", "zoo.cli", *map(str, arguments)],
-            cwd=here, capture_output=True, text=True, timeout=500,
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=500,
             env={**os.environ, "COLUMNS": "160", "PYTHONPATH": str(tmp_path / "site"), **environment},
-        )  # fmt: skip
+        )
 
     return zoo
 

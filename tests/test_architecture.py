@@ -12,9 +12,25 @@ import pytest
 TOP = Path(__file__).parents[1]
 # Rooms in import order: a module imports only from rooms before its own, or from its own.
 ROOMS = [
-    "errors", "encoding", "limits", "files", "interfaces", "hookspecs", "__init__", "data", "plugins", "evaluation",
-    "training", "run", "auditing", "api", "testing", "report", "commands", "cli",
-]  # fmt: skip
+    "errors",
+    "encoding",
+    "limits",
+    "files",
+    "interfaces",
+    "hookspecs",
+    "__init__",
+    "data",
+    "plugins",
+    "evaluation",
+    "training",
+    "run",
+    "auditing",
+    "api",
+    "testing",
+    "report",
+    "commands",
+    "cli",
+]
 MODULES = sorted((TOP / "zoo").rglob("*.py"))
 PLUGINS = sorted((TOP / "plugins").iterdir())
 

@@ -114,13 +114,19 @@ PLACES = {
     "learning_rate": f"{STAGE}, learning_rate = {{}}",
     "label_smoothing": f"{STAGE}, learning_rate = 0.1, label_smoothing = {{}}",
     "class_weights": f"{STAGE}, learning_rate = 0.1, class_weights = {{{{ a = {{}} }}}}",
-    **{f"decay {name}": f"{STAGE}, learning_rate = 0.1, decay = {{{{ rate = 0.5, {name} = {{}} }}}}" for name in
-       floats(Decay) if name != "rate"},
+    **{
+        f"decay {name}": f"{STAGE}, learning_rate = 0.1, decay = {{{{ rate = 0.5, {name} = {{}} }}}}"
+        for name in floats(Decay)
+        if name != "rate"
+    },
     "decay rate": f"{STAGE}, learning_rate = 0.1, decay = {{{{ rate = {{}} }}}}",
     **{f"decay {name}": f"{STAGE}, learning_rate = 0.1, decay = {{{{ {name} = {{}} }}}}" for name in floats(Cosine)},
-    **{f"{kind} {name}": f"{STAGE}, learning_rate = 0.1, optimizer = {{{{ name = '{kind}', {name} = {{}} }}}}"
-       for kind, names in OPTIMIZERS.items() for name in sorted(names)},
-}  # fmt: skip
+    **{
+        f"{kind} {name}": f"{STAGE}, learning_rate = 0.1, optimizer = {{{{ name = '{kind}', {name} = {{}} }}}}"
+        for kind, names in OPTIMIZERS.items()
+        for name in sorted(names)
+    },
+}
 
 
 def test_of_a_stage_in_the_registry(tmp_path: Path) -> None:
@@ -155,8 +161,10 @@ def test_of_every_shipped_part() -> None:
         ("[models.m]\nseed = 4294967296", "seed must be a whole number from 0 to 4,294,967,295"),
         (f"[models.m]\nseed = {'9' * 100}", "seed must be a number of 64 bits, not one of about 100 digits"),
         ("[models.m]\nbatch_size = 1000000000", "batch_size must be a whole number from 1 to 65,536"),
-        ("[models.m]\naugmenter = { name = 'keras-layers', layers = [{ name = 'RandomZoom', height_factor = nan }] }",
-         "layers.0.height_factor must be a finite number, not nan"),
+        (
+            "[models.m]\naugmenter = { name = 'keras-layers', layers = [{ name = 'RandomZoom', height_factor = nan }]}",
+            "layers.0.height_factor must be a finite number, not nan",
+        ),
         ("[models.m]\nschedule = { name = 'three-stage', epochs = 1000000 }", "epochs must be a .* from 1 to 100,000"),
         ("[models.m]\nbackbone = { name = 'scratch-cnn', depth = 1000000 }", "depth must be at least 1 and at most 12"),
         ("[models.m]\nhead = { name = 'dense', units = [1000000000] }", "units must be .* from 1 to 65536"),
@@ -166,7 +174,7 @@ def test_of_every_shipped_part() -> None:
         ("[data]\nsplit = { seed = inf }", "split.seed must be a finite number"),
         (f"[models.m]\nseed = {LONG}", "is not TOML: Exceeds the limit"),
     ],
-)  # fmt: skip
+)
 def test_of_the_registry(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "registry.toml").write_text(text)
     with pytest.raises(ConfigError, match=says):

@@ -61,11 +61,23 @@ def _session(job: Job, epochs: range, ends: bool, loss: float) -> Iterator[tuple
         return
     yield job, {"event": "job_launched"}
     for number in epochs:
-        yield job, {
-            "event": "epoch_ended", "stage": "head", "epoch": number, "epochs": 10, "number": number,
-            "learning_rate": 0.125, "loss": loss / number, "accuracy": 0.5, "val_loss": 2 * loss / number,
-            "val_accuracy": 0.75, "seconds": 1.5, "best": True,
-        }  # fmt: skip
+        yield (
+            job,
+            {
+                "event": "epoch_ended",
+                "stage": "head",
+                "epoch": number,
+                "epochs": 10,
+                "number": number,
+                "learning_rate": 0.125,
+                "loss": loss / number,
+                "accuracy": 0.5,
+                "val_loss": 2 * loss / number,
+                "val_accuracy": 0.75,
+                "seconds": 1.5,
+                "best": True,
+            },
+        )
     if not ends:
         raise KeyboardInterrupt
     finish(job)

@@ -55,9 +55,13 @@ class Venv:
     def run(self, *arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run its Python, in an empty folder unless told otherwise."""
         return subprocess.run(
-            [str(self.python), *map(str, arguments)], cwd=self._here(cwd), capture_output=True, text=True, timeout=500,
+            [str(self.python), *map(str, arguments)],
+            cwd=self._here(cwd),
+            capture_output=True,
+            text=True,
+            timeout=500,
             env=self.environment(**environment),
-        )  # fmt: skip
+        )
 
     def zoo(self, *arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run its command line."""
@@ -72,16 +76,25 @@ class Venv:
         active = {"VIRTUAL_ENV": str(self.folder), "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
         pip = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # "0" is how pip is told of no isolation
         return subprocess.run(
-            line, shell=True, cwd=cwd, capture_output=True, text=True, timeout=1000,
+            line,
+            shell=True,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=1000,
             env=self.environment(**active, **pip),
-        )  # fmt: skip
+        )
 
     def popen(self, *arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Start its command line; what it says can be read line by line."""
         return subprocess.Popen(
-            [str(self.python), str(self.python.with_name("zoo")), *map(str, arguments)], cwd=self._here(cwd),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment(PYTHONUNBUFFERED="1"),
-        )  # fmt: skip
+            [str(self.python), str(self.python.with_name("zoo")), *map(str, arguments)],
+            cwd=self._here(cwd),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment(PYTHONUNBUFFERED="1"),
+        )
 
     def environment(self, **changes: str) -> dict[str, str]:
         """The variables of this process, but for what Python would find modules by."""

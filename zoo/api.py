@@ -56,9 +56,13 @@ def compare(
     """
     options |= {name: given(options[name]) for name in ("registry", "start_from") if name in options}
     request = Request(
-        models=tuple(models), data=data, splits=given(splits) if isinstance(splits, str) else splits,
-        folds=_folds(folds), out=given(out), **options,
-    )  # fmt: skip
+        models=tuple(models),
+        data=data,
+        splits=given(splits) if isinstance(splits, str) else splits,
+        folds=_folds(folds),
+        out=given(out),
+        **options,
+    )
     return execute(request, workers, metric, rope, listen=listen or (lambda job, event: None)).comparison
 
 

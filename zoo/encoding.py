@@ -10,10 +10,24 @@ OF_LOGS = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 ERRORS = "zoo.plain"  # the handler below, by the name that streams take
 PLAIN = {
-    "–": "-", "—": "-", "−": "-", "±": "+/-", "…": "...", "≤": "<=", "≥": ">=", "·": "*", "×": "x", "→": "->",
-    "‘": "'", "’": "'", "“": '"', "”": '"', "\N{REPLACEMENT CHARACTER}": "?", **dict.fromkeys("─━═", "-"),
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "±": "+/-",
+    "…": "...",
+    "≤": "<=",
+    "≥": ">=",
+    "·": "*",
+    "×": "x",
+    "→": "->",
+    "‘": "'",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+    "\N{REPLACEMENT CHARACTER}": "?",
+    **dict.fromkeys("─━═", "-"),
     **dict.fromkeys("│┃║", "|"),
-}  # fmt: skip
+}
 
 
 def make_streams_plain() -> None:
@@ -46,12 +60,17 @@ def _plain_ascii(name: str) -> codecs.CodecInfo | None:
     known = codecs.lookup("ascii")
     return (
         codecs.CodecInfo(
-            known.encode, known.decode, known.streamreader, known.streamwriter, known.incrementalencoder,
-            known.incrementaldecoder, name=name,
+            known.encode,
+            known.decode,
+            known.streamreader,
+            known.streamwriter,
+            known.incrementalencoder,
+            known.incrementaldecoder,
+            name=name,
         )
         if name == "plain_ascii"
         else None
-    )  # fmt: skip
+    )
 
 
 codecs.register_error(ERRORS, _replace)

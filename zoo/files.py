@@ -226,10 +226,7 @@ def read_csv(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     # The numbers that were written, to the last digit; pandas 3.1 reads no others.
     exact: Any = {"float_precision": "round_trip"} if Version(pd.__version__) < Version("3.1") else {}
     try:
-        table = pd.read_csv(
-            path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""],
-            **exact,
-        )  # fmt: skip
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""], **exact)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, pd.errors.ParserError) as error:

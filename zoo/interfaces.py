@@ -31,9 +31,17 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAMING = "use at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
 # What else is in the folder of a run; some file systems take large letters for small ones.
 RUN_ENTRIES = (
-    "run.json", "splits.csv", "results.csv", "summary.csv", "comparison.csv", "duplicates.csv", "best", "pictures",
-    "trackers", "lock",
-)  # fmt: skip
+    "run.json",
+    "splits.csv",
+    "results.csv",
+    "summary.csv",
+    "comparison.csv",
+    "duplicates.csv",
+    "best",
+    "pictures",
+    "trackers",
+    "lock",
+)
 
 
 def model_name_fault(name: str) -> str | None:
@@ -273,12 +281,7 @@ class Recipe:
         return {kind: hash_code(type(getattr(self, kind)).__module__) for kind in PART_KINDS}
 
 
-PART_KINDS: dict[str, type[Part]] = {
-    "backbone": Backbone,
-    "head": Head,
-    "schedule": Schedule,
-    "augmenter": Augmenter,
-}
+PART_KINDS: dict[str, type[Part]] = {"backbone": Backbone, "head": Head, "schedule": Schedule, "augmenter": Augmenter}
 
 
 def title(part: Part) -> str:

@@ -38,10 +38,12 @@ def test_the_same_picture_in_every_fold_is_no_copy() -> None:
 
 def test_same_pixels_are_paired_with_the_first_in_the_fold_that_divides_them() -> None:
     files = table(
-        (0, "train", "Fold0/a", 0, "", "", "A"), (0, "train", "Fold0/b", 0, "", "", "A"),
-        (1, "train", "Fold1/a", 0, "", "", "A"), (1, "test", "Fold1/b", 0, "", "", "A"),
+        (0, "train", "Fold0/a", 0, "", "", "A"),
+        (0, "train", "Fold0/b", 0, "", "", "A"),
+        (1, "train", "Fold1/a", 0, "", "", "A"),
+        (1, "test", "Fold1/b", 0, "", "", "A"),
         (1, "test", "Fold1/c", 0, "", "", "A"),
-    )  # fmt: skip
+    )
     assert pairs(files, near()) == [
         ("Fold1/a", "Fold1/b", "identical", "roles"),
         ("Fold1/a", "Fold1/c", "identical", "roles"),
@@ -50,10 +52,13 @@ def test_same_pixels_are_paired_with_the_first_in_the_fold_that_divides_them() -
 
 def test_changed_copies_say_what_they_cross_and_in_how_many_folds() -> None:
     files = table(
-        (0, "train", "a", 0, "p1", "here", "A"), (0, "train", "b", 0, "p1", "here", "B"),
-        (1, "train", "a", 0, "p1", "here", "A"), (1, "test", "b", 0, "p1", "here", "B"),
-        (2, "test", "a", 0, "p1", "here", "A"), (2, "train", "b", 0, "p1", "here", "B"),
-    )  # fmt: skip
+        (0, "train", "a", 0, "p1", "here", "A"),
+        (0, "train", "b", 0, "p1", "here", "B"),
+        (1, "train", "a", 0, "p1", "here", "A"),
+        (1, "test", "b", 0, "p1", "here", "B"),
+        (2, "test", "a", 0, "p1", "here", "A"),
+        (2, "train", "b", 0, "p1", "here", "B"),
+    )
     files["photograph"] = 0
     (row,) = copies.pairs(files, near(("A", "B")), CLASSES).to_dict("records")
     assert (row["crosses"], row["fold"], row["first_role"], row["second_role"], row["folds"]) == (
@@ -67,12 +72,16 @@ def test_changed_copies_say_what_they_cross_and_in_how_many_folds() -> None:
 
 def test_labels_groups_and_sources_are_crossed_if_known() -> None:
     files = table(
-        (0, "", "a", 0, "p1", "here", "A"), (0, "", "b", 1, "p2", "there", "B"), (0, "", "c", 0, "", "", "C"),
+        (0, "", "a", 0, "p1", "here", "A"),
+        (0, "", "b", 1, "p2", "there", "B"),
+        (0, "", "c", 0, "", "", "C"),
         (0, "", "d", 0, "p4", "here", "D"),
-    )  # fmt: skip
+    )
     assert pairs(files, near(("A", "B"), ("A", "C"), ("C", "D"))) == [
-        ("a", "b", "flipped", "labels, groups, sources"), ("a", "c", "flipped", ""), ("c", "d", "flipped", ""),
-    ]  # fmt: skip
+        ("a", "b", "flipped", "labels, groups, sources"),
+        ("a", "c", "flipped", ""),
+        ("c", "d", "flipped", ""),
+    ]
 
 
 def test_a_label_that_changes_from_fold_to_fold_is_found() -> None:

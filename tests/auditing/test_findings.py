@@ -20,8 +20,9 @@ def folds(number: int = 3, images: int = 30) -> pd.DataFrame:
     """Clean folds of single pictures: parts rotate over the roles, classes alternate."""
     rows = [
         (fold, {0: "test", 1: "validation"}.get((image // 2 + fold) % number, "train"), f"{image}.png", image % 2)
-        for fold in range(number) for image in range(images)
-    ]  # fmt: skip
+        for fold in range(number)
+        for image in range(images)
+    ]
     table = pd.DataFrame(rows, columns=["fold", "role", "path", "label"]).assign(group="", source="")
     return table.assign(image=table["path"], photograph=copies.photographs(table.assign(image=table["path"]), near()))
 

@@ -127,9 +127,17 @@ def test_clean_folds(folds: Path, main: Main, tmp_path: Path) -> None:
     assert {file.name for file in out.iterdir()} == {"audit.html", "audit.json", "duplicates.csv"}
     content = json.loads((out / "audit.json").read_text())
     assert content["counts"] | {"notes": 0} == {
-        "files": IMAGES * PARTS, "unreadable": 0, "pictures": IMAGES, "photographs": IMAGES, "folds": PARTS,
-        "groups": IMAGES // 2, "sources": 0, "errors": 0, "warnings": 0, "notes": 0,
-    }  # fmt: skip
+        "files": IMAGES * PARTS,
+        "unreadable": 0,
+        "pictures": IMAGES,
+        "photographs": IMAGES,
+        "folds": PARTS,
+        "groups": IMAGES // 2,
+        "sources": 0,
+        "errors": 0,
+        "warnings": 0,
+        "notes": 0,
+    }
     assert "partition" in {finding["kind"] for finding in content["findings"]}
     assert pd.read_csv(out / "duplicates.csv").empty
 

@@ -20,9 +20,15 @@ def pictures(number: int = 200, classes: int = 2, seed: int = 0) -> pd.DataFrame
     names = ["red", "green", "blue", "border_mean", "border_spread", "border_black", *CORNERS]
     table = pd.DataFrame(rng.uniform(0, 255, (number, len(names))), columns=names)
     return table.assign(
-        width=640, height=480, aspect=640 / 480, bytes=rng.integers(5000, 9000, number), format="JPEG", source="",
-        label=np.arange(number) % classes, unit=np.arange(number),
-    )  # fmt: skip
+        width=640,
+        height=480,
+        aspect=640 / 480,
+        bytes=rng.integers(5000, 9000, number),
+        format="JPEG",
+        source="",
+        label=np.arange(number) % classes,
+        unit=np.arange(number),
+    )
 
 
 def aucs(table: pd.DataFrame, scope: str = "all", classes: tuple[str, ...] = CLASSES) -> pd.DataFrame:

@@ -134,8 +134,10 @@ def check_model(job: Path, folds: Path) -> None:
     files = [str(folds / path) for path in predictions["path"]]
     plain = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", LOAD, str(job / "best.keras"), *files],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     probabilities = [float(line) for line in plain.stderr.splitlines()[-len(files) :]]
     np.testing.assert_allclose(probabilities, predictions["probability"], atol=1e-5)
 
@@ -176,9 +178,13 @@ def long_run(tiny: None, folds: Path, tmp_path: Path) -> Iterator[subprocess.Pop
     """A run that takes long, after its first epoch; it is ended whatever the test does."""
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.cli", "run", "tiny-long", *map(str, run_options(folds, tmp_path / "run"))],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONUNBUFFERED": "1"}, preexec_fn=hear_ctrl_c,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONUNBUFFERED": "1"},
+        preexec_fn=hear_ctrl_c,
+    )
     assert process.stdout
     for line in process.stdout:
         if "epoch " in line and "val_loss" in line:
@@ -312,9 +318,13 @@ def test_list_shows_models_and_parts(main: Main, tiny: None) -> None:
     rows = json.loads(main("list", "--json")[1])
     by_name = {row["name"]: row for row in rows}
     assert by_name["efficientnet-staged"] == {
-        "name": "efficientnet-staged", "backbone": "efficientnet-b0", "head": "pooled", "schedule": "three-stage",
-        "augmenter": "none", "from": "registry.toml",
-    }  # fmt: skip
+        "name": "efficientnet-staged",
+        "backbone": "efficientnet-b0",
+        "head": "pooled",
+        "schedule": "three-stage",
+        "augmenter": "none",
+        "from": "registry.toml",
+    }
     assert by_name["tiny"]["from"] == "zoo-tiny"
     assert "efficientnet-staged" in main("list")[1]
     assert "EfficientNetB0 without its top" in main("list", "backbones", "--wide")[1]

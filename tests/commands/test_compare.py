@@ -88,9 +88,12 @@ def kill_in_stage(stage: str, command: list[object], tmp_path: Path) -> None:
     """Run the command, and kill it without warning after the first epoch of a stage that it runs."""
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.cli", *map(str, command)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONUNBUFFERED": "1"},
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout
         reached = False
         for line in process.stdout:
@@ -238,9 +241,11 @@ def test_two_processes_in_one_run_folder(
     command = ["run", "tiny-long", *options(folds, tmp_path / "run")]
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.cli", *map(str, command)],
-        stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONUNBUFFERED": "1"},
-    ) as first:  # fmt: skip
+    ) as first:
         assert first.stdout
         next(line for line in first.stdout if "val_loss" in line)
         for second in (command, ["report", tmp_path / "run"]):

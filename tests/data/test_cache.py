@@ -130,7 +130,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "an empty folder": lambda entry: (shutil.rmtree(entry), entry.mkdir()),
     "a file for the folder": into_file,
     "a link to nowhere": lambda entry: (shutil.rmtree(entry), entry.symlink_to("nowhere")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", DAMAGE)

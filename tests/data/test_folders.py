@@ -204,7 +204,9 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
         read_folds(root, CLASSES, ROLES)
     text = str(caught.value)
     for fault in (
-        "Fold0/test/normal is missing", "Fold0/test/abnormal is missing", "Fold1/valid/abnormal holds no image",
-    ):  # fmt: skip
+        "Fold0/test/normal is missing",
+        "Fold0/test/abnormal is missing",
+        "Fold1/valid/abnormal holds no image",
+    ):
         assert fault in text
     assert "expected FoldN / train|test|valid / normal|abnormal / images" in text

@@ -51,13 +51,21 @@ def test_a_label_is_the_class_that_it_names(classes: tuple[str, ...], cells: lis
 @pytest.mark.parametrize(
     ("classes", "cell"),
     [
-        (("normal", "abnormal"), "2"), (("normal", "abnormal"), "-1"), (("normal", "abnormal"), "0.5"),
-        (("normal", "abnormal"), "nan"), (("normal", "abnormal"), "inf"), (("normal", "abnormal"), "yes"),
-        (("1", "2"), "0"), (("1", "2"), "False"), (("1", "2"), "1.5"), (("0", "other"), "1"), (("1", "01"), "1.0"),
+        (("normal", "abnormal"), "2"),
+        (("normal", "abnormal"), "-1"),
+        (("normal", "abnormal"), "0.5"),
+        (("normal", "abnormal"), "nan"),
+        (("normal", "abnormal"), "inf"),
+        (("normal", "abnormal"), "yes"),
+        (("1", "2"), "0"),
+        (("1", "2"), "False"),
+        (("1", "2"), "1.5"),
+        (("0", "other"), "1"),
+        (("1", "01"), "1.0"),
         (("true", "healthy"), "0"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_no_label_is_guessed(classes: tuple[str, ...], cell: str) -> None:
     with pytest.raises(DataError, match=r"t\.csv: label must be a class .*\n  row 1: "):
         read([classes[0], cell], *classes)

@@ -75,8 +75,9 @@ def test_a_mapping_joins_classes_and_leaves_some_out(grades: pd.DataFrame, tmp_p
     assert data.splits["path"].nunique() == 40
     assert "images left out, as labels says: 1 (10), 5 (10)" in data.notes
     assert load(tmp_path / "train.csv", labels={0: "ill", **dict.fromkeys(range(1, 6), "healthy")}).config.classes == (
-        "healthy", "ill",
-    )  # fmt: skip
+        "healthy",
+        "ill",
+    )
     with pytest.raises(DataError, match=r"(?s)diagnosis|label must be a class.*line 7: '5'"):
         load(tmp_path / "train.csv", labels={key: value for key, value in said.items() if key != "5"})
     with pytest.raises(ConfigError, match="labels: ill is no class; the classes are healthy, sick"):
@@ -175,8 +176,10 @@ def test_test_images_that_lie_apart(tmp_path: Path) -> None:
     write(tmp_path / "B", *(f"{names[number % 2]}/{number}.png" for number in range(20)), ill=lambda n: n % 2 < 1)
     data = load(tmp_path / "A", test_data=tmp_path / "B")
     assert count(data) == {
-        "train": {"healthy": 16, "ill": 16}, "validation": {"healthy": 4, "ill": 4}, "test": {"healthy": 10, "ill": 10}
-    }  # fmt: skip
+        "train": {"healthy": 16, "ill": 16},
+        "validation": {"healthy": 4, "ill": 4},
+        "test": {"healthy": 10, "ill": 10},
+    }
     tested = data.splits[data.splits["role"] == "test"]["path"]
     assert all(Path(path).is_relative_to(tmp_path / "B") for path in tested)
     assert data.config.test_root == str(tmp_path / "B")
@@ -196,11 +199,7 @@ def test_test_images_beside_train_and_validation(tmp_path: Path) -> None:
     for number, part in enumerate(("all/train", "all/val", "out")):
         write(tmp_path / part, *(f"{names[n % 2]}/{n}.png" for n in range(20 + number)))
     data = load(tmp_path / "all", test_data=tmp_path / "out")
-    assert sizes(data) == {
-        "train": 20,
-        "validation": 21,
-        "test": 22,
-    }
+    assert sizes(data) == {"train": 20, "validation": 21, "test": 22}
     write(tmp_path / "all/test", *(f"{names[n % 2]}/{n}.png" for n in range(23)))
     with pytest.raises(ConfigError, match="the data have a test role of their own"):
         load(tmp_path / "all", test_data=tmp_path / "out")
@@ -213,11 +212,7 @@ def test_a_table_that_says_train_and_val(tmp_path: Path) -> None:
     given = pd.DataFrame({"filename": names, "target": [0, 1] * 20, "split": ["Train"] * 30 + ["val"] * 10})
     given.to_csv(tmp_path / "m.csv", index=False)
     data = load(tmp_path / "m.csv")
-    assert sizes(data) == {
-        "train": 24,
-        "validation": 6,
-        "test": 10,
-    }
+    assert sizes(data) == {"train": 24, "validation": 6, "test": 10}
     assert "there is no test role: what is called validation plays it, read once at the end" in data.notes
     given.assign(split=range(40)).to_csv(tmp_path / "m.csv", index=False)
     assert "role" not in zoo.read_data(tmp_path / "m.csv")
@@ -232,11 +227,7 @@ def test_folds_of_train_and_val(tmp_path: Path) -> None:
             )
     data = load(tmp_path)
     assert data.config.classes == ("benign", "malignant")
-    assert sizes(data) == {
-        "train": 16,
-        "validation": 4,
-        "test": 12,
-    }
+    assert sizes(data) == {"train": 16, "validation": 4, "test": 12}
     assert "folders are taken by their names: train as train, val as validation" in data.notes
 
 

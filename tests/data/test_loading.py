@@ -113,8 +113,9 @@ def test_one_path_under_two_labels_is_refused(classes: Path) -> None:
         (path.relative_to(classes).as_posix(), fold, role, path.parent.name)
         for fold, (validation, test) in enumerate((("67", "89"), ("89", "67")))
         for role, digits in (("train", "012345"), ("validation", validation), ("test", test))
-        for path in sorted(classes.rglob("*.png")) if path.name[1] in digits
-    ]  # fmt: skip
+        for path in sorted(classes.rglob("*.png"))
+        if path.name[1] in digits
+    ]
     table = pd.DataFrame(rows, columns=["path", "fold", "role", "label"])
     made = loading.load_data(CONFIG, DataOptions(data=str(classes)), None, splits_from=table).splits
     table.loc[table["path"].eq("normal/03 left.png") & table["fold"].eq(1), "label"] = "abnormal"
@@ -233,10 +234,14 @@ def test_the_first_fold_is_that_of_the_lowest_number(folds: Path, classes: Path)
 
 def test_a_manifest_is_data(classes: Path, tmp_path: Path) -> None:
     paths = sorted(path for path in classes.rglob("*.png"))
-    frame = pd.DataFrame({
-        "file": [path.relative_to(classes).as_posix() for path in paths], "grade": [path.parent.name for path in paths],
-        "patient": [path.name.split()[0] for path in paths], "site": ["ab"[number % 4 < 2] for number in range(40)],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "file": [path.relative_to(classes).as_posix() for path in paths],
+            "grade": [path.parent.name for path in paths],
+            "patient": [path.name.split()[0] for path in paths],
+            "site": ["ab"[number % 4 < 2] for number in range(40)],
+        }
+    )
     frame.to_csv(classes / "manifest.csv", index=False)
     columns = {"path": "file", "label": "grade", "group": "patient", "source": "site"}
     config = DataConfig(image_size=32, columns=columns, split=SplitConfig("leave-one-source-out", 4))

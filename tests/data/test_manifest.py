@@ -86,8 +86,10 @@ def test_absolute_and_roundabout_paths(root: Path) -> None:
 def test_fold_and_role_are_ready_folds(root: Path) -> None:
     found = read(root, "path,label,fold,role\na.png,0,1,train\nb.png,1,1,test\na.png,0,2,validation\n")
     assert found[["fold", "role", "path"]].values.tolist() == [
-        [1, "train", "a.png"], [1, "test", "b.png"], [2, "validation", "a.png"],
-    ]  # fmt: skip
+        [1, "train", "a.png"],
+        [1, "test", "b.png"],
+        [2, "validation", "a.png"],
+    ]
 
 
 def test_role_alone_is_one_fold(root: Path) -> None:
@@ -127,11 +129,12 @@ REFUSALS = {
     "open quote": ('path,label\n"a.png,0\n', "line 2: unexpected end of data"),
     "role": ("path,label,role\na.png,0,odd\n", "role must be one of train, validation, test\n  line 2: 'odd'"),
     "role in a fold": (
-        "path,label,role,fold\na.png,0,valid,0\n", "role must be one of train, validation, test\n  line 2: 'valid'"
+        "path,label,role,fold\na.png,0,valid,0\n",
+        "role must be one of train, validation, test\n  line 2: 'valid'",
     ),
     "fold": ("path,label,fold\na.png,0,first\n", "fold must be a number, 0 or more\n  line 2: 'first'"),
     "negative fold": ("path,label,fold\na.png,0,-1\n", "line 2: '-1'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "says"), REFUSALS.values(), ids=REFUSALS.keys())
@@ -155,10 +158,16 @@ def test_other_encodings_are_refused(root: Path) -> None:
 
 
 def test_a_data_frame_is_a_manifest(root: Path) -> None:
-    frame = pd.DataFrame({
-        "path": [root / "a.png", "b.png"], "label": [0.0, 1.0], "group": pd.array([7, None], dtype="Int64"),
-        "source": pd.Categorical(["x", None]), "more": [np.array([1, 2]), {}],
-    }, index=["i", "i"])  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "path": [root / "a.png", "b.png"],
+            "label": [0.0, 1.0],
+            "group": pd.array([7, None], dtype="Int64"),
+            "source": pd.Categorical(["x", None]),
+            "more": [np.array([1, 2]), {}],
+        },
+        index=["i", "i"],
+    )
     found = read_manifest(frame, root)
     assert found.to_dict("records") == [
         {"path": (root / "a.png").as_posix(), "label": 0, "group": "7", "source": "x"},
@@ -217,8 +226,9 @@ def test_any_bytes_are_a_table_or_an_error(root: Path, data: bytes) -> None:
 @QUICK
 @given(
     header=st.lists(st.one_of(st.sampled_from(["path", "label", "group", "fold", "role"]), CELLS), max_size=5),
-    rows=st.lists(st.lists(CELLS, max_size=5), max_size=4), separator=st.sampled_from([",", ";", "\t"]),
-)  # fmt: skip
+    rows=st.lists(st.lists(CELLS, max_size=5), max_size=4),
+    separator=st.sampled_from([",", ";", "\t"]),
+)
 def test_any_text_is_a_table_or_an_error(root: Path, header: list[str], rows: list[list[str]], separator: str) -> None:
     text = "\n".join(separator.join(row) for row in [["path", "label", *header], *rows])
     (root / "fuzz.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -232,9 +242,10 @@ VALUES = st.one_of(CELLS, st.none(), st.integers(), st.floats(), st.booleans(), 
 @given(
     columns=st.dictionaries(
         st.sampled_from(["path", "label", "group", "source", "fold", "role", 7, None, ("a", 1)]),
-        st.lists(VALUES, min_size=3, max_size=3), max_size=7,
+        st.lists(VALUES, min_size=3, max_size=3),
+        max_size=7,
     )
-)  # fmt: skip
+)
 def test_any_data_frame_is_a_table_or_an_error(root: Path, columns: dict[Any, list[Any]]) -> None:
     frame = pd.DataFrame({place: pd.Series(values, dtype=object) for place, values in enumerate(columns.values())})
     frame.columns = pd.Index(list(columns), dtype=object)
@@ -245,9 +256,11 @@ def test_any_data_frame_is_a_table_or_an_error(root: Path, columns: dict[Any, li
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from(FILES[:4]), st.integers(0, 1), st.text(st.characters(codec="utf-8"), max_size=5)),
-        min_size=1, max_size=4, unique_by=lambda row: row[0],
+        min_size=1,
+        max_size=4,
+        unique_by=lambda row: row[0],
     )
-)  # fmt: skip
+)
 def test_what_is_written_is_read_again(root: Path, rows: list[tuple[str, int, str]]) -> None:
     """pandas' own writer is the other side."""
     frame = pd.DataFrame(rows, columns=["path", "label", "group"])

@@ -115,7 +115,7 @@ CELLS = st.one_of(st.sampled_from(["", "0", "1", "train", "test", *NAMES]), st.t
             lambda rows: pd.DataFrame(rows, columns=splits.SPLIT_COLUMNS).to_csv(index=False).encode("utf-8", "replace")
         ),
     )
-)  # fmt: skip
+)
 def test_any_bytes_are_splits_or_an_error(tmp_path: Path, table: pd.DataFrame, data: bytes) -> None:
     (tmp_path / "fuzz.csv").write_bytes(data)
     try:

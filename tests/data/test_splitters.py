@@ -25,20 +25,27 @@ def images(count: int = 120, patients: int = 0, sources: int = 3, positive: floa
     patient = rng.integers(0, patients, count) if patients else number
     labels = (rng.random(count) < positive).astype(int)
     labels[49::50] = labels[48::50][: len(labels[49::50])]  # of one picture
-    return pd.DataFrame({
-        "path": [f"{n:04d}.png" for n in number],
-        "image": [f"picture {n - 1 if n % 50 == 49 else n}" for n in number],
-        "label": labels,
-        "group": [f"p{p}" for p in patient] if patients else "",
-        "source": [f"s{p % sources}" for p in patient],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "path": [f"{n:04d}.png" for n in number],
+            "image": [f"picture {n - 1 if n % 50 == 49 else n}" for n in number],
+            "label": labels,
+            "group": [f"p{p}" for p in patient] if patients else "",
+            "source": [f"s{p % sources}" for p in patient],
+        }
+    )
 
 
 CASES = [
-    SplitConfig("rotate", 5), SplitConfig("rotate", 5, combinations="all"), SplitConfig("rotate", 5, combinations=7),
-    SplitConfig("stratified", 5), SplitConfig("stratified", 2), SplitConfig("grouped", 5),
-    SplitConfig("repeated", 4, repeats=3), SplitConfig("leave-one-source-out", 5),
-]  # fmt: skip
+    SplitConfig("rotate", 5),
+    SplitConfig("rotate", 5, combinations="all"),
+    SplitConfig("rotate", 5, combinations=7),
+    SplitConfig("stratified", 5),
+    SplitConfig("stratified", 2),
+    SplitConfig("grouped", 5),
+    SplitConfig("repeated", 4, repeats=3),
+    SplitConfig("leave-one-source-out", 5),
+]
 
 
 @pytest.mark.parametrize("how", CASES, ids=str)
@@ -140,10 +147,7 @@ def test_a_source_of_one_class_is_only_trained_on() -> None:
 
 
 def test_chains_of_groups_and_pictures_stay_together() -> None:
-    table = pd.DataFrame({
-        "image": ["A", "A", "B", "C", "D", "E"],
-        "group": ["", "p1", "p1", "p2", "", ""],
-    })  # fmt: skip
+    table = pd.DataFrame({"image": ["A", "A", "B", "C", "D", "E"], "group": ["", "p1", "p1", "p2", "", ""]})
     units = splitters.together(table)
     assert len(set(units[:3])) == 1
     assert len({units[0], *units[3:]}) == 4
@@ -201,9 +205,11 @@ ROWS = st.tuples(st.integers(0, 30), st.integers(0, 1), st.sampled_from(["", *"a
 
 @settings(deadline=None, max_examples=60)
 @given(
-    rows=st.lists(ROWS, min_size=1, max_size=60), method=st.sampled_from(METHODS), folds=st.integers(3, 6),
+    rows=st.lists(ROWS, min_size=1, max_size=60),
+    method=st.sampled_from(METHODS),
+    folds=st.integers(3, 6),
     seed=st.integers(0, 9),
-)  # fmt: skip
+)
 def test_any_images_are_folds_without_leaks_or_an_error(
     rows: list[tuple[int, int, str, str]], method: str, folds: int, seed: int
 ) -> None:

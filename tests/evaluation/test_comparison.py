@@ -32,9 +32,15 @@ def made(models: dict[str, float], repeats: int = 1, overlap: bool = False, clas
                         logits = rng.normal(0, 1, classes) + skill * (np.arange(classes) == label)
                         each = np.exp(logits) / np.exp(logits).sum()
                         row: dict[str, Any] = {
-                            "model": model, "fold": fold, "repeat": repeat, "role": role, "image": f"{image:04}",
-                            "label": label, "probability": each[-1], "group": "",
-                        }  # fmt: skip
+                            "model": model,
+                            "fold": fold,
+                            "repeat": repeat,
+                            "role": role,
+                            "image": f"{image:04}",
+                            "label": label,
+                            "probability": each[-1],
+                            "group": "",
+                        }
                         if classes > 2:
                             row |= {f"probability_{name}": each[name] for name in range(classes)}
                         rows.append(row)

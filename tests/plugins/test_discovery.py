@@ -55,10 +55,7 @@ FAULTS = {
     "syntax error": ("def (", "SyntaxError"),
     "misspelt hook": (HEAD.replace("def zoo_heads", "def zoo_head"), "zoo_head"),
     "undecorated hook": (HEAD.replace("@zoo.hookimpl", ""), "zoo_heads is no hook: decorate it with @zoo.hookimpl"),
-    "unknown argument": (
-        HEAD.replace("heads()", "heads(extra)"),
-        "zoo_heads(extra) Argument(s) {'extra'} are",
-    ),
+    "unknown argument": (HEAD.replace("heads()", "heads(extra)"), "zoo_heads(extra) Argument(s) {'extra'} are"),
     "hook exits": (HEAD.replace("return [H]", "raise SystemExit(0)"), "SystemExit: 0"),
     "generator": (HEAD.replace("return [H]", "yield H; 1 / 0"), "must be a plain function, without async or yield"),
     "dict": (HEAD.replace("[H]", "{'mine': H}"), "must return a list of classes, not {'mine': <class"),
@@ -69,10 +66,7 @@ FAULTS = {
     "no name": (HEAD.replace('name = "mine"', ""), "H, which has no name"),
     "odd name": (HEAD.replace('"mine"', '"../mine"'), "H, with the name '../mine'; use at most 100 letters"),
     "one name twice": (HEAD.replace("[H]", "[H, H]"), "returned two classes named 'mine'"),
-    "wrong signature": (
-        HEAD.replace("features, classes", "x"),
-        "build(self, x) must take (self, features, classes)",
-    ),
+    "wrong signature": (HEAD.replace("features, classes", "x"), "build(self, x) must take (self, features, classes)"),
     "newer interface": (HEAD + 'ZOO_API = ">=2"', "for version >=2 of the plug-in interface, and this zoo has 1.0"),
     "older interface": (HEAD + 'ZOO_API = "<1"', "for version <1 of the plug-in interface"),
     "no range": (HEAD + 'ZOO_API = "soon"', "ZOO_API must be a range of versions such as '>=1,<2', not 'soon'"),

@@ -43,10 +43,12 @@ def zoo_backbones():
 '''
 BUILDS = {
     "subclassed model": (
-        "class Own(keras.Model):\n    def call(self, x): return x\nmodel = Own()", "must build a functional keras.Model"
+        "class Own(keras.Model):\n    def call(self, x): return x\nmodel = Own()",
+        "must build a functional keras.Model",
     ),
     "two inputs": (
-        "other = keras.Input(image_shape)\nmodel = keras.Model([inputs, other], x + 0)", "one input and output"
+        "other = keras.Input(image_shape)\nmodel = keras.Model([inputs, other], x + 0)",
+        "one input and output",
     ),
     "two outputs": ("model = keras.Model(inputs, [x, x])", "with one input and output"),
     "no number": (
@@ -64,7 +66,7 @@ BUILDS = {
         "model = keras.Sequential([inputs, keras.Sequential([keras.Input(image_shape), Own(3)])])",
         "cannot be made anew from its configuration",
     ),
-}  # fmt: skip
+}
 
 
 def assembled(install: Install, body: str) -> networks.Network:
@@ -125,7 +127,7 @@ LISTED = {
         "@zoo.hookimpl\ndef zoo_models(): return {'bad': {'backbone': 'tiny', 'seed': print}}",
         "plug-in bad (zoo-bad 1.0) left out: zoo_models: bad: not what registry.toml could hold",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("code", "says"), LISTED.values(), ids=LISTED)

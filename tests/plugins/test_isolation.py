@@ -93,9 +93,12 @@ def test_a_crash_tells_where_it_was(install: Install, zoo: Zoo) -> None:
 
 def test_the_command_line_goes_on_beside_all_of_them(install: Install, zoo: Zoo) -> None:
     culprits = {
-        "prints": "print('{')", "exits": "raise SystemExit(0)", "hangs": HANGS["at import"],
-        "meddles": MEDDLES["folder"][0], "lacks": "import nothing_like_it",
-    }  # fmt: skip
+        "prints": "print('{')",
+        "exits": "raise SystemExit(0)",
+        "hangs": HANGS["at import"],
+        "meddles": MEDDLES["folder"][0],
+        "lacks": "import nothing_like_it",
+    }
     for name, code in culprits.items():
         install(code, f"d-{name}", name)
     install(TINY_PLUGIN)

@@ -352,7 +352,7 @@ def toml(value: object) -> str:
             lambda line: f"[{line[0]}]\n{json.dumps(line[1], ensure_ascii=False)} = {toml(line[2])}\n".encode()
         ),
     )
-)  # fmt: skip
+)
 def test_any_bytes_are_a_registry_or_an_error(tmp_path: Path, plugins: Plugins, text: bytes) -> None:
     path = tmp_path / "registry.toml"
     path.write_bytes(text)

@@ -20,9 +20,14 @@ TOP = Path(__file__).parents[2]
 PARTS = KINDS[:-1]
 RULES = ",".join(tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["select"])
 FILES = {
-    "pyproject.toml", "README.md", "LICENSE", ".gitignore", ".github/workflows/test.yml", "zoo_retina_net.py",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    ".gitignore",
+    ".github/workflows/test.yml",
+    "zoo_retina_net.py",
     "tests/test_retina_net.py",
-}  # fmt: skip
+}
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -351,9 +351,11 @@ def test_each_verdict_has_its_own_colour_and_probability(tmp_path: Path, figures
     axes = figures[0].axes[0]
     cells = [text.get_text() for text in axes.texts]
     assert cells == [
-        "better\n+0.012\nP > 0.999", "equivalent\n+0.012\nP 0.020", "undecided\n+0.012\nP 0.600",
+        "better\n+0.012\nP > 0.999",
+        "equivalent\n+0.012\nP 0.020",
+        "undecided\n+0.012\nP 0.600",
         "worse\n+0.012\nP 0.010",
-    ]  # fmt: skip
+    ]
     assert len({patch.get_facecolor() for patch in axes.patches}) == 4
 
 

@@ -40,10 +40,20 @@ def test_it_counts_what_trains(recipe: Recipe) -> None:
     assert f"{trained} " in text
     assert f"{total - trained:,}" in text
     for part in (
-        "mine (from registry.toml)", "residual", "brighten", "smoothing 0.1", "weights balanced", "momentum 0.9",
-        "of warm-up", "cosine to 0.0001", "times 0.9", "every 2 epochs, in steps", "backbone batchnorm frozen",
-        "everything (6 layers)", "warning: stage 'some': the last 6 layers begin with 'block1_dropout'",
-    ):  # fmt: skip
+        "mine (from registry.toml)",
+        "residual",
+        "brighten",
+        "smoothing 0.1",
+        "weights balanced",
+        "momentum 0.9",
+        "of warm-up",
+        "cosine to 0.0001",
+        "times 0.9",
+        "every 2 epochs, in steps",
+        "backbone batchnorm frozen",
+        "everything (6 layers)",
+        "warning: stage 'some': the last 6 layers begin with 'block1_dropout'",
+    ):
         assert part in text, part
 
 

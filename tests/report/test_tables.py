@@ -50,20 +50,37 @@ def compared(models: list[str], folds: int = 5) -> Any:
     """What `Comparison` has, of models by chance."""
     rng = np.random.default_rng(0)
     rows = [
-        {"model": model, "fold": fold, "repeat": 0, "role": role, "image": f"{fold}-{role}-{n}", "label": n % 2,
-         "probability": rng.uniform(), "group": ""}
-        for model in models for fold in range(folds) for role in ("validation", "test") for n in range(20)
-    ]  # fmt: skip
+        {
+            "model": model,
+            "fold": fold,
+            "repeat": 0,
+            "role": role,
+            "image": f"{fold}-{role}-{n}",
+            "label": n % 2,
+            "probability": rng.uniform(),
+            "group": "",
+        }
+        for model in models
+        for fold in range(folds)
+        for role in ("validation", "test")
+        for n in range(20)
+    ]
     predictions = pd.DataFrame(rows)
     results = comparison.results(predictions)
     to_train = {"validation": 0.2, "test": 0.2}
     fields: dict[str, Any] = {
-        "run": SimpleNamespace(path="runs/one"), "results": results.assign(weights="random"), "missing": [],
+        "run": SimpleNamespace(path="runs/one"),
+        "results": results.assign(weights="random"),
+        "missing": [],
         "notes": [],
-        "summary": comparison.summary(predictions, results, to_train), "predictions": predictions, "metric": "auc",
-        "comparison": comparison.compare(predictions, results, to_train), "threshold": 0.5,
-        "classes": ["normal", "abnormal"], "roles": {},
-    }  # fmt: skip
+        "summary": comparison.summary(predictions, results, to_train),
+        "predictions": predictions,
+        "metric": "auc",
+        "comparison": comparison.compare(predictions, results, to_train),
+        "threshold": 0.5,
+        "classes": ["normal", "abnormal"],
+        "roles": {},
+    }
     return Comparison(**fields)
 
 
@@ -94,8 +111,11 @@ def test_the_words_of_a_comparison_name_winners_and_costs() -> None:
     done.predictions.loc[done.predictions["model"] == "scratch-cnn", "probability"] = 0.9
     sentence, cost = pairs.said(done)
     assert " is undecided: AUC " in sentence
-    assert re.search(r"At threshold 0.5 .* finds \d+ (more|fewer) of 50 abnormal images than .*, with \d+ (more|fewer) "
-                     r"false alarms among 50 normal ones\.", cost)  # fmt: skip
+    assert re.search(
+        r"At threshold 0.5 .* finds \d+ (more|fewer) of 50 abnormal images than .*, with \d+ (more|fewer) "
+        r"false alarms among 50 normal ones\.",
+        cost,
+    )
     many = compared([f"m{number}" for number in range(6)])
     assert pairs.said(many)[-1] == "… and 5 more pairs in comparison.csv"
     assert len(pairs.explained(done.comparison)) == len(pairs.other_tests(done.comparison).columns) - 1
@@ -106,10 +126,14 @@ def test_the_words_of_a_comparison_name_winners_and_costs() -> None:
 @pytest.mark.parametrize("letters", [3, 25])
 def test_tables_of_images_and_scores(width: int, classes: int, letters: int) -> None:
     names = [f"{number}{'x' * (letters - 1)}" for number in range(classes)]
-    images = pd.DataFrame({
-        "fold": np.repeat([0, 1], 300), "role": ["train", "validation", "test"] * 200,
-        "label": np.tile(np.arange(classes), 600 // classes), "group": "p",
-    })  # fmt: skip
+    images = pd.DataFrame(
+        {
+            "fold": np.repeat([0, 1], 300),
+            "role": ["train", "validation", "test"] * 200,
+            "label": np.tile(np.arange(classes), 600 // classes),
+            "group": "p",
+        }
+    )
     counts = splits.class_counts(images, names)
     belongs = [*names, *counts.to_numpy().ravel(), "validation"]
     roles = {"train": "a", "validation": "b-folder", "test": "c"}
@@ -144,19 +168,25 @@ def test_tables_of_an_audit(width: int) -> None:
     findings = [Finding(level, "kind", "a long sentence " * 12, advice, rows) for level in ("error", "warning", "note")]
     row = {"source": "", "feature": "size, format and bytes", "images": 1480, "auc": 0.8123, "low": 0.5, "high": 0.9}
     done: Any = SimpleNamespace(
-        findings=findings, shortcuts=pd.DataFrame([{**row, "remark": "a typical value " * 9}, row]).fillna(""),
-        counts={"errors": 1, "warnings": 1, "notes": 1}, request={"classes": ["a", "b"]},
-    )  # fmt: skip
+        findings=findings,
+        shortcuts=pd.DataFrame([{**row, "remark": "a typical value " * 9}, row]).fillna(""),
+        counts={"errors": 1, "warnings": 1, "notes": 1},
+        request={"classes": ["a", "b"]},
+    )
     assert_readable(text_of(audit.findings(done), width), width, ["error", "warning", "long sentence"])
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(
     "command",
-    [["list"], *(["list", kind] for kind in ("backbones", "heads", "schedules", "augmenters", "trackers")),
-     ["plugins", "list"], ["cache", "info"]],
+    [
+        ["list"],
+        *(["list", kind] for kind in ("backbones", "heads", "schedules", "augmenters", "trackers")),
+        ["plugins", "list"],
+        ["cache", "info"],
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_tables_of_commands(main: Main, monkeypatch: pytest.MonkeyPatch, command: list[str], width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     status, output, errors = main(*command)

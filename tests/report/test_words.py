@@ -18,17 +18,30 @@ TO_TRAIN = {"validation": 0.25, "test": 0.25}
 def done(probabilities: list[float], labels: list[int], folds: int = 1, **changes: Any) -> Any:
     """A comparison of one model that gives these probabilities in each fold, of other images."""
     rows = [
-        {"model": "m", "fold": fold, "repeat": 0, "role": role, "image": f"{fold}-{role}-{row}", "label": label,
-         "probability": probability, "group": ""}
-        for fold in range(folds) for role in ("validation", "test")
+        {
+            "model": "m",
+            "fold": fold,
+            "repeat": 0,
+            "role": role,
+            "image": f"{fold}-{role}-{row}",
+            "label": label,
+            "probability": probability,
+            "group": "",
+        }
+        for fold in range(folds)
+        for role in ("validation", "test")
         for row, (probability, label) in enumerate(zip(probabilities, labels, strict=True))
-    ]  # fmt: skip
+    ]
     predictions = pd.DataFrame(rows)
     results = comparison.results(predictions)
     fields: dict[str, Any] = {
-        "predictions": predictions, "results": results, "threshold": 0.5, "classes": ["normal", "glaucoma"],
-        "summary": comparison.summary(predictions, results, TO_TRAIN), "run": SimpleNamespace(path="runs/my run"),
-    }  # fmt: skip
+        "predictions": predictions,
+        "results": results,
+        "threshold": 0.5,
+        "classes": ["normal", "glaucoma"],
+        "summary": comparison.summary(predictions, results, TO_TRAIN),
+        "run": SimpleNamespace(path="runs/my run"),
+    }
     return SimpleNamespace(**fields | changes)
 
 

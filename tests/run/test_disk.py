@@ -40,9 +40,13 @@ def places(tmp_path: Path) -> list[str]:
 
 
 COMMANDS = [
-    ("report", "run", "--out"), ("data", "show", "--out"), ("data", "audit", "--no-near-duplicates", "--out"),
-    ("show", "tiny", "--pictures"), ("data", "demo"), ("plugins", "new", "nice", "--out"),
-]  # fmt: skip
+    ("report", "run", "--out"),
+    ("data", "show", "--out"),
+    ("data", "audit", "--no-near-duplicates", "--out"),
+    ("show", "tiny", "--pictures"),
+    ("data", "demo"),
+    ("plugins", "new", "nice", "--out"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -226,10 +226,14 @@ def test_a_run_folder_of_an_earlier_version(run: Path, folds: Path, main: Main) 
 def own(run: Path, folds: Path) -> dict[str, str]:
     """Files of the user's in and around a run folder."""
     files = {
-        "run/notes.txt": "notes", "run/pictures/holiday.png": "beach", "run/best/of.txt": "music",
-        "run/trackers/miles.log": "run", "run/tiny/paper.tex": "draft", "run/tiny/fold-ideas/a.txt": "ideas",
+        "run/notes.txt": "notes",
+        "run/pictures/holiday.png": "beach",
+        "run/best/of.txt": "music",
+        "run/trackers/miles.log": "run",
+        "run/tiny/paper.tex": "draft",
+        "run/tiny/fold-ideas/a.txt": "ideas",
         "victim/fold-0/thesis.tex": "thesis",
-    }  # fmt: skip
+    }
     for name, text in files.items():
         (run.parent / name).parent.mkdir(parents=True, exist_ok=True)
         (run.parent / name).write_text(text)

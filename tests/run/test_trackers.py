@@ -152,9 +152,13 @@ def test_no_tracker_harms_a_run(
     }
     assert run["request"]["trackers"] == [*FAULTS, "recorder"]
     job = {
-        "model": "tiny", "fold": 0, "repeat": 0, "title": "tiny, fold 0", "folder": f"{tmp_path}/run/tiny/fold-0",
+        "model": "tiny",
+        "fold": 0,
+        "repeat": 0,
+        "title": "tiny, fold 0",
+        "folder": f"{tmp_path}/run/tiny/fold-0",
         "seed": 0,
-    }  # fmt: skip
+    }
     assert run["jobs"] == [job]
     epochs = [arguments["epoch"] for _, arguments in told[1:-2]]
     assert [{column: epoch[column] for column in history} for epoch in epochs] == history.to_dict("records")
@@ -164,8 +168,9 @@ def test_no_tracker_harms_a_run(
     assert best == sorted(set(history["val_loss"].cummin()), reverse=True)
     metrics = json.loads((tmp_path / "run/tiny/fold-0/metrics.json").read_text())
     assert told[-2][1] == {
-        "job": job, "result": {"state": "done", "metrics": metrics, "weights": "random", "error": None}
-    }  # fmt: skip
+        "job": job,
+        "result": {"state": "done", "metrics": metrics, "weights": "random", "error": None},
+    }
     result = told[-1][1]["result"]
     assert (result["state"], result["done"], result["failed"]) == ("done", ["tiny, fold 0"], [])
     assert result["results"] == read_csv(tmp_path / "run/results.csv").to_dict("records")
@@ -205,10 +210,12 @@ def test_jobs_that_fail_or_were_done_before(
     skipped, ended = (arguments["result"] for _, arguments in told[1:3])
     assert skipped == {"state": "skipped", "metrics": metrics, "weights": "random", "error": None}
     assert ended == {
-        "state": "failed", "metrics": None, "weights": None,
+        "state": "failed",
+        "metrics": None,
+        "weights": None,
         "error": "the worker process ended with status 3; with backbone 'tiny' (from zoo-tiny 1.0), "
         "schedule 'two-stage' (from zoo-tiny 1.0)",
-    }  # fmt: skip
+    }
     result = told[-1][1]["result"]
     assert (result["state"], result["done"], result["failed"]) == ("failed", ["tiny, fold 0"], ["tiny, fold 1"])
     assert [(row["fold"], row["loss_test"], row["auc_test"]) for row in result["results"]] == [(0, 0.25, None)]
@@ -256,8 +263,9 @@ def test_the_tracker_in_the_docs(site: Install, folds: Path, tmp_path: Path) -> 
         assert follow(going, 2) == []
     lines = (tmp_path / "run/epochs.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"job": "tiny, fold 0", "loss": 2.0, "at": 1}, {"job": "tiny, fold 0", "loss": 1.0, "at": 2}
-    ]  # fmt: skip
+        {"job": "tiny, fold 0", "loss": 2.0, "at": 1},
+        {"job": "tiny, fold 0", "loss": 1.0, "at": 2},
+    ]
     assert (tmp_path / "run/trackers/epochs.log").read_text() == "done []\n"
 
 
@@ -276,8 +284,11 @@ def test_a_slow_tracker_is_waited_for_as_long_as_it_gets_on(
     site: Install, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Callable[[], list[Any]]
 ) -> None:
     """It takes longer than the limit in all, and each of its hooks less."""
-    site(RECORDER.replace("def note(hook, **told):", "def note(hook, **told):\n    import time; time.sleep(0.5)"),
-         "zoo-slow", "slow")  # fmt: skip
+    site(
+        RECORDER.replace("def note(hook, **told):", "def note(hook, **told):\n    import time; time.sleep(0.5)"),
+        "zoo-slow",
+        "slow",
+    )
     monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", "2")
     with planned(folds, tmp_path / "run", "slow") as going:
         assert follow(going, 4) == []
@@ -302,12 +313,16 @@ def told_by_a_parent_that_dies(name: str) -> subprocess.CompletedProcess[str]:
     """A tracker whose standard input ends, in the midst of a line."""
     messages = [
         {"name": name, "distribution": f"zoo-{name}", "run": {"path": "there"}},
-        {"hook": "zoo_run_started"}, {"hook": "zoo_run_ended", "result": {}},
-    ]  # fmt: skip
+        {"hook": "zoo_run_started"},
+        {"hook": "zoo_run_ended", "result": {}},
+    ]
     return subprocess.run(
-        [sys.executable, "-P", "-m", "zoo.run.tracker_process"], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-P", "-m", "zoo.run.tracker_process"],
+        capture_output=True,
+        text=True,
+        timeout=60,
         input="".join(json.dumps(message) + "\n" for message in messages) + '{"hook": "zoo_run_',
-    )  # fmt: skip
+    )
 
 
 def test_it_ends_with_its_parent(
@@ -391,7 +406,7 @@ HOOKS = {
     "of another hook": ("def zoo_run_started(job): 0", "zoo_run_started(job) Argument(s) {'job'} are"),
     "async": ("async def zoo_run_ended(): 0", "zoo_run_ended must be a plain function, without async or yield"),
     "generator": ("def zoo_run_ended(): yield", "zoo_run_ended must be a plain function, without async or yield"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("code", "says"), HOOKS.values(), ids=HOOKS.keys())

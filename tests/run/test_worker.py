@@ -23,10 +23,17 @@ from zoo.run.worker import Job, predictions_table, refuse_leak
 
 def job(**changes: Any) -> Job:
     fields: dict[str, Any] = {
-        "model": "tiny", "fold": 0, "repeat": 0, "recipe": {"seed": 0},
-        "source": "registry.toml", "classes": ["a", "b"],
-        "image_size": 32, "max_epochs": None, "images": "images", "run": "run",
-    }  # fmt: skip
+        "model": "tiny",
+        "fold": 0,
+        "repeat": 0,
+        "recipe": {"seed": 0},
+        "source": "registry.toml",
+        "classes": ["a", "b"],
+        "image_size": 32,
+        "max_epochs": None,
+        "images": "images",
+        "run": "run",
+    }
     return Job(**fields | changes)
 
 
@@ -85,8 +92,10 @@ def test_it_ends_at_once_when_its_parent_is_gone(tmp_path: Any) -> None:
     """Standard input ends with the parent: here right after the job."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "zoo.run.worker"],
-        input=job(run=str(tmp_path)).to_json() + "\n", capture_output=True, text=True,
-    )  # fmt: skip
+        input=job(run=str(tmp_path)).to_json() + "\n",
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
     assert done.stdout == ""
 

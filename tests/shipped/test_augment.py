@@ -55,18 +55,29 @@ def generator() -> Any:
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
     return ImageDataGenerator(
-        rotation_range=20, zoom_range=0.15, width_shift_range=0.2, height_shift_range=0.2, shear_range=0.15,
-        horizontal_flip=True, fill_mode="nearest",
-    )  # fmt: skip
+        rotation_range=20,
+        zoom_range=0.15,
+        width_shift_range=0.2,
+        height_shift_range=0.2,
+        shear_range=0.15,
+        horizontal_flip=True,
+        fill_mode="nearest",
+    )
 
 
 def our_map(parameters: dict[str, Any]) -> np.ndarray:
     """Our map of what ImageDataGenerator drew."""
     return affine_map(
-        SIZE, SIZE, rotation=parameters["theta"], shift_x=parameters["tx"], shift_y=parameters["ty"],
-        shear=parameters["shear"], zoom_x=parameters["zx"], zoom_y=parameters["zy"],
+        SIZE,
+        SIZE,
+        rotation=parameters["theta"],
+        shift_x=parameters["tx"],
+        shift_y=parameters["ty"],
+        shear=parameters["shear"],
+        zoom_x=parameters["zx"],
+        zoom_y=parameters["zy"],
         flip=bool(parameters["flip_horizontal"]),
-    )  # fmt: skip
+    )
 
 
 def their_map(generator: Any, parameters: dict[str, Any]) -> np.ndarray:
@@ -93,9 +104,12 @@ def test_the_same_map_gives_the_same_pixels(generator: Any) -> None:
         parameters = generator.get_random_transform((SIZE, SIZE, 3), seed=seed)
         theirs = generator.apply_transform(smooth.astype(np.float64), parameters)
         ours = cv2.warpAffine(
-            smooth, our_map(parameters), (SIZE, SIZE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            smooth,
+            our_map(parameters),
+            (SIZE, SIZE),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
+        )
         assert np.abs(ours - theirs).max() < 2.5
         assert np.abs(ours - theirs).mean() < 0.5
 

@@ -18,10 +18,16 @@ from zoo.training import model as networks  # noqa: E402
 
 SHAPE = (75, 75, 3)  # the smallest that all of them take
 MODULES = {
-    "vgg16": "vgg16", "vgg19": "vgg19", "inception-v3": "inception_v3", "resnet50": "resnet", "xception": "xception",
-    "mobilenet-v2": "mobilenet_v2", "efficientnet-v2-b0": "efficientnet_v2", "convnext-tiny": "convnext",
+    "vgg16": "vgg16",
+    "vgg19": "vgg19",
+    "inception-v3": "inception_v3",
+    "resnet50": "resnet",
+    "xception": "xception",
+    "mobilenet-v2": "mobilenet_v2",
+    "efficientnet-v2-b0": "efficientnet_v2",
+    "convnext-tiny": "convnext",
     "densenet121": "densenet",
-}  # fmt: skip
+}
 
 QUICK = ("mobilenet-v2", "vgg16")  # those tried in every run of the suite
 

@@ -33,8 +33,12 @@ def serving(folder: Path, *command: str) -> Iterator[str]:
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=folder, stdout=log, stderr=log, env=os.environ | QUIET, start_new_session=True,
-        )  # fmt: skip
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env=os.environ | QUIET,
+            start_new_session=True,
+        )
     try:
         for _ in range(600):
             try:

@@ -34,10 +34,13 @@ def write_weights(site: Path) -> None:
     network.save_weights(site / "mobilenet.weights.h5")
     inputs = x = keras.Input((48, 48, 3))
     for layer in (
-        keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(8, 3, strides=2, name="block1_conv"),
-        keras.layers.BatchNormalization(name="block1_bn"), keras.layers.ReLU(name="features"),
-        keras.layers.Flatten(), keras.layers.Dense(3),
-    ):  # fmt: skip
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Conv2D(8, 3, strides=2, name="block1_conv"),
+        keras.layers.BatchNormalization(name="block1_bn"),
+        keras.layers.ReLU(name="features"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+    ):
         x = layer(x)
     network = keras.Model(inputs, x)
     batchnorm.fit(network, subset(24, size=48), 0)
@@ -72,8 +75,9 @@ def test_a_conftest_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("backbone", "file"),
     [("own-mobilenet", "mobilenet.weights.h5"), ("own-network", "network.keras")],
-    indirect=["backbone"], ids=["weights file", "model file"],
-)  # fmt: skip
+    indirect=["backbone"],
+    ids=["weights file", "model file"],
+)
 def test_a_file_that_comes_with_a_plugin(backbone: type[Backbone], file: str, tmp_path: Path) -> None:
     """Each way to say what it starts from does that, for another image size, and is recorded as what it is."""
 
@@ -123,12 +127,18 @@ numpy.save(sys.argv[3], model.predict(images, verbose=0))
 assert not {"zoo", "keras_hub"} & set(sys.modules)
 """
 CASES = {
-    "torchnet": ("torchnet", "torch", PLAIN.replace("keras.saving.load_model", "zoo.load_model")
-                 .replace("safe_mode=True, compile=False", "").replace("keras\n", "zoo\n", 1).partition("assert")[0]),
+    "torchnet": (
+        "torchnet",
+        "torch",
+        PLAIN.replace("keras.saving.load_model", "zoo.load_model")
+        .replace("safe_mode=True, compile=False", "")
+        .replace("keras\n", "zoo\n", 1)
+        .partition("assert")[0],
+    ),
     "hub-resnet": ("small-hub-resnet", "tensorflow", PLAIN),
     "own-mobilenet": ("own-mobilenet", "tensorflow", PLAIN),
     "own-network": ("own-network", "tensorflow", PLAIN),
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow
@@ -176,8 +186,10 @@ def test_training(
     np.save(tmp_path / "images.npy", pixels)
     loaded = subprocess.run(
         [sys.executable, "-P", "-c", code, cached / "best.keras", tmp_path / "images.npy", tmp_path / "out.npy"],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+    )
     assert loaded.returncode == 0, loaded.stderr
     np.testing.assert_allclose(np.load(tmp_path / "out.npy")[:, 0], table["probability"], rtol=1e-4)
     used = json.loads((tmp_path / "cached/run.json").read_text())["weights"][model]["0"]
@@ -190,8 +202,11 @@ def test_a_network_of_torch() -> None:
     """The tests of another file, under its backend."""
     pytest.importorskip("torch")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-q", "tests/shipped/test_wrapped_torch.py"], cwd=TOP,
-        capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "torch"},
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", "-n", "0", "-q", "tests/shipped/test_wrapped_torch.py"],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+    )
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout

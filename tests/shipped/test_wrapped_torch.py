@@ -140,8 +140,11 @@ def test_random_networks_get_the_statistics_of_the_images(network: networks.Netw
     assert norm.momentum == 0.1
 
 
-STAGES = [stage(epochs=2), stage("top", epochs=2, unfreeze="layer2", batchnorm="train"),
-          stage("all", epochs=2, unfreeze="all", batchnorm="train")]  # fmt: skip
+STAGES = [
+    stage(epochs=2),
+    stage("top", epochs=2, unfreeze="layer2", batchnorm="train"),
+    stage("all", epochs=2, unfreeze="all", batchnorm="train"),
+]
 
 
 @pytest.mark.parametrize("die_at", [("top", 1), ("all", 1)], ids=str)

@@ -19,7 +19,8 @@ FAULTS: dict[type[Any], tuple[str, str, set[str]]] = {
     networks.Untold: ("has_docs", "what depth is for: name each parameter in the docstring of Untold", set()),
     networks.NotPlain: ("has_plain_parameters", "frozenset is not JSON serializable", {"saves_and_reloads"}),
     networks.Mistyped: (
-        "has_plain_parameters", "refuses its own parameters: .*rate: Input should be a valid number",
+        "has_plain_parameters",
+        "refuses its own parameters: .*rate: Input should be a valid number",
         {"saves_and_reloads"},
     ),
     networks.Undecorated: ("has_plain_parameters", r"decorate it with @dataclass\(frozen=True\)", set()),
@@ -36,22 +37,25 @@ FAULTS: dict[type[Any], tuple[str, str, set[str]]] = {
     networks.Forgetful: ("saves_and_reloads", r"other outputs in another process: .*get_config\(\)", set()),
     networks.AmongOthers: ("prefix_equals_whole", "depend on the other images of the batch", set()),
     networks.Unseeded: ("is_deterministic", "block1_conv/kernel differs .* the same seed", set()),
-    networks.LoadsInBuild: (
-        "is_deterministic", r"same under two seeds: build\(\) must give random weights", set()
-    ),
+    networks.LoadsInBuild: ("is_deterministic", r"same under two seeds: build\(\) must give random weights", set()),
     networks.AlwaysDropout: (
-        "is_deterministic", "inference twice .* `training` argument",
+        "is_deterministic",
+        "inference twice .* `training` argument",
         {"takes_0_to_255", "saves_and_reloads", "prefix_equals_whole", "takes_weights_from_file"},
     ),
     networks.IgnoresFile: ("takes_weights_from_file", "gives other outputs: .* fill every weight", set()),
     networks.TakesAnyFile: ("takes_weights_from_file", "takes a weights file of another network", set()),
     networks.FileForgotten: (
-        "takes_weights_from_file", r"forgotten.weights.h5 does not exist: .*the wheel holds it too", set()
+        "takes_weights_from_file",
+        r"forgotten.weights.h5 does not exist: .*the wheel holds it too",
+        set(),
     ),
     networks.FileUnread: ("takes_weights_from_file", "cannot be loaded: OSError: no such format", set()),
     networks.PathFile: ("takes_weights_from_file", r"comes? as weights.pth beside a module.*Name it weights.pt", set()),
     networks.OneBackend: (
-        "works_with_jax", "where is tf.nn.*doesn't work under the Keras backend jax", {"works_with_torch"}
+        "works_with_jax",
+        "where is tf.nn.*doesn't work under the Keras backend jax",
+        {"works_with_torch"},
     ),
     networks.Logits: ("gives_probabilities", r"not 0..1: end with a Dense\(1\) with a sigmoid", {"trains_alone"}),
     networks.Independent: ("gives_probabilities", r"sum to .* end with a Dense\(5\) with a softmax", set()),
@@ -64,25 +68,25 @@ FAULTS: dict[type[Any], tuple[str, str, set[str]]] = {
     parts.Drawn: ("is_pure_data", "gives something else the second time", set()),
     parts.Asking: ("is_pure_data", "imports pandas", set()),
     parts.Arrays: ("gives_stages", "float32 is not JSON serializable", {"is_pure_data", "makes_optimizers"}),
-    parts.NotTyped: (
-        "gives_stages", "epochs must be a whole number", {"is_pure_data", "makes_optimizers"}
-    ),
+    parts.NotTyped: ("gives_stages", "epochs must be a whole number", {"is_pure_data", "makes_optimizers"}),
     parts.NoOptimizer: ("makes_optimizers", "cannot make the optimizer of stage 'head' .*momentum", set()),
     parts.Floats: (
-        "keeps_shape_and_type", r"it makes float32 \(4, 64, 64, 3\): .* cast to uint8",
+        "keeps_shape_and_type",
+        r"it makes float32 \(4, 64, 64, 3\): .* cast to uint8",
         {"takes_any_picture", "leaves_its_input_alone", "draws_from_rng_alone", "works_in_threads"},
     ),
     parts.EvenSizes: ("keeps_shape_and_type", r"of uint8 \(4, 33, 33, 3\) it makes uint8 \(4, 32, 32, 3\)", set()),
     parts.Stretches: ("takes_any_picture", "fails on an image that is 0 everywhere .*don't divide", set()),
     parts.InPlace: (
-        "leaves_its_input_alone", r"writes into the images that it is given: work on a copy, images.copy\(\)",
+        "leaves_its_input_alone",
+        r"writes into the images that it is given: work on a copy, images.copy\(\)",
         {"draws_from_rng_alone", "works_in_threads"},
     ),
     parts.OtherGenerator: ("draws_from_rng_alone", "draw every random number from `rng`", {"works_in_threads"}),
     parts.Always: ("draws_from_rng_alone", "another generator gives the same images", set()),
     parts.NotIdle: ("draws_from_rng_alone", "though changes_images = False says", set()),
     parts.SharedState: ("works_in_threads", r"threading.Lock", set()),
-}  # fmt: skip
+}
 # Those that take seconds, for another process that loads Keras.
 LONG = (networks.Unregistered, networks.Forgetful, networks.OneBackend)
 GOOD = [networks.Good, networks.GoodHead, parts.GoodSchedule, parts.GoodAugmenter]

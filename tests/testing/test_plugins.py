@@ -76,11 +76,12 @@ NOT_OFFERED = {
     "left out of the list": (SMALL.replace("[Small]", "[]"), r"zoo_backbones\(\) doesn't return Small: add it there"),
     "other zoo": (SMALL + 'ZOO_API = ">=2"', "for version >=2 of the plug-in interface.*mend /"),
     "another of that name": (
-        SMALL + "\n@dataclass(frozen=True)\nclass Other(Small):\n    '''Another.'''\n"
+        SMALL
+        + "\n@dataclass(frozen=True)\nclass Other(Small):\n    '''Another.'''\n"
         + "\nzoo_backbones = zoo.hookimpl(lambda: [Other])\n",
         "offers zoo_mine.Other under this name, not zoo_mine.Small",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("code", "said"), NOT_OFFERED.values(), ids=NOT_OFFERED)
@@ -159,10 +160,24 @@ def test_one_line_in_a_test_file(install: Install, tmp_path: Path) -> None:
     install(AUTHORS, "zoo-mine", "mine", module="zoo_mine")
     (tmp_path / "test_mine.py").write_text(TEST_FILE)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist",
-         "-k", "is_offered or has_docs or gives_stages", "test_mine.py"],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-v",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            "-k",
+            "is_offered or has_docs or gives_stages",
+            "test_mine.py",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+    )
     assert "test_mine.py::test_slow[slow-is_offered] PASSED" in done.stdout
     assert "test_mine.py::test_slow[slow-has_docs] FAILED" in done.stdout
     failures = done.stdout.partition("= FAILURES =")[2].partition("short test summary")[0]
@@ -237,16 +252,18 @@ TRACKER_FAULTS = {
     "async": (TRACKER.replace("def zoo", "async def zoo"), "has_hooks", "must be a plain function"),
     "heavy": ("import pandas\n" + TRACKER, "imports_nothing_heavy", "imports pandas"),
     "metrics wanted": (
-        TRACKER + "        result['metrics']['test']['auc']\n", "takes_a_run",
+        TRACKER + "        result['metrics']['test']['auc']\n",
+        "takes_a_run",
         r"zoo_job_ended fails in the first session of a sample run \(failed\): TypeError: 'NoneType'.*metrics",
     ),
     "keys counted": (
         TRACKER + "\n@zoo.hookimpl\ndef zoo_epoch_ended(epoch):\n    assert len(epoch) == 11",
-        "takes_a_run", "zoo_epoch_ended fails in the first session of a sample run: AssertionError.*further keys",
+        "takes_a_run",
+        "zoo_epoch_ended fails in the first session of a sample run: AssertionError.*further keys",
     ),
     "exits": (TRACKER + "    raise SystemExit(3)", "takes_a_run", "SystemExit: 3"),
     "dies": (TRACKER + "    import os\n    os._exit(3)", "takes_a_run", r"ended the whole process \(status 3\)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("code", "name", "said"), TRACKER_FAULTS.values(), ids=TRACKER_FAULTS)
@@ -258,8 +275,12 @@ def test_a_faulty_tracker_is_found_out(install: Install, code: str, name: str, s
 def test_a_good_tracker_passes(install: Install) -> None:
     found = zoo.testing.checks(module(install, TRACKER))
     assert [conforms.name for conforms in found] == [
-        "is_offered", "has_docs", "imports_nothing_heavy", "has_hooks", "takes_a_run"
-    ]  # fmt: skip
+        "is_offered",
+        "has_docs",
+        "imports_nothing_heavy",
+        "has_hooks",
+        "takes_a_run",
+    ]
     assert found[-1].__name__ == "zoo_mine-takes_a_run"
     for conforms in found:
         conforms()

@@ -102,7 +102,8 @@ HDF5: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "more than can be counted": (lambda opened: opened.create_dataset("a", (2**31, 2**31, 8), "f8"), "would unpack to"),
     "packed zeros": (chunked, "would unpack to"),
     "many that are each small": (
-        lambda opened: [opened.create_dataset(str(n), (10**6,), "f4") for n in range(20)], "would unpack to",
+        lambda opened: [opened.create_dataset(str(n), (10**6,), "f4") for n in range(20)],
+        "would unpack to",
     ),
     "external storage": (elsewhere, "lies in another file"),
     "external link": (lambda opened: link(opened, h5py.ExternalLink("other.h5", "/")), "a link to elsewhere"),
@@ -110,14 +111,15 @@ HDF5: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "virtual": (virtual, "lies in another file"),
     "text": (text, "holds no numbers"),
     "nested deep": (deep, "nested deeper"),
-}  # fmt: skip
+}
 ZIP: dict[str, tuple[Callable[[Path], object], str]] = {
     "a bomb": (lambda file: zipped(file, {archive.WEIGHTS: bytes(40_000_000)}), "would unpack to 40,000,000"),
     "a bomb for another member": (lambda file: zipped(file, {"assets/x": bytes(40_000_000)}), "would unpack to"),
     "a bomb that states less": (understated, "is larger than the 1,000 bytes stated"),
     "deep config": (lambda file: zipped(file, {"config.json": '{"a":' * 100_000}), "nested deeper than 200"),
     "deep metadata": (
-        lambda file: zipped(file, {"config.json": CONFIG, "metadata.json": "[" * 100_000}), "nested deeper than 200",
+        lambda file: zipped(file, {"config.json": CONFIG, "metadata.json": "[" * 100_000}),
+        "nested deeper than 200",
     ),
     "wide config": (lambda file: zipped(file, {"config.json": f"[{'[],' * 1_200_000}0]"}), "lists and tables"),
     "out of it": (lambda file: zipped(file, {"assets/../../x": "x"}), "leads out of it"),
@@ -125,7 +127,7 @@ ZIP: dict[str, tuple[Callable[[Path], object], str]] = {
     "drive": (lambda file: zipped(file, {"C:\\x": "x"}), "leads out of it"),
     "encrypted": (encrypted, "is encrypted"),
     "npz": (lambda file: zipped(file, {"config.json": CONFIG, "model.weights.npz": "x"}), "model.weights.npz"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", ZIP)
@@ -197,10 +199,19 @@ def about(**changes: Any) -> str:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"image_size": 10**9}, {"image_size": -1}, {"image_size": "x"}, {"classes": 3}, {"classes": ["a"] * 20_000},
-     {"recipe": {}}, {"recipe": []}, {"origins": 3}, {"versions": {"keras": []}}],
+    [
+        {"image_size": 10**9},
+        {"image_size": -1},
+        {"image_size": "x"},
+        {"classes": 3},
+        {"classes": ["a"] * 20_000},
+        {"recipe": {}},
+        {"recipe": []},
+        {"origins": 3},
+        {"versions": {"keras": []}},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_makes_no_sense_is_nothing_said(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert model_file.read_about(zipped(tmp_path / "a.keras", {model_file.MEMBER: about()})) is not None
     assert model_file.read_about(zipped(tmp_path / "b.keras", {model_file.MEMBER: about(**changes)})) is None

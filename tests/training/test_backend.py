@@ -112,9 +112,12 @@ print(status, "keras" in sys.modules)
 
 def test_it_is_not_shown_and_keras_not_loaded(both: None, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", SHOW], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-P", "-c", SHOW],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-    )  # fmt: skip
+    )
     assert done.stdout.split() == ["2", "False"], done.stderr
     assert REFUSED in " ".join(done.stderr.split())
 

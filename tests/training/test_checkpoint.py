@@ -22,9 +22,15 @@ def state(number: int) -> State:
     changed = [weights[0] + 1, weights[1]]
     row = {"stage": "head", "epoch": 1, "val_loss": 0.5}
     return State(
-        stage=1, epoch=0, weights=weights, others=[np.arange(2)], stage_best=weights, best=changed,
-        optimizer=[rng.normal(size=(50, 4))], history=[row],
-    )  # fmt: skip
+        stage=1,
+        epoch=0,
+        weights=weights,
+        others=[np.arange(2)],
+        stage_best=weights,
+        best=changed,
+        optimizer=[rng.normal(size=(50, 4))],
+        history=[row],
+    )
 
 
 def saved(folder: Path, number: int = 0) -> Checkpoint:

@@ -75,13 +75,16 @@ def same(one: Trained, other: Trained, tolerance: float) -> None:
 STAGES: dict[str, Any] = {
     "linear": (Residual(weights="none"), Linear(), [stage(epochs=4, patience=4)]),
     "block prefix": (
-        Residual(weights="none"), Linear(), [stage(epochs=2), stage("block", epochs=3, unfreeze="block1")],
+        Residual(weights="none"),
+        Linear(),
+        [stage(epochs=2), stage("block", epochs=3, unfreeze="block1")],
     ),
     "efficientnet, 20 layers": (
-        EfficientNetB0(weights="none"), Pooled(),
+        EfficientNetB0(weights="none"),
+        Pooled(),
         [stage(epochs=2, learning_rate=1e-3), stage("top", epochs=2, unfreeze=20, learning_rate=1e-4)],
     ),
-}  # fmt: skip
+}
 
 
 SLOW = pytest.param("efficientnet, 20 layers", marks=pytest.mark.slow)

@@ -56,9 +56,11 @@ LOAD = "import sys, zoo; zoo.load_model(sys.argv[1])"
 
 def python(code: str, site: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-P", "-c", code, str(site / "mine.keras")], capture_output=True, text=True,
+        [sys.executable, "-P", "-c", code, str(site / "mine.keras")],
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(site), **environment},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

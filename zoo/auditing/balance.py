@@ -31,10 +31,12 @@ def folds(files: pd.DataFrame, classes: Sequence[str], all_folds: bool) -> Itera
     uneven = [fold for fold, part in whole.groupby(level="fold") if _differ(part, UNEVEN)]
     if uneven:
         yield Finding(
-            "warning", "uneven-folds", f"classes are spread unevenly over the roles of {counted(len(uneven), 'fold')}",
+            "warning",
+            "uneven-folds",
+            f"classes are spread unevenly over the roles of {counted(len(uneven), 'fold')}",
             "Scores of roles with other shares of the classes don't compare; zoo data split spreads them evenly.",
             counts.loc[uneven].reset_index(),
-        )  # fmt: skip
+        )
 
 
 def _incomplete(counts: pd.DataFrame, numbers: Sequence[int]) -> Iterator[Finding]:
@@ -44,10 +46,13 @@ def _incomplete(counts: pd.DataFrame, numbers: Sequence[int]) -> Iterator[Findin
     if len(lacking):
         places = f"{counted(len(lacking), 'role')} of a fold {'has' if len(lacking) == 1 else 'have'}"
         yield Finding(
-            "error", "missing-class", f"{places} no image of a class",
+            "error",
+            "missing-class",
+            f"{places} no image of a class",
             "Training refuses such folds: nothing can be said of a class that isn't there. Take fewer folds, or divide "
-            "anew.", lacking.reset_index(),
-        )  # fmt: skip
+            "anew.",
+            lacking.reset_index(),
+        )
 
 
 def _tested(files: pd.DataFrame, classes: Sequence[str], all_folds: bool) -> Iterator[Finding]:
@@ -59,12 +64,14 @@ def _tested(files: pd.DataFrame, classes: Sequence[str], all_folds: bool) -> Ite
         shared = tests[tests["photograph"].isin(often.index)].groupby("photograph")
         rows = shared.agg(path=("path", "first"), folds=("fold", list), times=("fold", "size")).reset_index(drop=True)
         yield Finding(
-            "warning", "test-overlap",
+            "warning",
+            "test-overlap",
             f"test sets overlap: {len(often):,} of {counted(len(times), 'tested photograph')} are tested in several "
             f"folds, up to {often.max()} times",
             "Folds that test the same photographs agree more than they should, and pooled scores count them several "
-            "times. That is as it must be for repeated folds, else not.", rows.sort_values("times", ascending=False),
-        )  # fmt: skip
+            "times. That is as it must be for repeated folds, else not.",
+            rows.sort_values("times", ascending=False),
+        )
     photographs = files.drop_duplicates("photograph")
     never = photographs[~photographs["photograph"].isin(times.index)]
     if number > 1 and all_folds and len(never):
@@ -92,17 +99,23 @@ def classes_and_sources(pictures: pd.DataFrame, classes: Sequence[str]) -> Itera
     if len(single):
         names = ", ".join(f"{name} (no {', '.join(row.index[row == 0])})" for name, row in single.head(5).iterrows())
         yield Finding(
-            "error", "source-tells-label", f"images of {counted(len(single), 'source')} lack a class: {names}",
+            "error",
+            "source-tells-label",
+            f"images of {counted(len(single), 'source')} lack a class: {names}",
             "A model can learn the camera instead of the disease, and no score on these data would show it. Train and "
-            "test without such a source, or find images of the other class from it.", single.reset_index(),
-        )  # fmt: skip
+            "test without such a source, or find images of the other class from it.",
+            single.reset_index(),
+        )
     rest = sources.drop(single.index)
     if len(rest) > 1 and _differ(rest, UNEVEN):
         yield Finding(
-            "warning", "uneven-sources", "classes are spread unevenly over the sources",
+            "warning",
+            "uneven-sources",
+            "classes are spread unevenly over the sources",
             "To know the source is to know something about the label. Score each source on its own, and look at the "
-            "shortcut baseline within sources.", rest.reset_index(),
-        )  # fmt: skip
+            "shortcut baseline within sources.",
+            rest.reset_index(),
+        )
 
 
 def by_source(pictures: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

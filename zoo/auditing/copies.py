@@ -17,10 +17,25 @@ from zoo.data import labels
 
 SIDES = ["path", "role", "label", "group", "source", "image"]
 COPY_COLUMNS = [
-    "photograph", "first_path", "second_path", "change", "similarity", "crosses", "fold", "first_role", "second_role",
-    "folds", "first_label", "second_label", "first_group", "second_group", "first_source", "second_source",
-    "first_image", "second_image",
-]  # fmt: skip
+    "photograph",
+    "first_path",
+    "second_path",
+    "change",
+    "similarity",
+    "crosses",
+    "fold",
+    "first_role",
+    "second_role",
+    "folds",
+    "first_label",
+    "second_label",
+    "first_group",
+    "second_group",
+    "first_source",
+    "second_source",
+    "first_image",
+    "second_image",
+]
 
 
 def photographs(files: pd.DataFrame, near: pd.DataFrame) -> np.ndarray:
@@ -48,12 +63,14 @@ def pairs(files: pd.DataFrame, near: pd.DataFrame, classes: Sequence[str]) -> pd
     files = labels.named(files, classes)
     found = [_same_pixels(files), _changed(files, near)]
     table = pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
-    differ = pd.DataFrame({
-        "labels": table["first_label"] != table["second_label"],
-        "roles": table["folds"] > 0,
-        "groups": _both_known(table, "group"),
-        "sources": _both_known(table, "source"),
-    })  # fmt: skip
+    differ = pd.DataFrame(
+        {
+            "labels": table["first_label"] != table["second_label"],
+            "roles": table["folds"] > 0,
+            "groups": _both_known(table, "group"),
+            "sources": _both_known(table, "source"),
+        }
+    )
     named = [", ".join(differ.columns[row]) for row in differ.to_numpy(dtype=bool)]
     table["crosses"] = pd.Series(named, index=table.index, dtype=str)
     weight = differ.to_numpy(dtype=int) @ [8, 4, 2, 1]

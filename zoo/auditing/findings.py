@@ -48,9 +48,12 @@ def unreadable(files: pd.DataFrame) -> Iterator[Finding]:
     rows = files.loc[files["fault"] != "", ["path", "fault"]].drop_duplicates("path")
     if len(rows):
         yield Finding(
-            "error", "unreadable", f"{counted(len(rows), 'file')} cannot be read, and training would refuse them",
-            "Mend or remove them. All other findings are about the rest.", rows.reset_index(drop=True),
-        )  # fmt: skip
+            "error",
+            "unreadable",
+            f"{counted(len(rows), 'file')} cannot be read, and training would refuse them",
+            "Mend or remove them. All other findings are about the rest.",
+            rows.reset_index(drop=True),
+        )
 
 
 def remarked(files: pd.DataFrame) -> Iterator[Finding]:
@@ -70,36 +73,43 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
     conflicts = crossing("labels")
     if len(conflicts):
         yield Finding(
-            "error", "label-conflict",
+            "error",
+            "label-conflict",
             f"{_photographs(conflicts)} labelled in different ways ({_changes(conflicts)})",
-            "At least one of the labels is wrong. Look at the pictures, mend or remove.", conflicts,
-        )  # fmt: skip
+            "At least one of the labels is wrong. Look at the pictures, mend or remove.",
+            conflicts,
+        )
     leaks = crossing("roles")
     if len(leaks):
         yield Finding(
-            "error", "copies-across-roles",
+            "error",
+            "copies-across-roles",
             f"{_photographs(leaks)} in two roles of a fold ({_changes(leaks)}): what is scored was trained or "
             "selected on",
-            "Keep one of each, or divide anew: zoo data split keeps copies together that an audit has found.", leaks,
-        )  # fmt: skip
+            "Keep one of each, or divide anew: zoo data split keeps copies together that an audit has found.",
+            leaks,
+        )
     strangers = crossing("groups")
     if len(strangers):
         yield Finding(
-            "error", "group-conflict",
+            "error",
+            "group-conflict",
             f"{_photographs(strangers)} in several groups ({_changes(strangers)}): no split by group keeps its copies "
             "together",
             "One patient may have two numbers, or a file a wrong one. Give the copies one group, or keep one of them.",
             strangers,
-        )  # fmt: skip
+        )
     loose = pairs.iloc[:0] if in_folds else _loose(pairs)
     if len(loose):
         yield Finding(
-            "error", "loose-copies",
+            "error",
+            "loose-copies",
             f"{_photographs(loose)} there in changed copies that no group holds together ({_changes(loose)}): most "
             "splits would test on what they trained on",
             "Keep one of each, give copies one group, or divide by zoo data split, which keeps copies together that an "
-            "audit has found.", loose,
-        )  # fmt: skip
+            "audit has found.",
+            loose,
+        )
     reported = {*conflicts["photograph"], *leaks["photograph"], *strangers["photograph"], *loose["photograph"]}
     together = pairs[~pairs["photograph"].isin(reported)].reset_index(drop=True)
     if len(together):
@@ -108,16 +118,21 @@ def copies(files: pd.DataFrame, pairs: pd.DataFrame, in_folds: bool) -> Iterator
         labels = together["first_label"].unique()
         where += f", all of class {labels[0]}" if len(labels) == 1 and len(together) > 1 else ""
         yield Finding(
-            "warning", "copies", f"{several} more than once, {where} ({_changes(together)})",
+            "warning",
+            "copies",
+            f"{several} more than once, {where} ({_changes(together)})",
             "No leak, but they count several times, in training and in scores. Keep one of each unless this is meant.",
             together,
-        )  # fmt: skip
+        )
     abroad = crossing("sources")
     if len(abroad):
         yield Finding(
-            "warning", "copies-across-sources", f"{_photographs(abroad)} in several sources ({_changes(abroad)})",
-            "Leaving one source out would test on what was trained on.", abroad,
-        )  # fmt: skip
+            "warning",
+            "copies-across-sources",
+            f"{_photographs(abroad)} in several sources ({_changes(abroad)})",
+            "Leaving one source out would test on what was trained on.",
+            abroad,
+        )
 
 
 def same_scenes(pairs: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
@@ -132,19 +147,28 @@ def same_scenes(pairs: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
         where = "in two roles of a fold" + ("" if all_in_roles else ", or in different groups")
     kinds: tuple[tuple[pd.Series[bool], Severity, str, str, str], ...] = (
         (
-            conflicts, "error", "scene-label-conflict", "labelled in different ways",
+            conflicts,
+            "error",
+            "scene-label-conflict",
+            "labelled in different ways",
             "Look at the pictures: one of the labels is wrong, or the disease came or went between them.",
         ),
         (
-            apart & ~conflicts, "error", "same-scene", where,
+            apart & ~conflicts,
+            "error",
+            "same-scene",
+            where,
             "Look at the pictures. Give them one group, such as the patient, or keep one of them; zoo data split keeps "
             "together what an audit has found.",
         ),
         (
-            ~apart & ~conflicts, "note", "scenes", "always on one side" if in_folds else "kept together by their group",
+            ~apart & ~conflicts,
+            "note",
+            "scenes",
+            "always on one side" if in_folds else "kept together by their group",
             "Two photographs of a patient, or a copy in another light.",
         ),
-    )  # fmt: skip
+    )
     for which, severity, kind, place, advice in kinds:
         rows = pairs[which].reset_index(drop=True)
         if len(rows):
@@ -156,9 +180,12 @@ def too_plain(paths: Sequence[str]) -> Iterator[Finding]:
     """Pictures in which nothing could be compared."""
     if paths:
         yield Finding(
-            "note", "too-plain", f"{counted(len(paths), 'picture holds', 'pictures hold')} too little detail to be "
-            "compared: changed copies of them would go unseen", rows=pd.DataFrame({"path": [*paths]}),
-        )  # fmt: skip
+            "note",
+            "too-plain",
+            f"{counted(len(paths), 'picture holds', 'pictures hold')} too little detail to be "
+            "compared: changed copies of them would go unseen",
+            rows=pd.DataFrame({"path": [*paths]}),
+        )
 
 
 def _loose(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -177,8 +204,10 @@ def _changes(pairs: pd.DataFrame, most: int = 4) -> str:
     identical = int((pairs["change"] == "identical").sum())
     words = Counter(
         re.sub(r"rotated \d+", "rotated", word)
-        for change in pairs["change"] if change != "identical" for word in change.split(", ")
-    )  # fmt: skip
+        for change in pairs["change"]
+        if change != "identical"
+        for word in change.split(", ")
+    )
     named = ", ".join(f"{word} {count:,}" for word, count in words.most_common(most))
     changed = f"{counted(len(pairs) - identical, 'changed pair')}: {named}{', …' if len(words) > most else ''}"
     return "; ".join([counted(identical, "identical pair")] * bool(identical) + [changed] * bool(words))
@@ -188,17 +217,21 @@ def groups(files: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
     """Groups, such as patients, on two sides of a fold; and what is known of groups at all."""
     known = files[files["group"] != ""]
     yield from _divided(
-        known, "groups-across-roles", "in two roles of a fold: models may know the patient, not the disease",
+        known,
+        "groups-across-roles",
+        "in two roles of a fold: models may know the patient, not the disease",
         "Divide anew: zoo data split keeps groups together.",
-    )  # fmt: skip
+    )
     yield from _unknown_groups(files, in_folds)
     mixed = known.groupby("group")["label"].nunique()
     if (mixed > 1).any():
         several = int((mixed > 1).sum())
         yield Finding(
-            "note", "mixed-groups", f"{several:,} of {counted(len(mixed), 'group')} have images of several classes, as "
+            "note",
+            "mixed-groups",
+            f"{several:,} of {counted(len(mixed), 'group')} have images of several classes, as "
             "a patient with one healthy eye has",
-        )  # fmt: skip
+        )
 
 
 def _unknown_groups(files: pd.DataFrame, in_folds: bool) -> Iterator[Finding]:
@@ -248,9 +281,12 @@ def changed(files: pd.DataFrame) -> Iterator[Finding]:
     rows = wrong[["path"]].drop_duplicates().reset_index(drop=True)
     if len(rows):
         yield Finding(
-            "error", "changed", f"{counted(len(rows), 'file')} changed since the split was made",
-            "Put back what was there, or empty the cells of the column image to take what is there now.", rows,
-        )  # fmt: skip
+            "error",
+            "changed",
+            f"{counted(len(rows), 'file')} changed since the split was made",
+            "Put back what was there, or empty the cells of the column image to take what is there now.",
+            rows,
+        )
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:

@@ -77,10 +77,14 @@ class Audit:
         """audit.json, with all there is, and duplicates.csv, the pairs. Raises ConfigError if `out` isn't writable."""
         found = [{**vars(finding), "rows": _records(finding.rows)} for finding in self.findings]
         content = {
-            "request": self.request, "counts": self.counts, "findings": found, "shortcuts": _records(self.shortcuts),
-            "balance": _records(self.balance.reset_index()), "folds": _records(self.folds.reset_index()),
+            "request": self.request,
+            "counts": self.counts,
+            "findings": found,
+            "shortcuts": _records(self.shortcuts),
+            "balance": _records(self.balance.reset_index()),
+            "folds": _records(self.folds.reset_index()),
             "versions": _versions(),
-        }  # fmt: skip
+        }
         try:
             out.mkdir(parents=True, exist_ok=True)
             write_json(out / "audit.json", content)
@@ -157,11 +161,15 @@ def look(
         *notes,
     ]
     request = {
-        "data": where, "test_data": settled.test and settled.test.name,
+        "data": where,
+        "test_data": settled.test and settled.test.name,
         "splits": None if splits_from is None else tables.name(splits_from),
-        "folds": sorted(set(known["fold"])) if found.in_folds else None, "in_folds": found.in_folds,
-        "groups": config.groups, "classes": [*classes], "near_duplicates": near_duplicates,
-    }  # fmt: skip
+        "folds": sorted(set(known["fold"])) if found.in_folds else None,
+        "in_folds": found.in_folds,
+        "groups": config.groups,
+        "classes": [*classes],
+        "near_duplicates": near_duplicates,
+    }
     shown = files.merge(known[["image", "photograph"]].drop_duplicates("image"), on="image", how="left")
     by_source = balance.by_source(pictures, classes)
     by_fold = class_counts(known if found.in_folds else known[:0], classes)
@@ -188,10 +196,14 @@ def _changed_copies(
     store, hash_of = images.decode(root, paths, size, partial(tell, "decoding images"))
     found, rows = near_duplicates.near_duplicates(store.pixels, partial(tell, "looking for changed copies"))
     hashes = pd.Series(store.hashes, dtype=str)
-    near = pd.DataFrame({
-        "first": hashes[found["first"]].to_numpy(), "second": hashes[found["second"]].to_numpy(),
-        "similarity": found["similarity"], "change": found["change"].replace("identical", "recompressed or resized"),
-    })  # fmt: skip
+    near = pd.DataFrame(
+        {
+            "first": hashes[found["first"]].to_numpy(),
+            "second": hashes[found["second"]].to_numpy(),
+            "similarity": found["similarity"],
+            "change": found["change"].replace("identical", "recompressed or resized"),
+        }
+    )
     near = near[near["first"] != near["second"]].reset_index(drop=True)
     known_copies.remember(store.hashes, near)
     plain = {store.hashes[row] for row in rows}

@@ -116,9 +116,12 @@ def _numbers(table: pd.DataFrame) -> np.ndarray:
 def _scores(values: np.ndarray, labels: np.ndarray, units: np.ndarray, folds: int) -> np.ndarray:
     """Probabilities (n, classes) of each picture, from a model that has not seen it or its like."""
     model = HistGradientBoostingClassifier(
-        max_iter=50, max_leaf_nodes=8, min_samples_leaf=max(2, min(20, len(labels) // 20)), early_stopping=False,
+        max_iter=50,
+        max_leaf_nodes=8,
+        min_samples_leaf=max(2, min(20, len(labels) // 20)),
+        early_stopping=False,
         random_state=0,
-    )  # fmt: skip
+    )
     groups = units if len(np.unique(units)) < len(units) else None
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(folds, shuffle=True, random_state=0)
     with threadpool_limits(1, "openmp"):  # threads wait for one another longer than these few numbers take

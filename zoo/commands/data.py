@@ -120,9 +120,7 @@ def data_audit(
     check_writable(out)
     with StepProgress(screen) as listen:
         options = DataOptions(**said, image_size=image_size)
-        done = run.look(
-            registry.data, options, splits, folds, near_duplicates=near_duplicates, listen=listen
-        )  # fmt: skip
+        done = run.look(registry.data, options, splits, folds, near_duplicates=near_duplicates, listen=listen)
     files = report.write_report(done, out)
     screen.print(report.shortcuts(done))
     screen.print(report.findings(done))
@@ -151,9 +149,15 @@ def data_audit(
 @click.option("--out", type=PATH, metavar="FILE", default=Path("splits.csv"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace FILE.")
 def data_split(
-    out: Path, force: bool, method: str | None, folds: int | None, repeats: int | None, combinations: int | str | None,
-    seed: int | None, **said: Any,
-) -> None:  # fmt: skip
+    out: Path,
+    force: bool,
+    method: str | None,
+    folds: int | None,
+    repeats: int | None,
+    combinations: int | str | None,
+    seed: int | None,
+    **said: Any,
+) -> None:
     """Divide the images into folds, and write them to FILE, to look at, edit and train with.
 
     What is not given is as `split` under [data] in the registry says. Images of one group (a patient) and files of one

@@ -32,10 +32,11 @@ def _pairs(ctx: click.Context, param: click.Parameter, value: str | None) -> dic
 
 
 data_option = click.option(
-    "--data", metavar="DIR|FILE",
+    "--data",
+    metavar="DIR|FILE",
     help="Folder of Fold0, Fold1, …, folder per role or per class, or manifest (.csv, .tsv, .xlsx, .parquet); default "
     "what the registry says.",
-)  # fmt: skip
+)
 splits_option = click.option(
     "--splits", type=PATH, metavar="FILE", help="Take the folds from FILE, see zoo data split."
 )
@@ -44,29 +45,37 @@ OPTIONS: tuple[Decorator, ...] = (
     data_option,
     click.option("--test-data", metavar="DIR|FILE", help="Images of the test role, where they lie apart from --data."),
     click.option(
-        "--classes", metavar="NAME,…", callback=_names,
+        "--classes",
+        metavar="NAME,…",
+        callback=_names,
         help="The classes by name, the positive one last; else those of the registry, or found in the data.",
     ),
     click.option(
         "--positive", metavar="NAME", help="The class to find, of two; else the last, or the one that isn't healthy."
     ),
     click.option(
-        "--columns", metavar="path=NAME,…", callback=_pairs,
+        "--columns",
+        metavar="path=NAME,…",
+        callback=_pairs,
         help="Columns of a manifest: path, label, group, source, fold, role; else by their headings.",
     ),
     click.option(
-        "--label", metavar="COLUMN|CONDITION",
+        "--label",
+        metavar="COLUMN|CONDITION",
         help="The column of labels, or what is true of the positive class, as in 'grade>=2'.",
     ),
     click.option(
-        "--labels", metavar="LABEL=CLASS,…", callback=_pairs,
+        "--labels",
+        metavar="LABEL=CLASS,…",
+        callback=_pairs,
         help="The class of each label or folder, as in 0=healthy,1=ill,2=ill; 3= leaves 3 out.",
     ),
     click.option(
-        "--groups", metavar="REGEX",
+        "--groups",
+        metavar="REGEX",
         help="Its capture group takes the patient from an image's path, as in '([0-9]+)_(left|right)'.",
     ),
-)  # fmt: skip
+)
 
 
 OF_DATA = ("data", "test_data", "classes", "positive", "columns", "label", "labels", "groups", "splits", "image_size")

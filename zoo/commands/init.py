@@ -68,9 +68,10 @@ def _text(settled: Settled, found: Dataset, folder: Path) -> str:
     config, default = settled.config, DataConfig()
     lines = [
         "# What zoo is told of these images; zoo init wrote what it understood, and everything may be changed.",
-        "", "[data]",
+        "",
+        "[data]",
         _line("root", _place(settled.origin, folder), "a folder or a table of images, from this file on"),
-    ]  # fmt: skip
+    ]
     if settled.test:
         lines.append(_line("test_root", _place(settled.test, folder), "the images of the test role"))
     lines += [

@@ -79,18 +79,29 @@ def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def _everywhere() -> list[click.Parameter]:
     return [
         click.Option(
-            ["--registry"], type=PATH, expose_value=False, callback=_keep,
+            ["--registry"],
+            type=PATH,
+            expose_value=False,
+            callback=_keep,
             help="The registry file; default ./registry.toml, else the one shipped with zoo.",
         ),
         click.Option(
-            ["--no-plugin"], metavar="NAME", multiple=True, expose_value=False, callback=_switch_off,
+            ["--no-plugin"],
+            metavar="NAME",
+            multiple=True,
+            expose_value=False,
+            callback=_switch_off,
             help="Leave a plug-in out; may be repeated.",
         ),
         click.Option(
-            ["--debug"], is_flag=True, expose_value=False, is_eager=True, callback=_debug,
+            ["--debug"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_debug,
             help="Show the traceback of an error.",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def given(name: str) -> Any:
@@ -253,10 +264,15 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 metric_option = click.option(
-    "--metric", default="auc", show_default=True,
+    "--metric",
+    default="auc",
+    show_default=True,
     help="What models are compared by: auc, accuracy, f1, precision, recall, specificity or loss.",
-)  # fmt: skip
+)
 rope_option = click.option(
-    "--rope", type=Number(limits.ROPE), default=0.01, show_default=True,
+    "--rope",
+    type=Number(limits.ROPE),
+    default=0.01,
+    show_default=True,
     help="Differences up to this count as none (region of practical equivalence).",
-)  # fmt: skip
+)

@@ -70,9 +70,13 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), default="backbone", show_default=True, help="What it adds.")
 @click.option(
-    "--license", "spdx", type=click.Choice(LICENSES), default="MIT", show_default=True,
+    "--license",
+    "spdx",
+    type=click.Choice(LICENSES),
+    default="MIT",
+    show_default=True,
     help="Under which others may use it.",
-)  # fmt: skip
+)
 @click.option("--author", metavar="TEXT", default="", help="Who wrote it, as 'Your Name <you@example.org>'.")
 @click.option("--out", type=PATH, metavar="DIR", help="The folder to write; default ./zoo-NAME.")
 def new(name: str, kind: str, spdx: str, author: str, out: Path | None) -> None:

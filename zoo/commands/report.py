@@ -35,18 +35,29 @@ if TYPE_CHECKING:
 @metric_option
 @rope_option
 @click.option(
-    "--threshold", type=Number(limits.THRESHOLD), default=0.5, show_default=True,
+    "--threshold",
+    type=Number(limits.THRESHOLD),
+    default=0.5,
+    show_default=True,
     help="The probability from which an image is called positive.",
-)  # fmt: skip
+)
 @click.option(
-    "--out", type=PATH, metavar="DIR",
+    "--out",
+    type=PATH,
+    metavar="DIR",
     help="Where to write tables and pictures; default RUN for all models and folds at 0.5, else nowhere.",
-)  # fmt: skip
+)
 @wide_option
 def report(
-    run: Path, models: str | None, folds: Folds, metric: str, rope: float, threshold: float,
-    out: Path | None, wide: bool,
-) -> None:  # fmt: skip
+    run: Path,
+    models: str | None,
+    folds: Folds,
+    metric: str,
+    rope: float,
+    threshold: float,
+    out: Path | None,
+    wide: bool,
+) -> None:
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
     from zoo.files import check_writable
     from zoo.run import results

@@ -11,17 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.commands.data_options import data_options, size_option
-from zoo.commands.options import (
-    PATH,
-    Command,
-    console,
-    echo,
-    load_registry,
-    say,
-    table_of,
-    warn,
-    wide_option,
-)
+from zoo.commands.options import PATH, Command, console, echo, load_registry, say, table_of, warn, wide_option
 from zoo.errors import ZooError
 from zoo.interfaces import PART_KINDS
 from zoo.training import logs

@@ -21,7 +21,7 @@ from zoo.commands.options import (
     say,
     training_options,
     wide_option,
-)  # fmt: skip
+)
 from zoo.errors import one_line
 
 if TYPE_CHECKING:

@@ -79,9 +79,11 @@ def read_roles(root: Path, classes: Sequence[str], ignored: Ignored | None = Non
 
 
 def _read_places(
-    root: Path, places: Mapping[tuple[int, str], tuple[Path | None, str]], classes: Sequence[str],
+    root: Path,
+    places: Mapping[tuple[int, str], tuple[Path | None, str]],
+    classes: Sequence[str],
     ignored: Ignored | None,
-) -> tuple[list[tuple[int, str, str, int]], list[str]]:  # fmt: skip
+) -> tuple[list[tuple[int, str, str, int]], list[str]]:
     """Rows (fold, role, path, label) of folders that hold one for each class, and what is missing there."""
     rows: list[tuple[int, str, str, int]] = []
     faults: list[str] = []

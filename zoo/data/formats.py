@@ -13,12 +13,7 @@ from zoo.errors import DataError
 FORMATS = "PNG, JPEG, BMP, TIFF or WebP"
 
 # Other formats that people have, by how they begin.
-_OTHERS = {
-    b"GIF8": "a GIF",
-    b"%PDF": "a PDF",
-    b"PK\x03\x04": "a zip archive",
-    b"\x00\x00\x00\x0cjP": "a JPEG 2000",
-}
+_OTHERS = {b"GIF8": "a GIF", b"%PDF": "a PDF", b"PK\x03\x04": "a zip archive", b"\x00\x00\x00\x0cjP": "a JPEG 2000"}
 
 
 def name(data: bytes) -> str:

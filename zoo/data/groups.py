@@ -70,9 +70,10 @@ def from_paths(paths: Sequence[str], pattern: str) -> tuple[list[str], list[str]
     faults = [repr(path) for path, group in zip(paths, captured, strict=True) if not group]
     where = f"groups = {pattern!r}"
     refuse(
-        where, faults,
+        where,
+        faults,
         f"captures nothing in {len(faults)} of {len(paths)} paths; widen it, as in ([0-9]+)_left|(other_[0-9]+)",
-    )  # fmt: skip
+    )
     found, notes = known(captured, where, "paths")
     files = len(set(paths))
     if len(set(found)) == files > 1:

@@ -48,10 +48,11 @@ def numbers(table: pd.DataFrame, column: str, classes: Sequence[str], where: str
             known[cell] = number
     faults = [f"{place}: {cell!r}" for place, cell in rows(table, column) if cell not in known]
     refuse(
-        where, faults,
+        where,
+        faults,
         f"{column} must be a class ({', '.join(classes)}) {advice}; --classes NAME,… names others, --labels "
         "LABEL=CLASS,… says which class a label is",
-    )  # fmt: skip
+    )
     return [known[cell] for cell in table[column]]
 
 
@@ -91,9 +92,14 @@ class Condition:
 
 # Each sign with its opposite, and the question that it asks.
 SIGNS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
-    ">=": ("<", operator.ge), "<=": (">", operator.le), "!=": ("==", operator.ne), "==": ("!=", operator.eq),
-    ">": ("<=", operator.gt), "<": (">=", operator.lt), "=": ("!=", operator.eq),
-}  # fmt: skip
+    ">=": ("<", operator.ge),
+    "<=": (">", operator.le),
+    "!=": ("==", operator.ne),
+    "==": ("!=", operator.eq),
+    ">": ("<=", operator.gt),
+    "<": (">=", operator.lt),
+    "=": ("!=", operator.eq),
+}
 
 
 def condition(text: str) -> Condition | None:

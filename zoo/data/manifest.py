@@ -38,14 +38,17 @@ def read_manifest(origin: Origin, config: DataConfig, strict: bool = True) -> tu
     if given.empty:
         raise DataError(f"{where} lists no image")
     given["path"], notes = search.by_name(given["path"], origin.root, where)
-    found = pd.DataFrame({
-        "path": tables.paths(given, "path", origin.root, where, strict),
-        "label": condition.numbers(cells, where) if condition else labels.numbers(
-            given, "label", config.own_labels, where
-        ),
-        "group": given.get("group", ""),
-        "source": given.get("source", ""),
-    }, index=given.index)  # fmt: skip
+    found = pd.DataFrame(
+        {
+            "path": tables.paths(given, "path", origin.root, where, strict),
+            "label": condition.numbers(cells, where)
+            if condition
+            else labels.numbers(given, "label", config.own_labels, where),
+            "group": given.get("group", ""),
+            "source": given.get("source", ""),
+        },
+        index=given.index,
+    )
     if "fold" in given:
         found.insert(0, "fold", tables.folds(given, "fold", where))
     if "role" in given:

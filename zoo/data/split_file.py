@@ -26,14 +26,17 @@ def read_split_file(source: tables.Source, root: Path, classes: Sequence[str], s
             raise DataError(f"{where}: {unknown('column', column, SPLIT_COLUMNS)}")
     if given.empty:
         raise DataError(f"{where} lists no image")
-    found = pd.DataFrame({
-        "fold": tables.folds(given, "fold", where),
-        "role": tables.roles(given, "role", ROLES, where),
-        "image": given["image"].str.lower() if "image" in given else "",
-        "path": tables.paths(given, "path", root, where, strict),
-        "label": labels.numbers(given, "label", classes, where),
-        "group": given.get("group", ""),
-    }, index=given.index)  # fmt: skip
+    found = pd.DataFrame(
+        {
+            "fold": tables.folds(given, "fold", where),
+            "role": tables.roles(given, "role", ROLES, where),
+            "image": given["image"].str.lower() if "image" in given else "",
+            "path": tables.paths(given, "path", root, where, strict),
+            "label": labels.numbers(given, "label", classes, where),
+            "group": given.get("group", ""),
+        },
+        index=given.index,
+    )
     manifest.refuse_twice(found, ["fold", "path"], where)
     return found.reset_index(drop=True)
 
@@ -54,9 +57,10 @@ def agree(splits: pd.DataFrame, data: pd.DataFrame, where: str, classes: Sequenc
     tables.refuse(where, faults, "labels must be those of the data; mend either, or the order of the classes")
     of_data = splits["path"].map(data.drop_duplicates("path").set_index("path")["group"]).fillna("")
     tables.refuse(
-        where, groups.finer(splits["group"], of_data),
+        where,
+        groups.finer(splits["group"], of_data),
         "divides groups of the data into finer ones; empty its column group to take those of the data:",
-    )  # fmt: skip
+    )
     return splits.assign(group=splits["group"].where(splits["group"] != "", of_data))
 
 

@@ -25,21 +25,37 @@ Tell = Callable[[str], None]
 # Headings that people and programs write, in any case, blanks and underscores left out.
 HEADINGS = {
     "path": {
-        "path", "file", "filename", "filepath", "image", "images", "imagepath", "imagefile", "imagefilename",
-        "imagename", "imageid", "imageindex", "img", "imgname", "imgid", "idcode",
+        *[
+            "path",
+            "file",
+            "filename",
+            "filepath",
+            "image",
+            "images",
+            "imagepath",
+            "imagefile",
+            "imagefilename",
+            "imagename",
+            "imageid",
+            "imageindex",
+            "img",
+            "imgname",
+            "imgid",
+            "idcode",
+        ]
     },
     "label": {
-        "label", "labels", "class", "diagnosis", "target", "category", "level", "dx", "binarylabel", "binarylabels",
+        *["label", "labels", "class", "diagnosis", "target", "category", "level", "dx", "binarylabel", "binarylabels"]
     },
     "group": {"group", "patient", "patientid", "subject", "subjectid", "lesionid"},
     "source": {"source", "site", "centre", "center", "hospital"},
     "fold": {"fold"},
     "role": {"role", "split", "subset", "partition"},
-}  # fmt: skip
+}
 # Classes that nobody looks for: the other of two is the positive one. In small letters, all others left out.
-HEALTHY = frozenset({
-    "normal", "healthy", "control", "controls", "negative", "neg", "no", "none", "benign", "absent", "false", "0",
-})  # fmt: skip
+HEALTHY = frozenset(
+    {"normal", "healthy", "control", "controls", "negative", "neg", "no", "none", "benign", "absent", "false", "0"}
+)
 MOST = 100  # classes; a column of more is none
 
 

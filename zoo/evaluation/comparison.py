@@ -26,17 +26,46 @@ MARKS = {"leaked": "sum", "origin_unknown": "max"}
 SUMMARY_COLUMNS = ["model", "role", "metric", "folds", "mean", "sd", "low", "high"]
 # The columns of comparison.csv: over folds, then over the pooled test images.
 FOLD_COLUMNS = [
-    "model_a", "model_b", "folds", "mean_a", "mean_b", "difference", "low", "high", "p", "better", "equivalent",
-    "worse", "rope", "verdict",
-]  # fmt: skip
+    "model_a",
+    "model_b",
+    "folds",
+    "mean_a",
+    "mean_b",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "better",
+    "equivalent",
+    "worse",
+    "rope",
+    "verdict",
+]
 IMAGE_COLUMNS = [
-    "images", "auc_a", "auc_b", "auc_difference", "auc_low", "auc_high", "delong_p", "bootstrap_low",
-    "bootstrap_high", "only_a_right", "only_b_right", "mcnemar_p",
-]  # fmt: skip
+    "images",
+    "auc_a",
+    "auc_b",
+    "auc_difference",
+    "auc_low",
+    "auc_high",
+    "delong_p",
+    "bootstrap_low",
+    "bootstrap_high",
+    "only_a_right",
+    "only_b_right",
+    "mcnemar_p",
+]
 PAIR_COLUMNS = [
-    *FOLD_COLUMNS[:2], "metric", *FOLD_COLUMNS[2:9], "p_holm", *FOLD_COLUMNS[9:], *IMAGE_COLUMNS[:7],
-    "delong_p_holm", *IMAGE_COLUMNS[7:], "mcnemar_p_holm",
-]  # fmt: skip
+    *FOLD_COLUMNS[:2],
+    "metric",
+    *FOLD_COLUMNS[2:9],
+    "p_holm",
+    *FOLD_COLUMNS[9:],
+    *IMAGE_COLUMNS[:7],
+    "delong_p_holm",
+    *IMAGE_COLUMNS[7:],
+    "mcnemar_p_holm",
+]
 # The row of summary.csv for what one gets who takes the best model by validation; no recipe can have this name.
 CHOSEN = "(best by validation)"
 
@@ -113,10 +142,15 @@ def summary(
                 means = values.mean(axis=1).dropna().to_numpy()
                 low, high = intervals.interval(name, scored[role], to_train[role], threshold)
                 row: dict[str, object] = {
-                    "model": model, "role": role, "metric": name, "folds": len(means),
+                    "model": model,
+                    "role": role,
+                    "metric": name,
+                    "folds": len(means),
                     "mean": means.mean() if len(means) else np.nan,
-                    "sd": means.std(ddof=1) if len(means) > 1 else np.nan, "low": low, "high": high,
-                }  # fmt: skip
+                    "sd": means.std(ddof=1) if len(means) > 1 else np.nan,
+                    "low": low,
+                    "high": high,
+                }
                 if repeats:
                     whole = values.dropna().to_numpy()
                     spread = statistics.spread(whole) if len(whole) else statistics.Spread(np.nan, np.nan)
@@ -264,11 +298,20 @@ def _over_folds(both: pd.DataFrame, to_train: float, rope: float) -> dict[str, o
     test = statistics.corrected_t_test(differences, to_train)
     probability = statistics.correlated_t_test(differences, to_train, rope)
     return {
-        "model_a": a, "model_b": b, "folds": len(both), "mean_a": means[a], "mean_b": means[b],
-        "difference": test.difference, "low": test.low, "high": test.high, "p": test.p,
-        "better": probability.better, "equivalent": probability.equivalent, "worse": probability.worse,
+        "model_a": a,
+        "model_b": b,
+        "folds": len(both),
+        "mean_a": means[a],
+        "mean_b": means[b],
+        "difference": test.difference,
+        "low": test.low,
+        "high": test.high,
+        "p": test.p,
+        "better": probability.better,
+        "equivalent": probability.equivalent,
+        "worse": probability.worse,
         "rope": rope,
-    }  # fmt: skip
+    }
 
 
 def _over_images(
@@ -282,15 +325,24 @@ def _over_images(
     right_a, right_b = (metrics.predict(each.probabilities, threshold) == labels for each in (a, b))
     errors = statistics.mcnemar(right_a, right_b, groups)
     row: dict[str, object] = {
-        "images": len(labels), "only_a_right": errors.only_a, "only_b_right": errors.only_b, "mcnemar_p": errors.p
-    }  # fmt: skip
+        "images": len(labels),
+        "only_a_right": errors.only_a,
+        "only_b_right": errors.only_b,
+        "mcnemar_p": errors.p,
+    }
     if a.probabilities.shape[1] == 2:
         test = statistics.delong(labels, a.probabilities[:, 1], b.probabilities[:, 1], groups)
         low, high = statistics.bootstrap_interval(draws_a - draws_b, test.difference, count)
         row |= {
-            "auc_a": test.auc_a, "auc_b": test.auc_b, "auc_difference": test.difference, "auc_low": test.low,
-            "auc_high": test.high, "delong_p": test.p, "bootstrap_low": low, "bootstrap_high": high,
-        }  # fmt: skip
+            "auc_a": test.auc_a,
+            "auc_b": test.auc_b,
+            "auc_difference": test.difference,
+            "auc_low": test.low,
+            "auc_high": test.high,
+            "delong_p": test.p,
+            "bootstrap_low": low,
+            "bootstrap_high": high,
+        }
     return row
 
 

@@ -98,9 +98,15 @@ def interval(
 
 
 def _interval(
-    metric: str, mean: float, sizes: list[tuple[int, ...]], influence: np.ndarray, clusters: np.ndarray,
-    training: float, folds_freedom: int, confidence: float,
-) -> tuple[float, float]:  # fmt: skip
+    metric: str,
+    mean: float,
+    sizes: list[tuple[int, ...]],
+    influence: np.ndarray,
+    clusters: np.ndarray,
+    training: float,
+    folds_freedom: int,
+    confidence: float,
+) -> tuple[float, float]:
     images, groups = len(clusters), len(np.unique(clusters))
     between = _variance(influence, clusters)
     normal = float(stats.norm.ppf((1 + confidence) / 2))

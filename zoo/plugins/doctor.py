@@ -45,10 +45,11 @@ def examine(found: Plugins) -> list[Finding]:
         switches = " or ".join(dict.fromkeys(f"--no-plugin {_switch(offer.plugin, found.found)}" for offer in offers))
         findings.append(
             Finding(
-                " and ".join(claimants), f"both claim the {kind} {name!r}, so that nobody can use it",
+                " and ".join(claimants),
+                f"both claim the {kind} {name!r}, so that nobody can use it",
                 f"uninstall one, rename it in one, or leave one out: {switches}",
             )
-        )  # fmt: skip
+        )
     return findings + _unusable_parts(found)
 
 
@@ -106,10 +107,12 @@ def _bad_habits(plugin: Plugin) -> list[tuple[str, str]]:
         )
     if plugin.heavy:
         libraries = ", ".join(plugin.heavy)
-        faults.append((
-            f"imports {libraries} when it is loaded ({plugin.seconds:.1f} s)",
-            f"import {libraries} inside methods: whoever lists models waits for it, and gets it with any backend",
-        ))  # fmt: skip
+        faults.append(
+            (
+                f"imports {libraries} when it is loaded ({plugin.seconds:.1f} s)",
+                f"import {libraries} inside methods: whoever lists models waits for it, and gets it with any backend",
+            )
+        )
     elif plugin.seconds > SLOW and not plugin.error:
         faults.append((f"takes {plugin.seconds:.1f} s to load", "import what takes long inside methods"))
     faults += [(trace, "define parts when loaded, and do all else inside methods") for trace in plugin.traces]
@@ -181,10 +184,14 @@ def _look(environment: dict[str, str], limit: float) -> dict[str, Any]:
     """What another process finds: `plugins` and `findings`, or how it `ended` and which plug-in it was `at`."""
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "zoo.plugins.doctor"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [sys.executable, "-P", "-m", "zoo.plugins.doctor"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=None if debugging() else subprocess.DEVNULL,
-            env={**os.environ, **environment, **OF_LOGS}, text=True, timeout=limit + 30,
-        )  # fmt: skip
+            env={**os.environ, **environment, **OF_LOGS},
+            text=True,
+            timeout=limit + 30,
+        )
         lines, how = (
             done.stdout,
             f"ends the whole process when it is loaded or its models are made ({ended(done.returncode)})",

@@ -105,15 +105,29 @@ def _render(name: str, kind: str, spdx: str, author: str) -> dict[str, str]:
     if spdx != "none":
         templates["LICENSE"] = f"LICENSE-{spdx}"
     values: dict[str, Any] = {
-        "name": name, "kind": kind, "license": spdx, "module": module, "distribution": f"zoo-{name}",
-        "cls": _class(name), "function": module.removeprefix("zoo_"), "about": f"{kind.capitalize()} {name}",
-        "authors": _authors(author), "owner": author or f"the authors of zoo-{name}", "year": date.today().year,
-        "parameter": PARAMETERS.get(kind, ""), "api": zoo.API_VERSION, "version": zoo.__version__,
-    }  # fmt: skip
+        "name": name,
+        "kind": kind,
+        "license": spdx,
+        "module": module,
+        "distribution": f"zoo-{name}",
+        "cls": _class(name),
+        "function": module.removeprefix("zoo_"),
+        "about": f"{kind.capitalize()} {name}",
+        "authors": _authors(author),
+        "owner": author or f"the authors of zoo-{name}",
+        "year": date.today().year,
+        "parameter": PARAMETERS.get(kind, ""),
+        "api": zoo.API_VERSION,
+        "version": zoo.__version__,
+    }
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoo.plugins", "templates/plugin"), undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
-    )  # fmt: skip
+        loader=jinja2.PackageLoader("zoo.plugins", "templates/plugin"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
     return {path: environment.get_template(f"{file}.jinja").render(values) for path, file in templates.items()}
 
 

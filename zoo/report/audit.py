@@ -27,9 +27,7 @@ STYLES = {"error": "bold red", "warning": "bold", "note": ""}  # read on light a
 ROWS_SHOWN = 50
 
 # Findings that other folds would mend.
-SPLIT_MENDS = frozenset({
-    "copies-across-roles", "groups-across-roles", "loose-copies", "missing-class", "uneven-folds",
-})  # fmt: skip
+SPLIT_MENDS = frozenset({"copies-across-roles", "groups-across-roles", "loose-copies", "missing-class", "uneven-folds"})
 
 
 def findings(audit: Audit) -> Table:
@@ -97,24 +95,36 @@ def html(audit: Audit, sheet: Path | None) -> str:
     environment.filters["cell"] = _cell
     picture = base64.b64encode(sheet.read_bytes()).decode() if sheet else None
     return environment.get_template("audit.html").render(
-        audit=audit, headline=headline(audit), counts=audit.counts, request=audit.request, sheet=picture,
-        findings=[(finding, _shown(finding.rows)) for finding in audit.findings], most=ROWS_SHOWN, strong=STRONG,
-        shortcuts=_shortcut_rows(audit), balance=audit.balance.reset_index(), weak=WEAK,
-        folds=audit.folds.reset_index(), version=__version__,
-    )  # fmt: skip
+        audit=audit,
+        headline=headline(audit),
+        counts=audit.counts,
+        request=audit.request,
+        sheet=picture,
+        findings=[(finding, _shown(finding.rows)) for finding in audit.findings],
+        most=ROWS_SHOWN,
+        strong=STRONG,
+        shortcuts=_shortcut_rows(audit),
+        balance=audit.balance.reset_index(),
+        weak=WEAK,
+        folds=audit.folds.reset_index(),
+        version=__version__,
+    )
 
 
 def _shortcut_rows(audit: Audit) -> list[dict[str, str]]:
     rows = []
     for row in audit.shortcuts.to_dict("records"):
         known = not pd.isna(row["auc"])
-        rows.append({
-            "images": f"{row['scope']} ({row['images']:,})", "feature": row["feature"],
-            "auc": f"{row['auc']:.2f}" if known else "–",
-            "interval": f"{row['low']:.2f} to {row['high']:.2f}" if known else "–",
-            "remark": printable(row["remark"]),
-            "level": "error" if row["low"] > STRONG else "warning" if row["low"] > WEAK else "",
-        })  # fmt: skip
+        rows.append(
+            {
+                "images": f"{row['scope']} ({row['images']:,})",
+                "feature": row["feature"],
+                "auc": f"{row['auc']:.2f}" if known else "–",
+                "interval": f"{row['low']:.2f} to {row['high']:.2f}" if known else "–",
+                "remark": printable(row["remark"]),
+                "level": "error" if row["low"] > STRONG else "warning" if row["low"] > WEAK else "",
+            }
+        )
     return rows
 
 
@@ -148,11 +158,17 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
         for what in ("role", "label", "group", "source")
     }
     places = zip(table["fold"], table["folds"], strict=True)
-    shown = pd.DataFrame({
-        "first": table["first_path"], "second": table["second_path"], "change": table["change"],
-        "similarity": table["similarity"].map("{:.2f}".format), "crosses": table["crosses"],
-        "fold": [f"{fold} and {folds - 1} more" if folds > 1 else fold for fold, folds in places], **both,
-    })  # fmt: skip
+    shown = pd.DataFrame(
+        {
+            "first": table["first_path"],
+            "second": table["second_path"],
+            "change": table["change"],
+            "similarity": table["similarity"].map("{:.2f}".format),
+            "crosses": table["crosses"],
+            "fold": [f"{fold} and {folds - 1} more" if folds > 1 else fold for fold, folds in places],
+            **both,
+        }
+    )
     silent = [name for name in ("crosses", *both) if (shown[name] == "").all()]
     return shown.drop(columns=[*silent, "fold"] if "roles" in silent else silent)
 

@@ -25,10 +25,16 @@ def worst(pairs: pd.DataFrame, most: int = PAIRS) -> pd.DataFrame:
     again = pairs.groupby("photograph").cumcount()
     changed = pairs["change"] != "identical"  # those that nobody would find by hand
     crosses = pairs["crosses"].str.contains
-    order = pd.DataFrame({
-        "labels": ~crosses("labels"), "roles": ~crosses("roles"), "groups": ~crosses("groups"), "again": again > 0,
-        "changed": ~changed, "times": again,
-    })  # fmt: skip
+    order = pd.DataFrame(
+        {
+            "labels": ~crosses("labels"),
+            "roles": ~crosses("roles"),
+            "groups": ~crosses("groups"),
+            "again": again > 0,
+            "changed": ~changed,
+            "times": again,
+        }
+    )
     return pairs.loc[order.sort_values(["again", *order.columns.drop("again")], kind="stable").index].head(most)
 
 

@@ -64,15 +64,27 @@ def other_tests(pairs: pd.DataFrame) -> Table:
     """What comparison.csv has of the first pairs beside the difference: a row a pair, p-values adjusted."""
     bayes = Column("Bayes\nbetter\nequal\nworse")
     table = Table(
-        "models", "t-test\np", bayes, "DeLong\np", "bootstrap\n95 %", "McNemar\np",
-        title="Other tests", title_justify="left", show_edge=False, pad_edge=False, show_lines=True,
-    )  # fmt: skip
+        "models",
+        "t-test\np",
+        bayes,
+        "DeLong\np",
+        "bootstrap\n95 %",
+        "McNemar\np",
+        title="Other tests",
+        title_justify="left",
+        show_edge=False,
+        pad_edge=False,
+        show_lines=True,
+    )
     for row in pairs[:SHOWN].to_dict("records"):
         table.add_row(
-            f"{row['model_a']}\n{row['model_b']}", p_value(row["p_holm"]),
-            "\n".join(number(row[name]) for name in ("better", "equivalent", "worse")), p_value(row["delong_p_holm"]),
-            f"{number(row['bootstrap_low'])}\n{number(row['bootstrap_high'])}", p_value(row["mcnemar_p_holm"]),
-        )  # fmt: skip
+            f"{row['model_a']}\n{row['model_b']}",
+            p_value(row["p_holm"]),
+            "\n".join(number(row[name]) for name in ("better", "equivalent", "worse")),
+            p_value(row["delong_p_holm"]),
+            f"{number(row['bootstrap_low'])}\n{number(row['bootstrap_high'])}",
+            p_value(row["mcnemar_p_holm"]),
+        )
     return table
 
 

@@ -115,9 +115,14 @@ def confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
         axes.text(
-            column, row, f"{counts[row, column]}\n{shares[row, column]:.1%}", ha="center", va="center", fontsize=10,
+            column,
+            row,
+            f"{counts[row, column]}\n{shares[row, column]:.1%}",
+            ha="center",
+            va="center",
+            fontsize=10,
             color="white" if shares[row, column] > 0.55 else "black",
-        )  # fmt: skip
+        )
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
     axes.set_xlabel("predicted")

@@ -80,10 +80,13 @@ class JobProgress:
         self.classes = classes
         self.several = several
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
             TextColumn("{task.fields[detail]}", markup=False),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
         self._task: TaskID | None = None
         self._began = 0.0
         self._stage: dict[str, Any] = {}
@@ -132,8 +135,9 @@ class JobProgress:
         self._clear()
         self._task = self._bar.add_task(
             f"  stage {event['number']}/{event['stages']} {event['stage']}",
-            total=event["epochs"] * event["steps"], detail="compiling",
-        )  # fmt: skip
+            total=event["epochs"] * event["steps"],
+            detail="compiling",
+        )
 
     def _features(self, job: Any, event: dict[str, Any]) -> None:
         left = (time.monotonic() - self._began) / max(event["done"], 1) * (event["total"] - event["done"])

@@ -47,9 +47,16 @@ def recipe_tables(recipe: Recipe, network: Network, stages: Sequence[Stage]) -> 
         first = unfreeze(network, stage)
         trained, frozen = (count(weights) for weights in (model.trainable_weights, model.non_trainable_weights))
         table.add_row(
-            stage.name, str(stage.epochs), str(stage.patience), _optimizer(stage), _rate(stage), _loss(stage),
-            _what_trains(network, stage, first), f"{trained:,}", f"{frozen:,}",
-        )  # fmt: skip
+            stage.name,
+            str(stage.epochs),
+            str(stage.patience),
+            _optimizer(stage),
+            _rate(stage),
+            _loss(stage),
+            _what_trains(network, stage, first),
+            f"{trained:,}",
+            f"{frozen:,}",
+        )
         warnings += [f"warning: {text}" for text in [splits_block(network, stage, first)] if text]
     return Group(parts, table, *warnings)
 

@@ -67,9 +67,8 @@ def folds(counts: pd.DataFrame, groups: pd.Series[int]) -> Table:
         row = counts.loc[(fold, role)]
         number_of_groups = [str(groups.loc[(fold, role)])] if known else []
         table.add_row(
-            str(fold), role, *_shares_of(row), *number_of_groups,
-            end_section=role == counts.loc[fold].index[-1],
-        )  # fmt: skip
+            str(fold), role, *_shares_of(row), *number_of_groups, end_section=role == counts.loc[fold].index[-1]
+        )
     return table
 
 

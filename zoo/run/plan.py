@@ -107,15 +107,22 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         raise
     jobs = [
         Job(
-            model=name, fold=fold, repeat=repeat, recipe={**recipe.table(), "seed": recipe.seed + repeat},
-            source=recipe.source, classes=list(data.config.classes), image_size=data.config.image_size,
-            images=str(data.store.folder.absolute()), run=str(folder.path.absolute()), origins=recipe.origins,
+            model=name,
+            fold=fold,
+            repeat=repeat,
+            recipe={**recipe.table(), "seed": recipe.seed + repeat},
+            source=recipe.source,
+            classes=list(data.config.classes),
+            image_size=data.config.image_size,
+            images=str(data.store.folder.absolute()),
+            run=str(folder.path.absolute()),
+            origins=recipe.origins,
             **vars(options),
         )
         for name, recipe in recipes.items()
         for fold in folds
         for repeat in range(request.repeats)
-    ]  # fmt: skip
+    ]
     return Plan(folder, jobs, data.config, data.splits, notes, lock, data.store, trackers, resumed, data.is_demo)
 
 

@@ -44,9 +44,10 @@ class Provenance:
 
     def __or__(self, other: Provenance) -> Provenance:
         """What weights have seen that come from both."""
-        files, unknown = (tuple(dict.fromkeys(mine + theirs)) for mine, theirs in (
-            (self.files, other.files), (self.unknown, other.unknown)
-        ))  # fmt: skip
+        files, unknown = (
+            tuple(dict.fromkeys(mine + theirs))
+            for mine, theirs in ((self.files, other.files), (self.unknown, other.unknown))
+        )
         return Provenance(self.images | other.images, files, unknown)
 
     def seeing(self, images: Iterable[str]) -> Provenance:

@@ -59,10 +59,12 @@ class Comparison:
         renamed = {
             name: getattr(self, name).replace(dict.fromkeys(columns, self.titles))
             for name, columns in (
-                ("results", ["model"]), ("summary", ["model"]), ("predictions", ["model"]),
+                ("results", ["model"]),
+                ("summary", ["model"]),
+                ("predictions", ["model"]),
                 ("comparison", ["model_a", "model_b"]),
             )
-        }  # fmt: skip
+        }
         return dataclasses.replace(self, **renamed)
 
     def write(self, folder: Path) -> None:
@@ -108,11 +110,18 @@ def compare(
         summaries.append(comparison.summary(as_used, scores, to_train, threshold))
     missing = [name for job in wanted if (name := _missing(run, job))]
     return Comparison(
-        run, _without_repeat(results), pd.concat(summaries, ignore_index=True),
-        comparison.compare(predictions, results, to_train, metric, rope, threshold), predictions, missing,
+        run,
+        _without_repeat(results),
+        pd.concat(summaries, ignore_index=True),
+        comparison.compare(predictions, results, to_train, metric, rope, threshold),
+        predictions,
+        missing,
         [*said, *notes(predictions, table, missing), *_one_class(predictions, threshold, record["data"]["classes"])],
-        metric, threshold, record["data"]["classes"], record["data"]["roles"],
-    )  # fmt: skip
+        metric,
+        threshold,
+        record["data"]["classes"],
+        record["data"]["roles"],
+    )
 
 
 def read_predictions(run: RunFolder, wanted: Sequence[JobKey], table: pd.DataFrame) -> pd.DataFrame:
@@ -210,11 +219,14 @@ def write_best(done: Comparison) -> None:
             except OSError:
                 shutil.copyfile(job.best, draft)
         row = {
-            "fold": int(fold), "model": best["model"], "metric": done.metric, "validation": best[column],
+            "fold": int(fold),
+            "model": best["model"],
+            "metric": done.metric,
+            "validation": best[column],
             "path": job.best.relative_to(done.run.path).as_posix(),
             **{name: int(best[name]) for name in comparison.MARKS if best.get(name)},
             **({"warning": _calls_all(done.classes[one_class[key]], done.threshold)} if key in one_class else {}),
-        }  # fmt: skip
+        }
         write_json(target.with_suffix(".json"), row)
 
 

@@ -17,12 +17,7 @@ from zoo.training import model_file
 SETTLED = ("image_size", "classes", "roles", "folds", "fingerprint")
 
 # What run.json means where it was written by a version of zoo that knew no such field.
-UNLESS_SAID: dict[str, Any] = {
-    "weights_files": {},
-    "start_from": None,
-    "allow_leak": False,
-    "precision": "float32",
-}
+UNLESS_SAID: dict[str, Any] = {"weights_files": {}, "start_from": None, "allow_leak": False, "precision": "float32"}
 
 
 def refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[str, Any]) -> None:

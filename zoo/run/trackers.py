@@ -137,9 +137,13 @@ def describe_run(plan: Plan) -> dict[str, Any]:
 def describe_job(job: Job) -> dict[str, Any]:
     """The `job` of the hooks, see `zoo.hookspecs`."""
     return {
-        "model": job.model, "fold": job.fold, "repeat": job.repeat, "title": job.title,
-        "folder": str(job.folder.path), "seed": job.recipe["seed"],
-    }  # fmt: skip
+        "model": job.model,
+        "fold": job.fold,
+        "repeat": job.repeat,
+        "title": job.title,
+        "folder": str(job.folder.path),
+        "seed": job.recipe["seed"],
+    }
 
 
 def _results(run: RunFolder) -> list[dict[str, Any]]:
@@ -186,10 +190,14 @@ class _Tracker:
             self._most = log.tell() + LOG
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "zoo.run.tracker_process"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                text=True, errors="replace", env={**os.environ, **OF_LOGS},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                errors="replace",
+                env={**os.environ, **OF_LOGS},
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then tells the tracker
-            )  # fmt: skip
+            )
 
     def tell(self, about: Job, hook: str, **arguments: Any) -> None:
         """Have a hook called, some time."""

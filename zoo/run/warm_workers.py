@@ -20,10 +20,13 @@ def start(cores: tuple[int, ...], log: IO[bytes] | int) -> subprocess.Popen[str]
     """A worker, see `zoo.run.worker`, on these CPU cores, () for all; `log` takes what it prints until it has a job."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.run.worker", ",".join(map(str, cores))],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
         env={**ENVIRONMENT, **logs.environment(logs.ERRORS), **OF_LOGS},
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
-    )  # fmt: skip
+    )
 
 
 class WarmWorkers:

@@ -72,10 +72,8 @@ def run(job: Job, notify: Notify) -> None:
     # A state of weights that have seen other images is not this job's, wherever it came from.
     checkpoint = Checkpoint(
         folder.checkpoint,
-        origin={
-            **machine, "seen": seen.digest, "parts": recipe.origins, "code": recipe.code, "recipe": job.recipe,
-        },
-    )  # fmt: skip
+        origin={**machine, "seen": seen.digest, "parts": recipe.origins, "code": recipe.code, "recipe": job.recipe},
+    )
     keras.utils.set_random_seed(recipe.seed)
     try:
         network, begun = assemble(recipe, job, folder, checkpoint, notify)

@@ -120,8 +120,11 @@ def checks(part: Part | type[Part] | ModuleType, image_sizes: tuple[int, int] = 
         return [Check(Subject(part, image_sizes), function) for function in tracker.CHECKS]
     subject = Subject(_made(part), image_sizes)
     by_kind: dict[str, Any] = {
-        "backbone": backbone.CHECKS, "head": head.CHECKS, "schedule": schedule.CHECKS, "augmenter": augmenter.CHECKS
-    }  # fmt: skip
+        "backbone": backbone.CHECKS,
+        "head": head.CHECKS,
+        "schedule": schedule.CHECKS,
+        "augmenter": augmenter.CHECKS,
+    }
     found = [Check(subject, function) for function in (*every.CHECKS, *by_kind[subject.kind])]
     if subject.kind in ("backbone", "head"):
         found += [Check(subject, keras_parts.works_with, (backend,)) for backend in subject.backends]

@@ -237,7 +237,12 @@ def _outputs(subject: Subject, file: str, images: np.ndarray, seed: int = 1) -> 
 
 
 CHECKS = (
-    builds, takes_0_to_255, freezes_exactly, saves_and_reloads, prefix_equals_whole, is_deterministic,
+    builds,
+    takes_0_to_255,
+    freezes_exactly,
+    saves_and_reloads,
+    prefix_equals_whole,
+    is_deterministic,
     takes_weights_from_file,
-)  # fmt: skip
+)
 __all__ = ["CHECKS", "works_with"]

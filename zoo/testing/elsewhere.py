@@ -45,8 +45,13 @@ def call(subject: Subject, task: str, backend: str | None = None, **arguments: A
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "zoo.testing.elsewhere"],
-            input=order, capture_output=True, text=True, errors="replace", env=environment, timeout=LIMIT,
-        )  # fmt: skip
+            input=order,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            timeout=LIMIT,
+        )
     except subprocess.TimeoutExpired:
         raise ElsewhereError(subject, f"{task} in a fresh process took longer than {LIMIT:g} s", "") from None
     try:

@@ -7,9 +7,17 @@ from typing import Any
 
 FURTHER = {"of_a_later_zoo": [1, 2, 3]}  # mappings may get further keys
 SCORES: dict[str, Any] = {  # without a picture of one class there is no AUC
-    "loss": 0.6, "accuracy": 0.7, "f1": 0.8, "precision": 1.0, "recall": 0.7, "specificity": None, "auc": None,
-    "confusion_matrix": [[0, 0], [3, 7]], "threshold": 0.5, "images": 10,
-}  # fmt: skip
+    "loss": 0.6,
+    "accuracy": 0.7,
+    "f1": 0.8,
+    "precision": 1.0,
+    "recall": 0.7,
+    "specificity": None,
+    "auc": None,
+    "confusion_matrix": [[0, 0], [3, 7]],
+    "threshold": 0.5,
+    "images": 10,
+}
 PART: dict[str, Any] = {"name": "sample", "width": 32, "widths": [8, 16], "rates": {"first": 0.1}, "decay": None}
 
 # A hook and its arguments.
@@ -25,9 +33,12 @@ def calls(folder: str, resumed: bool) -> list[Call]:
         told = [_ended(jobs[0], "skipped"), _epoch(jobs[1], 2), _ended(jobs[1], "interrupted")]
     else:
         told = [
-            _epoch(jobs[0], 1), _epoch(jobs[1], 1), _epoch(jobs[0], 2), _ended(jobs[0], "done"),
+            _epoch(jobs[0], 1),
+            _epoch(jobs[1], 1),
+            _epoch(jobs[0], 2),
+            _ended(jobs[0], "done"),
             _ended(jobs[1], "failed"),
-        ]  # fmt: skip
+        ]
     result = {
         "state": "interrupted" if resumed else "failed",
         "done": [jobs[0]["title"]],
@@ -43,11 +54,20 @@ def calls(folder: str, resumed: bool) -> list[Call]:
 def _run(path: Path, jobs: list[dict[str, Any]], resumed: bool) -> dict[str, Any]:
     recipe = {"backbone": PART, "head": PART, "schedule": PART, "augmenter": PART, "batch_size": 32, "seed": 0}
     return {
-        "path": str(path), "name": path.name, "started": "2020-02-29T12:00:00+00:00", "resumed": resumed,
-        "models": ["sample"], "folds": [0, 1], "repeats": 1, "jobs": jobs, "recipes": {"sample": recipe},
+        "path": str(path),
+        "name": path.name,
+        "started": "2020-02-29T12:00:00+00:00",
+        "resumed": resumed,
+        "models": ["sample"],
+        "folds": [0, 1],
+        "repeats": 1,
+        "jobs": jobs,
+        "recipes": {"sample": recipe},
         "data": {"root": "demo", "image_size": 64, "classes": ["normal", "abnormal"], "fingerprint": "0" * 64},
-        "versions": {"zoo": "0.1.0", "python": "3.11.0"}, "request": {"models": ["sample"], "out": None}, **FURTHER,
-    }  # fmt: skip
+        "versions": {"zoo": "0.1.0", "python": "3.11.0"},
+        "request": {"models": ["sample"], "out": None},
+        **FURTHER,
+    }
 
 
 def _job(path: Path, fold: int) -> dict[str, Any]:
@@ -59,9 +79,19 @@ def _job(path: Path, fold: int) -> dict[str, Any]:
 
 def _epoch(job: dict[str, Any], number: int) -> Call:
     epoch = {
-        "stage": "head", "epoch": number, "learning_rate": 1e-3, "loss": 0.7, "accuracy": 0.5, "val_loss": 0.7,
-        "val_accuracy": 0.5, "seconds": 1.5, "epochs": 200, "number": number, "best": number == 1, **FURTHER,
-    }  # fmt: skip
+        "stage": "head",
+        "epoch": number,
+        "learning_rate": 1e-3,
+        "loss": 0.7,
+        "accuracy": 0.5,
+        "val_loss": 0.7,
+        "val_accuracy": 0.5,
+        "seconds": 1.5,
+        "epochs": 200,
+        "number": number,
+        "best": number == 1,
+        **FURTHER,
+    }
     return "zoo_epoch_ended", {"job": job, "epoch": epoch}
 
 

@@ -61,9 +61,14 @@ class Monitor(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, network: keras.Model, stage: Stage, batches: TrainingBatches, state: State, checkpoint: Checkpoint,
+        self,
+        network: keras.Model,
+        stage: Stage,
+        batches: TrainingBatches,
+        state: State,
+        checkpoint: Checkpoint,
         notify: Notify,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.network = network
         self.stage = stage
@@ -100,10 +105,9 @@ class Monitor(keras.callbacks.Callback):
         now = time.perf_counter()
         if now - self._told > 0.25 or batch + 1 == len(self.batches):
             self._told = now
-            self.notify({
-                "event": "step_ended", "stage": self.stage.name, "epoch": self._epoch, "step": batch + 1,
-                "loss": loss,
-            })  # fmt: skip
+            self.notify(
+                {"event": "step_ended", "stage": self.stage.name, "epoch": self._epoch, "step": batch + 1, "loss": loss}
+            )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         numbers = {key: float(value) for key, value in (logs or {}).items()}

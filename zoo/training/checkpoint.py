@@ -105,10 +105,15 @@ class Checkpoint:
                 if array is not base and not np.array_equal(array, base)
             }
         about = {
-            "origin": self.origin, "stage": state.stage, "epoch": state.epoch, "ended": state.ended,
-            "history": state.history, "counts": {name: len(getattr(state, name)) for name in self.WHOLE},
-            "base": self._base_hash, "shapes": _shapes(arrays),
-        }  # fmt: skip
+            "origin": self.origin,
+            "stage": state.stage,
+            "epoch": state.epoch,
+            "ended": state.ended,
+            "history": state.history,
+            "counts": {name: len(getattr(state, name)) for name in self.WHOLE},
+            "base": self._base_hash,
+            "shapes": _shapes(arrays),
+        }
         with replacing(self._epoch_file) as draft, draft.open("wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
 

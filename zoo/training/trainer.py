@@ -61,11 +61,18 @@ def train(
         if warning := splits_block(network, stage, first_unfrozen):
             notify({"event": "warning", "text": warning})
         trainable = count(network.model.trainable_weights)
-        notify({
-            "event": "stage_started", "stage": stage.name, "number": state.stage + 1, "stages": len(stages),
-            "epochs": stage.epochs, "steps": math.ceil(len(training) / recipe.batch_size), "trainable": trainable,
-            "frozen": count(network.model.weights) - trainable,
-        })  # fmt: skip
+        notify(
+            {
+                "event": "stage_started",
+                "stage": stage.name,
+                "number": state.stage + 1,
+                "stages": len(stages),
+                "epochs": stage.epochs,
+                "steps": math.ceil(len(training) / recipe.batch_size),
+                "trainable": trainable,
+                "frozen": count(network.model.weights) - trainable,
+            }
+        )
         model, (inputs, validation_inputs) = _inputs(
             network, first_unfrozen, [training, validation], reuses(recipe, options), notify
         )
@@ -105,9 +112,14 @@ def train(
             return state.history
         network.model.set_weights(state.stage_best)
         state = replace(
-            state, stage=state.stage + 1, epoch=0, ended=False, weights=state.stage_best,
-            others=values(others(network.model)), optimizer=[],
-        )  # fmt: skip
+            state,
+            stage=state.stage + 1,
+            epoch=0,
+            ended=False,
+            weights=state.stage_best,
+            others=values(others(network.model)),
+            optimizer=[],
+        )
         checkpoint.begin_stage(state)
 
 
@@ -150,12 +162,15 @@ def _inputs(
         try:
             stored = {
                 subset.store: features.load_features(
-                    prefix, subset.pixels, subset.store,
-                    lambda done, total: notify({"event": "features", "done": done, "total": total}), check,
+                    prefix,
+                    subset.pixels,
+                    subset.store,
+                    lambda done, total: notify({"event": "features", "done": done, "total": total}),
+                    check,
                     lambda line: notify({"event": "warning", "text": line}),
                 )
                 for subset in {subset.store: subset for subset in subsets}.values()
-            }  # fmt: skip
+            }
             return rest, [replace(subset, pixels=stored[subset.store]) for subset in subsets]
         except DataError as error:
             notify({"event": "warning", "text": f"every epoch runs the whole network: {error}"})
