@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -19,8 +20,10 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, write_folds
-from zoo.run import worker
+from zoo.commands import report, train
+from zoo.run import results, worker
 from zoo.run.plan import make_plan
 from zoo.run.request import Request
 
@@ -469,3 +472,12 @@ def test_nothing_is_said_to_a_reader_who_has_left(command: list[str], tmp_path: 
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_what_is_not_said_means_the_same_in_python() -> None:
+    for command, function in ((train.compare, package.compare), (report.report, results.compare)):
+        options = {option.name: option.default for option in command.params}
+        said = inspect.signature(function).parameters
+        for name in ("workers", "metric", "rope", "threshold"):
+            if name in options and name in said:
+                assert options[name] == said[name].default, name

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
-from zoo.data import splits, splitters
+from zoo.data import known_copies, splits, splitters
 from zoo.data.config import METHODS, SplitConfig
 from zoo.errors import DataError
 
@@ -148,7 +148,7 @@ def test_a_source_of_one_class_is_only_trained_on() -> None:
 
 def test_chains_of_groups_and_pictures_stay_together() -> None:
     table = pd.DataFrame({"image": ["A", "A", "B", "C", "D", "E"], "group": ["", "p1", "p1", "p2", "", ""]})
-    units = splitters.together(table)
+    units = known_copies.together(table)
     assert len(set(units[:3])) == 1
     assert len({units[0], *units[3:]}) == 4
 
@@ -168,7 +168,7 @@ def test_units_are_the_components_of_the_graph(pairs: list[tuple[int, str]]) -> 
                 merged = sets[one] | sets[other]
                 for place in merged:
                     sets[place] = merged
-    units = splitters.together(table)
+    units = known_copies.together(table)
     for one in range(len(pairs)):
         assert {place for place in range(len(pairs)) if units[place] == units[one]} == sets[one]
 

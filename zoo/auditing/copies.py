@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from zoo.data import labels
+from zoo.data.known_copies import together
 
 SIDES = ["path", "role", "label", "group", "source", "image"]
 COPY_COLUMNS = [
@@ -43,12 +42,7 @@ def photographs(files: pd.DataFrame, near: pd.DataFrame) -> np.ndarray:
 
     `near` has columns first and second, image hashes of changed copies.
     """
-    numbers, hashes = pd.factorize(files["image"])
-    place = pd.Series(np.arange(len(hashes)), index=hashes)
-    pairs = near[near["first"].isin(hashes) & near["second"].isin(hashes)]
-    ends = place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy()
-    graph = coo_array((np.ones(len(pairs)), ends), shape=(len(hashes), len(hashes)))
-    return np.asarray(connected_components(graph, directed=False)[1])[numbers]
+    return together(files.assign(group=""), near)
 
 
 def pairs(files: pd.DataFrame, near: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

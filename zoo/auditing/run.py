@@ -16,7 +16,7 @@ import zoo
 from zoo.auditing import balance, copies, facts, findings, near_duplicates, shortcuts
 from zoo.auditing.findings import Finding
 from zoo.auditing.near_duplicates import SAME_SCENE
-from zoo.data import images, known_copies, loading, splitters
+from zoo.data import images, known_copies, loading
 from zoo.data import table as tables
 from zoo.data.config import DataConfig
 from zoo.data.options import DataOptions
@@ -213,7 +213,7 @@ def _changed_copies(
 def _pictures(known: pd.DataFrame, read: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
     """A row per picture: facts, label, group, source, and unit, alike for what a group, a copy or a scene connects."""
     pictures = known.drop_duplicates("image")
-    units = splitters.together(pictures, near)
+    units = known_copies.together(pictures, near)
     columns = ["path", "label", "group", "source"]
     return pictures[columns].assign(unit=units).merge(read, on="path")
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from zoo.data.config import METHODS, SplitConfig
+from zoo.data.known_copies import together
 from zoo.data.splits import SPLIT_COLUMNS, in_order
 from zoo.errors import DataError, shorten
 
@@ -75,22 +74,6 @@ def all_roles(table: pd.DataFrame, parts: int = 5) -> tuple[pd.DataFrame, list[s
         f"{kept}"
     )
     return table, notes
-
-
-def together(images: pd.DataFrame, copies: pd.DataFrame | None = None) -> np.ndarray:
-    """A number for each row: alike for images that a chain of shared groups, pictures and known copies connects."""
-    picture, pictures = pd.factorize(images["image"])
-    group, known = pd.factorize(images["group"].where(images["group"] != ""))
-    has_group = np.flatnonzero(group >= 0)
-    number = {name: number for number, name in enumerate(pictures)}
-    pairs = [] if copies is None else zip(copies["first"].map(number), copies["second"].map(number), strict=True)
-    linked = np.array([pair for pair in pairs if not np.isnan(pair).any()], dtype=np.int64).reshape(-1, 2)
-    first_row = np.unique(picture, return_index=True)[1]
-    rows = np.concatenate([np.arange(len(images)), has_group, first_row[linked[:, 0]]])
-    links = np.concatenate([picture, group[has_group] + len(images), linked[:, 1]])
-    nodes = 2 * len(images) + len(known)
-    graph = coo_array((np.ones(len(rows)), (rows, links + len(images))), shape=(nodes, nodes))
-    return np.asarray(connected_components(graph, directed=False)[1][: len(images)])
 
 
 class _Pool:
