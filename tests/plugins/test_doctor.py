@@ -159,7 +159,7 @@ def test_parts_that_no_model_can_be_made_of(install: Install, zoo: Zoo) -> None:
         for model in (name, f"{name}-2"):
             assert f"schedule '{name}' (from d-{name} 1.0) {says}" in rows[model]["problem"]
         assert f"{name} (d-{name} 1.0): model '{name}' cannot be used" in doctor.stdout
-    assert f"plug-ins: {8 + 6}, faults: {2 * len(FAULTY)}\n" in doctor.stdout
+    assert f"plug-ins: {9 + 6}, faults: {2 * len(FAULTY)}\n" in doctor.stdout
 
 
 def test_the_model_that_crashes_is_found(install: Install, zoo: Zoo) -> None:
