@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 # Channel statistics of ImageNet, RGB 0..1, as in keras.applications.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+OPEN = 6.0  # what a gate's sigmoid is given so that nearly all passes: 0.998
 
 
 @dataclass(frozen=True)
 class EfficientNetB0(zoo.Backbone):
-    """EfficientNetB0 without its top; it rescales and normalises 0..255 images itself."""
+    """EfficientNetB0 without its top; it rescales and normalises 0..255 images itself.
+
+    Where its own ImageNet weights cannot be had, it starts from those of EfficientNet-Lite0, which come with zoo: the
+    convolutions and batch normalisation of both are alike. The gates of squeeze-and-excitation, which Lite0 lacks, are
+    opened.
+    """
 
     name = "efficientnet-b0"
+    starts = ("imagenet", "efficientnet-lite0")
 
     def build(self, image_shape: tuple[int, int, int]) -> keras.Model:
         import keras
@@ -37,9 +44,35 @@ class EfficientNetB0(zoo.Backbone):
                 include_top=False, weights="imagenet", input_shape=model.input_shape[1:]
             )
             model.set_weights(donor.get_weights())
+        elif source == "efficientnet-lite0":
+            _take_over_lite0(model)
         else:
             super().load_weights(model, source)
         _normalise(model)
+
+
+def _take_over_lite0(model: keras.Model) -> None:
+    """Fill the network with the weights of EfficientNet-Lite0, whose layers have the same names.
+
+    Lite0's images are (image - 127) / 128: the stem's kernels are scaled to the images that this network gets. What
+    is shifted by that, and by swish instead of ReLU6, is for batch normalisation to make up for, once its statistics
+    are those of training images.
+    """
+    import numpy as np
+
+    import zoo_efficientnet_lite as lite
+
+    donor = lite.network(model.input_shape[1:])
+    lite.fill(donor, lite.read_tensors(lite.weights_file()))
+    for layer in model.layers:
+        if layer.name.endswith("_se_expand"):
+            kernel, bias = layer.get_weights()
+            layer.set_weights([np.zeros_like(kernel), np.full_like(bias, OPEN)])
+        elif layer.weights and not layer.name.startswith("normalization") and "_se_" not in layer.name:
+            layer.set_weights(donor.get_layer(layer.name).get_weights())
+    stem = model.get_layer("stem_conv")
+    scale = 255 / 128 * np.asarray(IMAGENET_STD, np.float32)
+    stem.set_weights([stem.get_weights()[0] * scale[:, None]])
 
 
 def _normalise(model: keras.Model) -> None:

@@ -67,6 +67,9 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
+START = {"imagenet": "ImageNet"}  # how people are told of what a backbone starts from
+
+
 class Part(ABC):
     """What all parts share: a name for registry.toml, and fields that can be written down as a table."""
 
@@ -85,17 +88,21 @@ class Part(ABC):
 class Backbone(Part):
     """A network from images to features.
 
-    `weights` is "auto" (ImageNet where they can be had, else random with a warning), "imagenet" (insist),
-    "none" (random) or the path of a weights file. The core acts on it, once for all backbones; a backbone
-    only says how its network is built and how weights get into it.
+    `weights` is "auto" (the first of `starts` that can be had, else random, with a warning), one of `starts` (insist),
+    "none" (random) or the path of a weights file. The core acts on it, once for all backbones; a backbone only says how
+    its network is built and how weights get into it.
+
+    `starts` names what `load_weights` can begin with, the best first: "imagenet" are weights of this very network, any
+    other name those of a network like it, after which batch-norm statistics are fitted on training images.
     """
 
+    starts: ClassVar[tuple[str, ...]] = ("imagenet",)
     weights: str = field(default="auto", kw_only=True)
 
     @property
     def from_file(self) -> bool:
         """Whether `weights` is the path of a file."""
-        return self.weights not in ("auto", "imagenet", "none")
+        return self.weights not in ("auto", "none", *self.starts)
 
     @abstractmethod
     def build(self, image_shape: tuple[int, int, int]) -> keras.Model:
@@ -106,13 +113,13 @@ class Backbone(Part):
         """
 
     def load_weights(self, model: keras.Model, source: str) -> None:
-        """Fill `model`, as built by `build`, from "imagenet" or from the file at path `source`.
+        """Fill `model`, as built by `build`, from one of `starts` or from the file at path `source`.
 
         Whatever this raises is reported as a WeightsError. This default knows no ImageNet weights and reads
         a file with Keras.
         """
-        if source == "imagenet":
-            raise WeightsError(f"backbone {self.name!r} brings no ImageNet weights")
+        if source in self.starts:
+            raise WeightsError(f"backbone {self.name!r} brings no {START.get(source, source)} weights")
         model.load_weights(source)
 
 

@@ -371,7 +371,7 @@ def test_class_weights_name_classes(main: Main, no_warm_workers: None, tiny: Non
 
 @pytest.mark.slow
 def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
-    """EfficientNetB0 on the demo, small and short, where no weights can be had."""
+    """EfficientNetB0 on the demo, small and short, where no weights can be downloaded."""
     options = ["--image-size", 32, "--max-epochs", 1, "--out", tmp_path / "run"]
     done = zoo("run", "efficientnet-staged", *options, **NO_NETWORK)
     assert done.returncode == 0, done.stderr
@@ -381,14 +381,14 @@ def test_the_main_job(zoo: Zoo, tmp_path: Path) -> None:
         "92%",
         "backend tensorflow",
         "precision float32",
-        "weights random",
-        "training from random weights",
+        "weights efficientnet-lite0",
+        "training from the weights of efficientnet-lite0",
         "stage 3/3 all",
     ):
         assert text in done.stdout
     history = pd.read_csv(tmp_path / "run/efficientnet-staged/fold-0/history.csv")
     assert list(history["stage"]) == ["head", "top", "all"]
-    assert pd.read_csv(tmp_path / "run/results.csv")["weights"].tolist() == ["random"]
+    assert pd.read_csv(tmp_path / "run/results.csv")["weights"].tolist() == ["efficientnet-lite0"]
 
 
 def test_the_cache_is_filled_reused_and_cleared(

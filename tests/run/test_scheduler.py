@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,33 @@ def test_a_worker_that_dies_waiting_costs_no_job(
     then = f'[ "$(grep -c started {tmp_path / "lives"})" != 2 ] || exit 9'
     seen = lives(planned, tmp_path, monkeypatch, then)
     assert seen == ["started 1", "started 2", "ended 1", "started 3", "ended 3"]
+
+
+PICKY = TINY_PLUGIN.replace(
+    'name = "tiny"\n    weights: str = "none"',
+    """name = "tiny"
+    starts = ("imagenet", "a-like-one")
+    weights: str = "auto"
+
+    def load_weights(self, model, source):
+        with open("TRIED", "a") as file:
+            file.write(source + "\\n")
+        if source == "imagenet":
+            raise OSError("no network")""",
+)
+
+
+def test_all_folds_start_alike_and_a_download_is_tried_once(
+    install: Install, folds: Path, tmp_path: Path, no_processes: None
+) -> None:
+    tried = tmp_path / "tried"
+    install(PICKY.replace("TRIED", str(tried)))
+    request = Request(models=("tiny",), data=str(folds), folds=None, out=tmp_path / "run", image_size=32, max_epochs=1)
+    for redo in ((), (("tiny", 1),)):  # a later session heeds what was done before
+        with plan.make_plan(dataclasses.replace(request, redo=redo)) as made:
+            assert scheduler.execute(made, lambda job, event: None, 1, WarmWorkers()) == []
+    assert tried.read_text().split() == ["imagenet", *["a-like-one"] * 3]
+    statuses = [made.run.job("tiny", fold, 0).status() for fold in (0, 1)]
+    assert {status["weights"] for status in statuses} == {"a-like-one"}
+    said = "no ImageNet weights for backbone 'tiny' (from zoo-tiny 1.0), training from the weights of a-like-one: no"
+    assert all(status["warning"].startswith(said) for status in statuses)

@@ -16,10 +16,12 @@ keras = pytest.importorskip("keras")
 from zoo.training import batchnorm  # noqa: E402
 from zoo.training import model as networks  # noqa: E402
 from zoo_efficientnet import IMAGENET_MEAN, IMAGENET_STD, EfficientNetB0  # noqa: E402
+from zoo_efficientnet_lite import EfficientNetLite0  # noqa: E402
 from zoo_heads import Pooled  # noqa: E402
 from zoo_schedules import ThreeStage  # noqa: E402
 
 SHAPE = (32, 32, 3)
+LITE = "efficientnet-lite0"
 # The last 20 layers of the assembled model, head included, that are no BatchNormalization and have weights.
 TOP = [
     "block7a_expand_conv",
@@ -150,27 +152,56 @@ def test_imagenet_weights_give_what_keras_gives(how: str, keras_cache: Path, no_
                 np.testing.assert_array_equal(one, other)
 
 
-def test_a_refused_download(keras_cache: Path, no_network: None) -> None:
+def test_a_refused_download(keras_cache: Path, no_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
     (keras_cache / "efficientnetb0_notop.h5").unlink()
-    network = networks.assemble(EfficientNetB0(weights="auto"), Pooled(), SHAPE, 2)
-    assert network.weights == "random"
-    assert network.warning
-    for part in (
-        "training from random weights",
-        "put efficientnetb0_notop.h5 into",
-        "--weights FILE",
-        "--weights none",
-    ):
-        assert part in network.warning
+    advice = ("put efficientnetb0_notop.h5 into", "--weights FILE", "--weights none")
+    for absent, start, told in ((False, LITE, f"the weights of {LITE}"), (True, "random", "random weights")):
+        if absent:
+            monkeypatch.setattr("zoo_efficientnet_lite.PACKAGE", "of_nobody")
+        network = networks.assemble(EfficientNetB0(weights="auto"), Pooled(), SHAPE, 2)
+        assert network.weights == start
+        assert network.lacks_statistics
+        assert network.warning
+        assert network.warning.startswith("no ImageNet weights for backbone 'efficientnet-b0'")
+        for part in (f", training from {told}: ", *advice):
+            assert part in network.warning
     with pytest.raises(WeightsError, match=r"no ImageNet weights.*put efficientnetb0_notop\.h5 into"):
         networks.assemble(EfficientNetB0(weights="imagenet"), Pooled(), SHAPE, 2)
+    with pytest.raises(WeightsError, match=f"no {LITE} weights for backbone 'efficientnet-b0': the package that"):
+        networks.assemble(EfficientNetB0(weights=LITE), Pooled(), SHAPE, 2)
 
 
 def test_a_damaged_file_in_the_cache_is_not_used(keras_cache: Path, no_network: None) -> None:
     with (keras_cache / "efficientnetb0_notop.h5").open("ab") as file:
         file.write(b"damage")
     network = networks.assemble(EfficientNetB0(weights="auto"), Pooled(), SHAPE, 2)
-    assert network.weights == "random"
+    assert network.weights == LITE
+
+
+def test_it_takes_over_lite0() -> None:
+    """The stem gives what Lite0's gives, all other layers have its weights, and the gates are open."""
+    size = 64
+    backbone = EfficientNetB0(weights=LITE)
+    base = backbone.build((size, size, 3))
+    backbone.load_weights(base, LITE)
+    lite = EfficientNetLite0(weights="imagenet")
+    theirs = lite.build((size, size, 3))
+    lite.load_weights(theirs, "imagenet")
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3)).astype(np.float32)
+    mean = np.asarray(IMAGENET_MEAN)
+    # What the stem's batch normalisation has to make up for: the middle of Lite0's images lies elsewhere.
+    shift = ((255 * mean - 127) / 128) @ theirs.get_layer("stem_conv").get_weights()[0].sum(axis=(0, 1))
+    ours, wanted = (
+        np.asarray(keras.Model(model.inputs[0], model.get_layer("stem_conv").output)(images))[:, 1:-1, 1:-1]
+        for model in (base, theirs)
+    )
+    np.testing.assert_allclose(ours + shift, wanted, atol=1e-3)
+    for name in ("block3a_dwconv", "block6d_project_bn", "top_conv"):
+        for one, other in zip(base.get_layer(name).get_weights(), theirs.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    gate = base.get_layer("block5c_se_expand").get_weights()
+    assert not gate[0].any()
+    assert (1 / (1 + np.exp(-gate[1])) > 0.99).all()
 
 
 def test_it_survives_saving(network: networks.Network, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ class Job(TrainingOptions):
     """What a worker needs to know, as plain data.
 
     `images` is the folder of the decoded images. `origins` are the distributions, with versions, that brought the
-    parts: no other plug-in is loaded.
+    parts: no other plug-in is loaded. `start` is what another job of this model and run found that weights "auto" come
+    to, with its warning: all folds start alike, and a download that is refused is tried once.
     """
 
     model: str
@@ -31,6 +32,7 @@ class Job(TrainingOptions):
     images: str
     run: str
     origins: dict[str, str] = dataclasses.field(default_factory=dict)
+    start: dict[str, str | None] | None = None
 
     @property
     def title(self) -> str:

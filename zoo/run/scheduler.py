@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -42,6 +43,7 @@ def execute(plan: Plan, listen: Listen, workers: int, warm: WarmWorkers) -> list
     with Tracking(plan, crew.events) as tracking:
         for job in plan.jobs:
             if job.folder.done:
+                crew.learn(job, job.folder.status())
                 event = {"event": "job_skipped", "metrics": job.folder.scores()}
                 tracking.on_event(job, event)
                 listen(job, event)
@@ -98,6 +100,12 @@ class _Crew:
         self._lock = threading.Lock()
         self._stopping = False
         self._gate = gpu.Gate()
+        self._starts: dict[str, dict[str, str | None]] = {}
+
+    def learn(self, job: Job, news: dict[str, Any]) -> None:
+        """What a job has started from is what those of its model to come start from."""
+        weights = str(news["weights"]).partition(",")[0]
+        self._starts.setdefault(job.model, {"weights": weights, "warning": news["warning"]})
 
     def start(self, shares: list[tuple[int, ...]]) -> None:
         """Begin, one thread a share of the cores."""
@@ -141,12 +149,15 @@ class _Crew:
         with job.folder.log.open("ab") as log, self._process(cores, log) as process:
             assert process.stdin and process.stdout
             with contextlib.suppress(BrokenPipeError):  # a worker that died at once says so by its exit status
-                process.stdin.write(job.to_json() + "\n")
+                told_job = dataclasses.replace(job, start=self._starts.get(job.model))
+                process.stdin.write(told_job.to_json() + "\n")
                 process.stdin.flush()
             try:
                 for line in process.stdout:
                     event = json.loads(line)
                     told = told or event["event"] == "job_failed"
+                    if event["event"] == "job_started":
+                        self.learn(job, event)
                     if event["event"] == "epoch_ended":
                         self._gate.watch()
                         if not self.waiting.empty():

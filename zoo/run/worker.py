@@ -160,6 +160,11 @@ def assemble(
     if job.start_from:
         network = model.assemble(bare, recipe.head, shape, len(job.classes))
         return model.start_from(network, Path(job.start_from)), None
+    if job.start and recipe.backbone.weights == "auto":
+        weights, warning = job.start["weights"] or "random", job.start["warning"]
+        same = dataclasses.replace(recipe.backbone, weights="none" if weights == "random" else weights)
+        network = model.assemble(same, recipe.head, shape, len(job.classes))
+        return dataclasses.replace(network, warning=warning), None
     return model.assemble(recipe.backbone, recipe.head, shape, len(job.classes)), None
 
 

@@ -19,7 +19,7 @@ import keras
 
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
-from zoo.interfaces import Backbone, Head, Stage, title
+from zoo.interfaces import START, Backbone, Head, Stage, title
 from zoo.plugins.isolation import blaming
 from zoo.training import archive, backend, batchnorm, precision
 from zoo.training.flat import flat
@@ -34,8 +34,13 @@ class Network:
 
     model: keras.Model
     head_layers: frozenset[str]
-    weights: str  # what the backbone really started from: "imagenet", "random" or "file NAME sha256 …"
+    weights: str  # what the backbone really started from: one of its starts, "random" or "file NAME sha256 …"
     warning: str | None = None
+
+    @property
+    def lacks_statistics(self) -> bool:
+        """Whether its batch-norm statistics are of no use: it is random, or has weights of another network."""
+        return self.weights != "imagenet" and not self.weights.startswith("file ")
 
     def is_head(self, layer: keras.Layer) -> bool:
         """Whether the layer belongs to the head."""
@@ -85,26 +90,39 @@ def build(backbone: Backbone, image_shape: tuple[int, int, int]) -> keras.Model:
 def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | None]:
     """Fill the backbone's network as `backbone.weights` says; (what it holds now, a warning or None).
 
-    Raises WeightsError unless the weights are "auto" and only ImageNet cannot be had.
+    Raises WeightsError for weights that cannot be had, unless they are "auto": that is then whatever can.
     """
     if backbone.weights == "none":
         return "random", None
     if backbone.from_file:
         load = partial(backbone.load_weights, model)
         return _load_file(load, Path(backbone.weights).expanduser(), title(backbone)), None
-    try:
-        with _socket_timeout(DOWNLOAD_TIMEOUT):
-            backbone.load_weights(model, "imagenet")
-        return "imagenet", None
-    except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split())
-        advice = _advice(reason)
-        told, why = f"no ImageNet weights for {title(backbone)}", f": {reason}"
-        if reason == f"backbone {backbone.name!r} brings no ImageNet weights":  # which would say it twice
-            told, why = f"{title(backbone)} brings no ImageNet weights", ""
-        if backbone.weights == "imagenet":
-            raise WeightsError(f"{told}{why}. {advice}") from error
-        return "random", f"{told}, training from random weights{why}. {advice}"
+    faults: list[tuple[str, str]] = []
+    for source in backbone.starts if backbone.weights == "auto" else (backbone.weights,):
+        try:
+            with _socket_timeout(DOWNLOAD_TIMEOUT):
+                backbone.load_weights(model, source)
+            return source, _instead(backbone, faults, f"the weights of {source}") if faults else None
+        except (Exception, SystemExit) as error:
+            faults.append((source, " ".join(str(error).split())))
+    if backbone.weights != "auto":
+        told, why, advice = _missed(backbone, *faults[0])
+        raise WeightsError(f"{told}{why}. {advice}")
+    return "random", _instead(backbone, faults, "random weights")
+
+
+def _instead(backbone: Backbone, faults: Sequence[tuple[str, str]], taken: str) -> str:
+    """A warning that training starts from something else than the best: what of that is missing, and how to have it."""
+    told, why, advice = _missed(backbone, *faults[0])
+    return f"{told}, training from {taken}{why}. {advice}"
+
+
+def _missed(backbone: Backbone, source: str, reason: str) -> tuple[str, str, str]:
+    """What is missing, why, and what to do about it."""
+    name = START.get(source, source)
+    if reason == f"backbone {backbone.name!r} brings no {name} weights":  # which would say it twice
+        return f"{title(backbone)} brings no {name} weights", "", _advice(reason)
+    return f"no {name} weights for {title(backbone)}", f": {reason}", _advice(reason)
 
 
 def start_from(network: Network, path: Path) -> Network:

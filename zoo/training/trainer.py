@@ -128,7 +128,7 @@ def _begin(network: Network, training: Subset, seed: int, checkpoint: Checkpoint
     model = network.model
     state = checkpoint.load()
     if state is None:
-        if network.weights == "random":
+        if network.lacks_statistics:
             batchnorm.fit(model, training, seed)
         weights = values(model.weights)
         state = State(stage=0, epoch=0, weights=weights, others=values(others(model)), stage_best=weights, best=weights)
