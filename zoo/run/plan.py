@@ -197,7 +197,8 @@ def _absent(recipe: Recipe) -> str:
             f"{recipe.name}: {backbone.weights}, the weights of {title(backbone)}, does not exist; it should have come "
             f"with {backbone.__zoo_origin__}: is it packed into its wheel? --weights none starts from random weights"
         )
-    return f"{recipe.name}: weights file {backbone.weights} does not exist; use auto, imagenet, none or a file"
+    known = ", ".join(["auto", *backbone.starts, "none"])
+    return f"{recipe.name}: weights file {backbone.weights} does not exist; use {known} or a file"
 
 
 def _check_numbers(recipes: Collection[Recipe], folds: int, repeats: int) -> None:
