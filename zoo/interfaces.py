@@ -67,9 +67,6 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-START = {"imagenet": "ImageNet"}  # how people are told of what a backbone starts from
-
-
 class Part(ABC):
     """What all parts share: a name for registry.toml, and fields that can be written down as a table."""
 
@@ -118,8 +115,8 @@ class Backbone(Part):
         Whatever this raises is reported as a WeightsError. This default knows no ImageNet weights and reads
         a file with Keras.
         """
-        if source in self.starts:
-            raise WeightsError(f"backbone {self.name!r} brings no {START.get(source, source)} weights")
+        if source == "imagenet":
+            raise WeightsError(f"backbone {self.name!r} brings no ImageNet weights")
         model.load_weights(source)
 
 

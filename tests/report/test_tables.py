@@ -203,7 +203,7 @@ def test_wide_tables_are_as_wide_as_they_are(main: Main, monkeypatch: pytest.Mon
     narrow, wide = main("list")[1], main("list", "--wide")[1]
     assert max(map(len, narrow.splitlines())) <= 40
     assert {len(line) for line in wide.splitlines()} == {len(wide.splitlines()[0])}
-    assert "│ efficientnet-head             │ efficientnet-b0    │ pooled │ three-stage │ none" in wide
+    assert re.search("│ efficientnet-head +│ efficientnet-b0 +│ pooled │ three-stage │ none", wide)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

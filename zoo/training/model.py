@@ -19,7 +19,7 @@ import keras
 
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
-from zoo.interfaces import START, Backbone, Head, Stage, title
+from zoo.interfaces import Backbone, Head, Stage, title
 from zoo.plugins.isolation import blaming
 from zoo.training import archive, backend, batchnorm, precision
 from zoo.training.flat import flat
@@ -119,9 +119,9 @@ def _instead(backbone: Backbone, faults: Sequence[tuple[str, str]], taken: str) 
 
 def _missed(backbone: Backbone, source: str, reason: str) -> tuple[str, str, str]:
     """What is missing, why, and what to do about it."""
-    name = START.get(source, source)
-    if reason == f"backbone {backbone.name!r} brings no {name} weights":  # which would say it twice
-        return f"{title(backbone)} brings no {name} weights", "", _advice(reason)
+    if reason == f"backbone {backbone.name!r} brings no ImageNet weights":  # which would say it twice
+        return f"{title(backbone)} brings no ImageNet weights", "", _advice(reason)
+    name = "ImageNet" if source == "imagenet" else source
     return f"no {name} weights for {title(backbone)}", f": {reason}", _advice(reason)
 
 
