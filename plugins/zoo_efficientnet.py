@@ -62,14 +62,11 @@ def _take_over_lite0(model: keras.Model) -> None:
 
     import zoo_efficientnet_lite as lite
 
-    donor = lite.network(model.input_shape[1:])
-    lite.fill(donor, lite.read_tensors(lite.weights_file()))
+    lite.fill(model, lite.read_tensors(lite.weights_file()))
     for layer in model.layers:
         if layer.name.endswith("_se_expand"):
             kernel, bias = layer.get_weights()
             layer.set_weights([np.zeros_like(kernel), np.full_like(bias, OPEN)])
-        elif layer.weights and not layer.name.startswith("normalization") and "_se_" not in layer.name:
-            layer.set_weights(donor.get_layer(layer.name).get_weights())
     stem = model.get_layer("stem_conv")
     scale = 255 / 128 * np.asarray(IMAGENET_STD, np.float32)
     stem.set_weights([stem.get_weights()[0] * scale[:, None]])

@@ -63,7 +63,7 @@ def network(image_shape: tuple[int, int, int], classes: int = 0) -> keras.Model:
 
     def normalised(x: Any, name: str, activated: bool = True) -> Any:
         x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn")(x)
-        return layers.ReLU(6.0, name=f"{name}_activation".replace("_dwconv", ""))(x) if activated else x
+        return layers.ReLU(6.0, name=f"{name}_activation")(x) if activated else x
 
     def convolution(x: Any, filters: int, name: str, size: int = 1, stride: int = 1) -> Any:
         return layers.Conv2D(filters, size, stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
@@ -107,9 +107,13 @@ def weights_file() -> Path:
 
 
 def fill(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
-    """Give a network as `network` builds it the tensors of torch's, by its names for them."""
+    """Give a network, as `network` builds it or with layers of these names, the tensors of torch's, by torch's names.
+
+    Layers of other names keep their weights.
+    """
     blocks = list(dict.fromkeys(layer.name.split("_")[0] for layer in model.layers if layer.name.startswith("block")))
     theirs = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
+    theirs["predictions"] = "_fc"
     parts = {
         "expand_conv": "_expand_conv",
         "expand_bn": "_bn0",
@@ -121,9 +125,8 @@ def fill(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
     for number, block in enumerate(blocks):
         theirs |= {f"{block}_{ours}": f"_blocks.{number}.{its}" for ours, its in parts.items()}
     for layer in model.layers:
-        if not layer.weights:
+        if (name := theirs.get(layer.name)) is None:
             continue
-        name = theirs.get(layer.name, "_fc")
         if layer.name.endswith("_bn"):
             order = ("weight", "bias", "running_mean", "running_var")
             layer.set_weights([tensors[f"{name}.{each}"] for each in order])
@@ -149,9 +152,9 @@ class _Tensors(pickle.Unpickler):
             raise pickle.UnpicklingError(f"{module}.{name} is no part of a tensor")
         return known[module, name]
 
-    def persistent_load(self, pid: Any) -> tuple[str, str, int]:
-        _, dtype, key, _, count, _ = pid
-        return dtype, key, count
+    def persistent_load(self, pid: Any) -> tuple[str, str]:
+        _, dtype, key, *_ = pid
+        return dtype, key
 
 
 def read_tensors(file: Path) -> dict[str, np.ndarray]:
@@ -166,13 +169,13 @@ def read_tensors(file: Path) -> dict[str, np.ndarray]:
 
     stream = io.BytesIO(file.read_bytes())
     _, _, _, described, keys = (_Tensors(stream).load() for _ in range(5))
-    dtypes = {storage[1]: storage[0] for storage, *_ in described.values()}
+    dtypes = {key: dtype for (dtype, key), *_ in described.values()}
     storages = {}
     for key in keys:
         count = int.from_bytes(stream.read(8), "little")
         storages[key] = np.frombuffer(stream.read(count * np.dtype(dtypes[key]).itemsize), dtypes[key])
     tensors = {}
-    for name, ((_, key, _), offset, size, strides) in described.items():
+    for name, ((_, key), offset, size, strides) in described.items():
         start, item = storages[key][offset:], storages[key].itemsize
         steps = [step * item for step in strides]
         tensors[name] = np.lib.stride_tricks.as_strided(start, size, steps, writeable=False)
