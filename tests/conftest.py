@@ -177,10 +177,16 @@ Zoo = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def zoo(tmp_path: Path) -> Zoo:
-    """Run the command line as a user does, in an empty folder, with whatever `install` installed."""
+def here(tmp_path: Path) -> Path:
+    """The empty folder that the user stands in."""
     here = tmp_path / "here"
-    here.mkdir(exist_ok=True)
+    here.mkdir()
+    return here
+
+
+@pytest.fixture
+def zoo(here: Path, tmp_path: Path) -> Zoo:
+    """Run the command line as a user does, in an empty folder, with whatever `install` installed."""
 
     def zoo(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -233,12 +239,8 @@ def no_processes(monkeypatch: pytest.MonkeyPatch, no_warm_workers: None) -> None
 
 
 @pytest.fixture
-def inline(
-    monkeypatch: pytest.MonkeyPatch, no_processes: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Zoo:
+def inline(monkeypatch: pytest.MonkeyPatch, no_processes: None, here: Path, capsys: pytest.CaptureFixture[str]) -> Zoo:
     """As `zoo`, but the command and its jobs run in this process."""
-    here = tmp_path / "here"
-    here.mkdir(exist_ok=True)
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         with monkeypatch.context() as patch:

@@ -63,7 +63,7 @@ def compare(
         out=given(out),
         **options,
     )
-    return execute(request, workers, metric, rope, listen=listen or (lambda job, event: None)).comparison
+    return execute(request, workers, metric, rope, listen=listen).comparison
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def execute(
     rope: float = 0.01,
     decoded: images.Progress | None = None,
     planned: Callable[[Plan], None] = lambda plan: None,
-    listen: scheduler.Listen = lambda job, event: None,
+    listen: scheduler.Listen | None = None,
 ) -> Executed:
     """Plan what is asked for, run its jobs, compare what came of them, and write the tables and the best models.
 
@@ -97,7 +97,7 @@ def execute(
     workers = limits.WORKERS.check("workers", workers)
     with WarmWorkers(ahead=workers == 1) as warm, plan.make_plan(request, decoded) as made:
         planned(made)
-        failed = scheduler.execute(made, listen, workers, warm)
+        failed = scheduler.execute(made, listen or (lambda job, event: None), workers, warm)
         done = results.compare(made.run, metric=metric, rope=rope)
         try:
             done.write(made.run.path)

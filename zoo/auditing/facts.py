@@ -28,23 +28,21 @@ CORNER = 8  # a corner is one in so many pixels of each side
 BLACK = 16  # grey levels from which a pixel is no longer black
 CORNERS = [f"corner_{place}_{what}" for place in ("nw", "ne", "sw", "se") for what in ("mean", "spread")]
 FACT_COLUMNS = [
-    *[
-        "path",
-        "image",
-        "fault",
-        "remarks",
-        "width",
-        "height",
-        "aspect",
-        "bytes",
-        "format",
-        "red",
-        "green",
-        "blue",
-        "border_mean",
-        "border_spread",
-        "border_black",
-    ],
+    "path",
+    "image",
+    "fault",
+    "remarks",
+    "width",
+    "height",
+    "aspect",
+    "bytes",
+    "format",
+    "red",
+    "green",
+    "blue",
+    "border_mean",
+    "border_spread",
+    "border_black",
     *CORNERS,
 ]
 

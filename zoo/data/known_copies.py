@@ -1,4 +1,5 @@
-"""What `zoo data audit` found out about pictures, kept in the user cache for runs and splits to heed."""
+"""What `zoo data audit` found out about pictures, kept in the user cache for runs and splits to heed, and which
+pictures belong together by it."""
 
 from __future__ import annotations
 
