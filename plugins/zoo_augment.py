@@ -114,6 +114,75 @@ def affine_map(
 
 
 @dataclass(frozen=True)
+class Photo(Study):
+    """For photographs: the affine map of `study`, then colour, then a box that is erased.
+
+    `brightness`, `contrast` and `saturation` each draw a factor between 1 - x and 1 + x: of all values, of their
+    distance from the mean grey, and of their distance from the grey of the pixel (as torchvision's ColorJitter).
+    `vertical` flips upside down with probability 1/2. With probability `erase` a box of 2 to 20 % of the area, its
+    sides in a ratio of 0.3 to 3.3, gets the image's mean colour (random erasing, Zhong et al., 2020).
+    """
+
+    name = "photo"
+    vertical: bool = False
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("brightness", "contrast", "saturation", "erase"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"{field} must be between 0 and 1, not {getattr(self, field)}")
+
+    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        changed = super().augment(images, rng)
+        for image in changed:
+            if self.vertical and rng.uniform() < 0.5:
+                image[:] = image[::-1].copy()
+            self._colour(image, rng)
+            if rng.uniform() < self.erase:
+                top, left, height, width = _box(image.shape[0], image.shape[1], rng)
+                image[top : top + height, left : left + width] = image.mean(axis=(0, 1))
+        return changed
+
+    def _colour(self, image: np.ndarray, rng: np.random.Generator) -> None:
+        """Change the colours of an image in place."""
+        import cv2
+        import numpy as np
+
+        bright, contrast, saturation = (
+            1 + rng.uniform(-most, most) for most in (self.brightness, self.contrast, self.saturation)
+        )
+        if self.brightness or self.contrast:
+            mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
+            table = bright * (mean + contrast * (np.arange(256) - mean))
+            cv2.LUT(image, np.clip(np.round(table), 0, 255).astype(np.uint8), dst=image)
+        if self.saturation:
+            grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            cv2.addWeighted(image, saturation, grey, 1 - saturation, 0, dst=image)
+
+
+def _box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A random box within an image: top, left, height, width."""
+    import numpy as np
+
+    area, ratio = height * width * rng.uniform(0.02, 0.2), np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3)))
+    tall, wide = (max(1, round(np.sqrt(side))) for side in (area * ratio, area / ratio))
+    tall, wide = min(tall, height), min(wide, width)
+    return int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1)), tall, wide
+
+
+# What keras.layers has and this augmenter cannot use, and why.
+UNFIT = {
+    "MixUp": "an augmenter gets one image, without its label; a stage has `mixup`",
+    "CutMix": "an augmenter gets one image, without its label; a stage has `cutmix`",
+    "AugMix": "it draws from Python's own generator, so that no training could be repeated; RandAugment can",
+}
+
+
+@dataclass(frozen=True)
 class Flips(zoo.Augmenter):
     """Flips left to right (`horizontal`) and upside down (`vertical`), each with probability 1/2 if it is wanted."""
 
@@ -145,6 +214,10 @@ class KerasLayers(zoo.Augmenter):
     def __post_init__(self) -> None:
         if not all(isinstance(layer, str) or isinstance(layer.get("name"), str) for layer in self.layers):
             raise ValueError("each of layers must be the name of a Keras layer, or a table with a name")
+        for layer in self.layers:
+            name = layer if isinstance(layer, str) else layer["name"]
+            if name in UNFIT:
+                raise ValueError(f"{name}: {UNFIT[name]}")
 
     def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         import numpy as np
@@ -183,4 +256,4 @@ def _keras_layers(tables: str, thread: int) -> list[keras.Layer]:
 
 @zoo.hookimpl
 def zoo_augmenters() -> Sequence[type[zoo.Augmenter]]:
-    return [NoAugmentation, Study, Flips, KerasLayers]
+    return [NoAugmentation, Study, Photo, Flips, KerasLayers]

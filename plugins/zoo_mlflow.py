@@ -14,7 +14,7 @@ from typing import Any
 
 import zoo
 
-CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "val_auc", "learning_rate")
 STATUS = {"done": "FINISHED", "skipped": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 _ids: dict[str, str] = {}  # "" or the title of a job -> its MLflow run
 

@@ -51,8 +51,9 @@ def zoo_epoch_ended(run: dict[str, Any], job: dict[str, Any], epoch: dict[str, A
         training.add_text("recipe", f"```json\n{recipe}\n```", step)
     for name in ("loss", "accuracy", "learning_rate"):
         training.add_scalar(f"epoch_{name}", epoch[name], step)
-    for name in ("loss", "accuracy"):
-        validation.add_scalar(f"epoch_{name}", epoch[f"val_{name}"], step)
+    for name in ("loss", "accuracy", "auc"):
+        if (value := epoch[f"val_{name}"]) is not None:
+            validation.add_scalar(f"epoch_{name}", value, step)
 
 
 @zoo.hookimpl

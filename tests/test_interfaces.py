@@ -24,6 +24,12 @@ def test_a_stage_is_frozen() -> None:
         ("optimizer", "rmsprob", "one of rmsprop"),
         ("unfreeze", -1, "unfreeze must be 0 or more"),
         ("batchnorm", "thaw", "'frozen' or 'train'"),
+        ("layer_decay", 0.0, "layer_decay must be above 0 and at most 1"),
+        ("focal_gamma", -1.0, "focal_gamma must be a number from 0"),
+        ("mixup", -0.1, "mixup must be a number from 0"),
+        ("cutmix", float("inf"), "cutmix must be a number from 0"),
+        ("optimizer", {"name": "adam", "ema_momentum": 0.9}, "ema_momentum does nothing without use_ema"),
+        ("optimizer", {"name": "sgd", "nesterov": True}, "nesterov does nothing without momentum"),
     ],
 )
 def test_a_stage_refuses_what_cannot_be_trained(field: str, value: Any, says: str) -> None:

@@ -66,8 +66,9 @@ def zoo_epoch_ended(run: Mapping[str, Any], job: Mapping[str, Any], epoch: Mappi
 
     `job` holds `model`, `fold`, `repeat` (from 0), `title` (for people), `folder` (absolute) and `seed`. `epoch` holds
     the columns of history.csv: `stage`, `epoch` (within the stage, from 1), `learning_rate`, `loss`, `accuracy`,
-    `val_loss`, `val_accuracy`, `seconds`; and `epochs` (at most, of the stage), `number` (over all stages of the job,
-    from 1) and `best` (whether its validation loss is the lowest of the job so far).
+    `val_loss`, `val_accuracy`, `seconds`, `val_auc` (None without an image of each class); and `epochs` (at most, of
+    the stage), `number` (over all stages of the job, from 1) and `best` (whether it is the best epoch of the job so
+    far, by what the recipe monitors).
     """
 
 

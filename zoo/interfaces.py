@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from zoo.errors import WeightsError
 from zoo.files import hash_code
-from zoo.limits import DECAY_EPOCHS, EPOCHS, require
+from zoo.limits import DECAY_EPOCHS, EPOCHS, STRENGTH, require
 
 if TYPE_CHECKING:
     import keras
@@ -59,10 +59,17 @@ OPTIMIZERS = {
     "adamw": _ANY | {"beta_1", "beta_2", "epsilon", "amsgrad"},
     "sgd": _ANY | {"momentum", "nesterov"},
 }
+# Parameters that Keras ignores without another.
+NEEDS = {"ema_momentum": "use_ema", "nesterov": "momentum"}
 OptimizerTable = dict[str, str | float | bool]
 # What layers may compute in, as Keras names its dtype policies: bfloat16 needs a GPU of 2020 or later, float16 one of
 # 2017, and Keras then scales the loss by itself.
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# By which metric of the validation role an epoch may be chosen, and whether less or more of it is better.
+MONITORS = {"loss": "min", "auc": "max"}
+Monitored = Literal["loss", "auc"]
+# What is predicted of an image when it is scored: the image itself, or the mean over it and its mirror image.
+TestTime = Literal["none", "flips"]
 # The backends of Keras.
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -177,16 +184,23 @@ class Stage:
     """One stretch of training, from the best weights of the stage before.
 
     `name` is what tables call it, in one line of at most 100 characters. `epochs` is how many epochs it has at most,
-    `learning_rate` the optimiser's. `patience` is the number of epochs without a lower validation loss after which the
-    stage ends.
-    `optimizer` is the name of one of Keras' optimisers, or a table with its name and parameters.
-    `decay` lets the learning rate fall.
+    `learning_rate` the optimiser's. `patience` is the number of epochs without a better one, by what the recipe
+    monitors, after which the stage ends.
+    `optimizer` is the name of one of Keras' optimisers, or a table with its name and parameters. With `use_ema` an
+    epoch is judged by, and ends with, the average of the weights over the steps.
+    `decay` lets the learning rate fall. `layer_decay` lowers it with depth: the layers of the backbone are ten groups
+    by depth, and each has that share of the rate of the group above it; the head has all of it (layer-wise
+    learning-rate decay, Howard and Ruder, ULMFiT, 2018).
     `unfreeze` is 0 (the head only), n (the last n layers of the assembled model, head included), the prefix of
     a layer name such as "block7a" (from the first such layer on), or "all". The head always trains.
     `batchnorm` is "frozen" (BatchNormalization layers of the backbone stay in inference mode) or "train".
     `label_smoothing` moves that share of each training label evenly to all classes. `class_weights` multiplies the
     training loss of an image by the weight of its class: a table by class name, or "balanced" for weights in
-    inverse proportion to how often each class occurs. The validation loss, which chooses the epoch, knows neither.
+    inverse proportion to how often each class occurs. `focal_gamma` above 0 makes images that are already right count
+    less (focal loss, Lin et al., 2017). `mixup` (Zhang et al., 2018) and `cutmix` (Yun et al., 2019) above 0 blend
+    each training image with another one, or paste a box of it in, and their labels by the same shares, drawn from
+    Beta(a, a) with that number for a; with both, each image is changed in one of the two ways. The validation loss
+    knows none of these.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = STRICT
@@ -201,9 +215,13 @@ class Stage:
     batchnorm: Literal["frozen", "train"] = "frozen"
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | dict[str, float] | None = None
+    layer_decay: float = 1.0
+    focal_gamma: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self, epochs=EPOCHS, patience=EPOCHS)
+        require(self, epochs=EPOCHS, patience=EPOCHS, focal_gamma=STRENGTH, mixup=STRENGTH, cutmix=STRENGTH)
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         if isinstance(self.unfreeze, int) and self.unfreeze < 0:
@@ -212,6 +230,8 @@ class Stage:
             raise ValueError(f"batchnorm must be 'frozen' or 'train', not {self.batchnorm!r}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be 0 or more and below 1, not {self.label_smoothing}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
         if isinstance(self.class_weights, dict) and not all(weight > 0 for weight in self.class_weights.values()):
             raise ValueError(f"class_weights must be above 0, not {self.class_weights}")
         if not (isinstance(self.name, str) and self.name.strip() and self.name.isprintable() and len(self.name) <= 100):
@@ -227,6 +247,16 @@ class Stage:
             raise ValueError(
                 f"optimizer {name} has no {', '.join(unknown)}; it has {', '.join(sorted(OPTIMIZERS[name]))}"
             )
+        for parameter, needed in NEEDS.items():
+            if parameter in parameters and not parameters.get(needed):
+                raise ValueError(f"optimizer {name}: {parameter} does nothing without {needed}")
+        if self.layer_decay < 1 and "global_clipnorm" in parameters:
+            raise ValueError("global_clipnorm and layer_decay don't go together: each group would be clipped by itself")
+
+    @property
+    def mixes(self) -> bool:
+        """Whether training images are mixed with each other."""
+        return self.mixup > 0 or self.cutmix > 0
 
     def optimizer_parts(self) -> tuple[str, OptimizerTable]:
         """The optimiser's name and its parameters."""
@@ -257,7 +287,11 @@ class Augmenter(Part):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model that can be trained: four parts under a name. `source` says who registered it."""
+    """A model that can be trained: four parts under a name. `source` says who registered it.
+
+    `monitor` is what the best epoch is chosen by, one of MONITORS, of the validation role; `tta`, test-time
+    augmentation, is what is predicted of an image when it is scored, one of TestTime.
+    """
 
     name: str
     backbone: Backbone
@@ -267,12 +301,15 @@ class Recipe:
     batch_size: int
     seed: int
     source: str
+    monitor: Monitored = "loss"
+    tta: TestTime = "none"
 
     def table(self) -> dict[str, Any]:
         """The recipe with every parameter spelt out, as registry.toml would hold it."""
         parts: dict[str, Part] = {kind: getattr(self, kind) for kind in PART_KINDS}
         tables = {kind: part.table() for kind, part in parts.items()}
-        return {**tables, "batch_size": self.batch_size, "seed": self.seed}
+        own = {name: getattr(self, name) for name in ("batch_size", "seed", "monitor", "tta")}
+        return {**tables, **own}
 
     @property
     def origins(self) -> dict[str, str]:

@@ -76,6 +76,7 @@ def test_a_run_leaves_what_it_promises(finished: Path, folds: Path, main: Main, 
             "val_loss",
             "val_accuracy",
             "seconds",
+            "val_auc",
         ]
         seen = set(json.loads((job / "provenance.json").read_text())["images"])
         of_fold = splits[splits["fold"] == fold]

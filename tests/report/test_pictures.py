@@ -26,7 +26,7 @@ def history(epochs: dict[str, int]) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = [
         {"stage": stage, "epoch": epoch + 1, "learning_rate": 0.1, "seconds": 1.0}
-        | {name: rng.uniform() for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        | {name: rng.uniform() for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_auc")}
         for stage, count in epochs.items()
         for epoch in range(count)
     ]
@@ -42,18 +42,28 @@ def test_curves_of_any_length(tmp_path: Path, epochs: dict[str, int]) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
 
+def test_where_the_auc_chooses_the_epoch_the_curves_show_it(tmp_path: Path) -> None:
+    table = history({"head": 5, "all": 8})
+    plots.curves(table, "by loss", tmp_path / "loss.png")
+    plots.curves(table, "by loss", tmp_path / "auc.png", "auc")
+    by_loss, by_auc = (cv2.imread(str(tmp_path / name)) for name in ("loss.png", "auc.png"))
+    assert by_auc.shape[0] > 1.3 * by_loss.shape[0]
+
+
 def test_pictures_of_a_stage_whose_name_looks_like_nothing(tmp_path: Path) -> None:
     job = JobFolder(tmp_path)
     labels = np.arange(20) % 2
     write_json(job.metrics, {role: metrics.score(labels, np.eye(2)[labels]) for role in ("validation", "test")})
     write_csv(job.history, history({"NA": 3, "null": 2}))
-    run_pictures.draw(job, "title", ["normal", "abnormal"])
+    run_pictures.draw(job, "title", ["normal", "abnormal"], "loss")
     assert {"curves.png", "confusion.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path: Path) -> None:
     said: list[Any] = []
-    job: Any = SimpleNamespace(folder=JobFolder(tmp_path), title="m, fold 0", classes=["a", "b"])
+    job: Any = SimpleNamespace(
+        folder=JobFolder(tmp_path), title="m, fold 0", classes=["a", "b"], recipe={"monitor": "loss"}
+    )
     shown: Any = SimpleNamespace(on_event=lambda job, event: said.append((job, event)))
     train._draw(job, shown)
     [(about, event)] = said
@@ -142,7 +152,7 @@ def test_plain_lines_with_an_honest_eta() -> None:
         progress.on_event(job, {"event": "job_launched"})
         progress.on_event(job, stage | {"trainable": 1234, "frozen": 5})
         for epoch, seconds in ((1, 60.0), (2, 2.0), (3, 4.0)):
-            numbers = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), 0.5)
+            numbers = dict.fromkeys(("loss", "val_loss", "val_accuracy", "val_auc", "learning_rate"), 0.5)
             event = {"event": "epoch_ended", "epoch": epoch, "epochs": 10, "seconds": seconds, "best": epoch == 2}
             progress.on_event(job, event | numbers)
         progress.on_event(job, {"event": "stage_ended", "epochs": 3})

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.datasets import load_sample_image
 
 import zoo
-from zoo_augment import Flips, KerasLayers, NoAugmentation, Study, affine_map
+from zoo_augment import Flips, KerasLayers, NoAugmentation, Photo, Study, affine_map
 
 keras = pytest.importorskip("keras")
 
@@ -27,7 +28,7 @@ def images() -> np.ndarray:
 
 
 KERAS = KerasLayers(("RandomFlip", {"name": "RandomBrightness", "factor": 0.3}))
-AUGMENTERS = [Study(), Flips(), Flips(vertical=True), KERAS]
+AUGMENTERS = [Study(), Photo(vertical=True, erase=0.5), Flips(), Flips(vertical=True), KERAS]
 
 
 @pytest.mark.parametrize("augmenter", AUGMENTERS, ids=lambda a: repr(a)[:40])
@@ -138,10 +139,80 @@ def test_a_flip_is_a_flip(images: np.ndarray) -> None:
     assert (flipped != images).any()
 
 
-@pytest.mark.parametrize("fields", [{"zoom": (1.2, 0.8)}, {"zoom": (0.0, 1.0)}, {"shift": -0.1}], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [{"zoom": (1.2, 0.8)}, {"zoom": (0.0, 1.0)}, {"shift": -0.1}, {"erase": 1.1}, {"saturation": -0.1}],
+    ids=str,
+)
 def test_ranges_are_checked(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Study(**fields)
+        Photo(**fields)
+
+
+# --- photographs ---------------------------------------------------------------------------------------------------
+
+STILL: dict[str, Any] = {"rotation": 0.0, "zoom": (1.0, 1.0), "shift": 0.0, "shear": 0.0, "flip": False}
+NO_COLOUR = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+
+
+class Fixed:
+    """A generator that draws what it is told, in the place of brightness, contrast and saturation."""
+
+    def __init__(self, *drawn: float) -> None:
+        self.drawn = [*drawn]
+
+    def uniform(self, *_: float) -> float:
+        return self.drawn.pop(0)
+
+
+@pytest.mark.parametrize("factors", [(1.3, 1, 1), (0.7, 1, 1), (1, 1.4, 1), (1, 0.6, 1), (1, 1, 1.5), (1, 1, 0.4)])
+def test_colours_change_as_in_pillow(factors: tuple[float, float, float]) -> None:
+    from PIL import Image, ImageEnhance
+
+    picture = cv2.resize(load_sample_image("flower.jpg"), (SIZE, SIZE))
+    expected = Image.fromarray(picture)
+    for kind, factor in zip((ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), factors, strict=True):
+        expected = kind(expected).enhance(factor)
+    changed = picture.copy()
+    Photo()._colour(changed, Fixed(*(factor - 1 for factor in factors)))  # type: ignore[arg-type]
+    assert np.abs(changed.astype(int) - np.asarray(expected)).max() <= 3
+    assert (changed != picture).any()
+
+
+def test_colours_are_drawn_evenly_within_their_range() -> None:
+    grey = np.full((1, 8, 8, 3), 100, np.uint8)
+    how = Photo(**STILL | NO_COLOUR | {"brightness": 0.5})
+    drawn = [how.augment(grey, rng(seed)).mean() / 100 for seed in range(2000)]
+    assert stats.kstest(drawn, stats.uniform(0.5, 1).cdf).pvalue > 0.001
+
+
+def test_a_box_of_2_to_20_percent_is_erased() -> None:
+    noise = rng().integers(0, 256, (1, 100, 100, 3)).astype(np.uint8)
+    how = Photo(**STILL | NO_COLOUR | {"erase": 1.0})
+    shares = []
+    for seed in range(300):
+        gone = (how.augment(noise, rng(seed))[0] == noise.mean(axis=(0, 1, 2)).astype(int)).all(axis=-1)
+        rows, columns = np.nonzero(gone & (noise[0] != gone[..., None]).any(axis=-1))
+        shares.append(gone.mean())
+        assert 0.25 < (np.ptp(rows) + 1) / (np.ptp(columns) + 1) < 4
+    assert 0.015 < min(shares) < 0.05
+    assert 0.15 < max(shares) < 0.21
+
+
+def test_photo_without_colour_is_the_study_s(images: np.ndarray) -> None:
+    np.testing.assert_array_equal(Photo(**NO_COLOUR).augment(images[:1], rng()), Study().augment(images[:1], rng()))
+
+
+def test_upside_down_half_of_the_time(images: np.ndarray) -> None:
+    how = Photo(**STILL | NO_COLOUR | {"vertical": True})
+    turned = [(how.augment(images[:1], rng(seed)) == images[:1, ::-1]).all() for seed in range(200)]
+    assert stats.binomtest(sum(turned), 200).pvalue > 0.001
+
+
+@pytest.mark.parametrize("name", ["MixUp", "CutMix", "AugMix"])
+def test_layers_that_would_do_nothing_or_never_the_same_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: .*(`mixup`|`cutmix`|RandAugment)"):
+        KerasLayers(({"name": name},))
 
 
 # --- the others ----------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ def test_curves_and_scores_of_a_job_that_was_interrupted(
     assert train == [(1, 1), (2, 1 / 2), (3, pytest.approx(1 / 3)), (4, 2 / 4), (5, pytest.approx(2 / 5))]
     assert [step for step, _ in scalars(read, events / "validation", "epoch_loss")] == [1, 2, 3, 4, 5]
     assert scalars(read, events / "validation", "epoch_accuracy")[-1] == (5, 0.75)
+    assert [step for step, _ in scalars(read, events / "validation", "epoch_auc")] == [2, 3, 4, 5]  # none at first
     assert scalars(read, events / "train", "epoch_learning_rate")[0] == (1, 0.125)
     for role in ("validation", "test"):
         assert scalars(read, events / role, "scores/recall") == [(5, 0.25)]

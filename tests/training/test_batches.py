@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.utils.class_weight import compute_class_weight
 
 import zoo
 from tests.parts import Brighten, stage, subset
-from zoo.training.batches import Batches, TrainingBatches, augmented, targets, weights_of_classes
+from zoo.training.batches import Batches, TrainingBatches, augmented, mix, targets, weights_of_classes
 from zoo_augment import NoAugmentation
 
 
@@ -100,6 +102,73 @@ def test_every_image_has_the_weight_of_its_class(wanted: Any, weights: list[floa
     batches = training(class_weights=wanted)
     _, labels, drawn = batches[0]
     assert drawn.tolist() == [weights[int(label)] for label in labels[:, 0]]
+
+
+# --- images mixed with each other ------------------------------------------------------------------------------------
+
+MIXED = [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}]
+
+
+@pytest.mark.parametrize("how", MIXED, ids=str)
+def test_mixing_knows_neither_batch_size_nor_the_epochs_before(how: dict[str, float]) -> None:
+    plain = everything(training())[0]
+    whole, split = (training(batch_size=size, epoch=2, **how) for size in (24, 7))
+    walked = training(batch_size=7, **how)
+    later = np.concatenate([walked[2 * len(walked) + number][0] for number in range(len(walked))])
+    np.testing.assert_array_equal(everything(whole)[0], everything(split)[0])
+    np.testing.assert_array_equal(everything(whole)[1], everything(split)[1])
+    np.testing.assert_array_equal(later, everything(split)[0])
+    assert (everything(training(**how))[0] != plain).any(axis=(1, 2, 3)).sum() > 12
+
+
+@pytest.mark.parametrize("how", MIXED, ids=str)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_mixed_image_costs_what_its_two_images_would(how: dict[str, float], classes: int) -> None:
+    """Whatever the classes weigh: the share of each in the cross-entropy is its share in the image."""
+    names = [*"abc"[:classes]]
+    black = dataclasses.replace(subset(24, classes), pixels=np.arange(24, dtype=np.uint8)[:, None, None, None] * 10)
+    black = dataclasses.replace(black, pixels=np.broadcast_to(black.pixels, (24, 32, 32, 3)))
+    weighted = stage(class_weights={"b": 7.0}, label_smoothing=0.1, **how)
+    batches = TrainingBatches(black, names, 24, NoAugmentation(), weighted, (0, 0))
+    images, goals, weights = batches[0]
+    order = batches._order(0)
+    guess = np.random.default_rng(0).dirichlet(np.ones(classes), 24)
+    for row, position in enumerate(order):
+        own, other = (black.pixels[place].mean() for place in (position, order[row - 1]))
+        share = (images[row].mean() - other) / (own - other)
+        each = [batches.targets[place] for place in (position, order[row - 1])]
+        expected = sum(
+            part * batches.weights[place] * entropy(target, guess[row])
+            for part, place, target in zip((share, 1 - share), (position, order[row - 1]), each, strict=True)
+        )
+        assert weights[row] * entropy(goals[row], guess[row]) == pytest.approx(expected, rel=0.02, abs=0.06)
+
+
+def entropy(target: np.ndarray, guess: np.ndarray) -> float:
+    if len(target) == 1:
+        target = np.array([1 - target[0], target[0]])
+    return float(-(target * np.log(guess)).sum())
+
+
+def test_mixup_blends_and_cutmix_pastes_a_box() -> None:
+    white, black = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64, 3), np.uint8)
+    shares = []
+    for number in range(200):
+        blended, share = mix(white, black, stage(mixup=1.0), np.random.default_rng(number))
+        assert (blended == round(200 * share)).all()
+        pasted, kept = mix(white, black, stage(cutmix=1.0), np.random.default_rng(number))
+        rows, columns = np.nonzero(pasted[..., 0] == 0)
+        assert pasted.dtype == np.uint8
+        assert kept == pytest.approx((pasted[..., 0] == 200).mean())
+        if len(rows):
+            assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        shares.append(share)
+    assert stats.kstest(shares, "uniform").pvalue > 0.001  # Beta(1, 1)
+
+
+def test_mirrored_images_are_left_to_right() -> None:
+    plain, mirrored = (everything(Batches(subset(24), 2, 5, mirrored=swap))[0] for swap in (False, True))
+    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
 
 
 @dataclass(frozen=True)

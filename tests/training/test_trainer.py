@@ -29,6 +29,7 @@ class Run:
         options: dict[str, Any] = {"seed": 0} | changes
         keras.utils.set_random_seed(options["seed"])
         self.network = networks.assemble(Residual(weights="none"), Linear(), (32, 32, 3), classes)
+        self.start = self.network.model.get_weights()
         self.training, self.validation = subset(24, classes), subset(12, classes, seed=1)
         if options.pop("mislabelled", False):  # the more is learnt, the higher the validation loss
             self.validation = dataclasses.replace(self.validation, labels=1 - self.validation.labels)
@@ -55,6 +56,11 @@ class Run:
         self.events.append(event)
         if (event["event"], event.get("stage"), event.get("epoch")) == self.die_at:
             raise KeyboardInterrupt
+
+    def moved(self) -> dict[str, np.ndarray]:
+        """By how much each weight has changed, statistics of batch normalisation left out."""
+        weights = zip(self.network.model.weights, self.network.model.get_weights(), self.start, strict=True)
+        return {weight.path: after - before for weight, after, before in weights if "moving" not in weight.path}
 
     def validation_loss(self, model: Any) -> float:
         outputs = trainer.predict(trainer.scorer(model), self.validation, self.classes)
@@ -189,6 +195,91 @@ def test_a_class_weight_moves_the_probabilities(tmp_path: Path) -> None:
     assert means[0] + 0.1 < means[1]
 
 
+# --- averaged weights, rates by depth, losses, what chooses the epoch ----------------------------------------------
+
+
+def averaging(momentum: float) -> dict[str, Any]:
+    return {"name": "sgd", "use_ema": True, "ema_momentum": momentum}
+
+
+def test_an_epoch_is_judged_by_its_averaged_weights_and_ends_with_them(tmp_path: Path) -> None:
+    """Without memory the average is the last weights; with all of it, those after the first step of all."""
+    plain, none, all_of_it, half = (
+        Run(tmp_path, [stage("all", epochs=4, patience=4, unfreeze="all", optimizer=how)]).history
+        for how in ("sgd", averaging(0.0), averaging(1.0), averaging(0.9))
+    )
+    pd.testing.assert_series_equal(none["val_loss"], plain["val_loss"])
+    assert np.ptp(all_of_it["val_loss"]) < 1e-6
+    assert (half["val_loss"] != plain["val_loss"]).all()
+    # What is trained is not the average: the loss of training is what it was.
+    pd.testing.assert_series_equal(half["loss"], plain["loss"])
+
+
+def test_best_keras_has_the_averaged_weights(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage("all", epochs=4, patience=4, unfreeze="all", optimizer=averaging(0.9))])
+    lowest = run.history["val_loss"].min()
+    assert run.validation_loss(keras.saving.load_model(run.file)) == pytest.approx(lowest, rel=1e-5)
+
+
+def test_rates_fall_with_depth(tmp_path: Path) -> None:
+    """One step of SGD moves each weight by its gradient times its rate."""
+    plain, deep = (
+        Run(tmp_path, [stage("all", epochs=1, unfreeze="all", optimizer="sgd", layer_decay=share)], batch_size=24)
+        for share in (1.0, 0.5)
+    )
+    known = networks.depths(plain.network)
+    depth = {weight.path: known.get(id(weight), 0) for weight in plain.network.model.weights}
+    steps = {path: np.abs(step).sum() for path, step in plain.moved().items() if np.abs(step).max() > 1e-5}
+    for path, step in steps.items():
+        assert np.abs(deep.moved()[path]).sum() / step == pytest.approx(0.5 ** depth[path], rel=0.02), path
+    assert {"stem_conv/kernel", "block2_conv/kernel", "output/kernel"} <= {*steps}
+    assert [depth[f"{name}/kernel"] for name in ("stem_conv", "block2_conv", "output")] == [10, 2, 0]
+    assert plain.history["learning_rate"][0] == deep.history["learning_rate"][0] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_focal_loss(tmp_path: Path, classes: int) -> None:
+    """Lin et al., 2017: (1 - p)^gamma times the cross-entropy of an image whose class got p."""
+    run = Run(tmp_path, [stage(epochs=1, learning_rate=1e-9, focal_gamma=2.0)], classes=classes)
+    outputs = metrics.per_class(trainer.predict(trainer.scorer(run.network.model), run.training, classes))
+    right = outputs[np.arange(24), run.training.labels]
+    assert run.history["loss"][0] == pytest.approx((-((1 - right) ** 2) * np.log(right)).mean(), rel=1e-3)
+    assert run.history["val_loss"][0] == pytest.approx(run.validation_loss(run.network.model), rel=1e-4)
+
+
+def test_the_epoch_of_the_highest_auc_can_be_kept_instead(tmp_path: Path) -> None:
+    stages = [stage("all", epochs=6, patience=2, unfreeze="all", batchnorm="train", learning_rate=0.03)]
+    run = Run(tmp_path, stages, monitor="auc")
+    history = run.history
+    outputs = metrics.per_class(trainer.predict(trainer.scorer(run.network.model), run.validation, 2))
+    assert metrics.auc(run.validation.labels, outputs) == pytest.approx(history["val_auc"].max())
+    assert [event["best"] for event in run.events if event["event"] == "epoch_ended"] == [
+        *(history["val_auc"] > history["val_auc"].cummax().shift(fill_value=-1))
+    ]
+    assert len(history) == min(6, history["val_auc"].idxmax() + 3)
+
+
+def test_no_auc_without_an_image_of_each_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {24: subset(24), 12: dataclasses.replace(subset(12), labels=np.zeros(12, int))}
+    monkeypatch.setattr(f"{__name__}.subset", lambda images, *rest, **more: both[images])
+    assert np.isnan(Run(tmp_path, [stage(epochs=1)]).history["val_auc"][0])
+    with pytest.raises(zoo.DataError, match="no validation image is b, so that there is no AUC"):
+        Run(tmp_path, [stage()], monitor="auc")
+
+
+def test_test_time_flips_are_the_mean_over_both_views(tmp_path: Path) -> None:
+    run = Run(tmp_path, [stage(epochs=1)])
+    compiled = trainer.scorer(run.network.model)
+    swapped = dataclasses.replace(run.validation, pixels=run.validation.pixels[:, :, ::-1])
+    plain, mirrored, both = (
+        trainer.predict(compiled, run.validation, 2),
+        trainer.predict(compiled, swapped, 2),
+        trainer.predict(compiled, run.validation, 2, "flips"),
+    )
+    assert (plain != mirrored).any()
+    np.testing.assert_allclose(both, (plain + mirrored) / 2, rtol=1e-6)
+
+
 def test_label_smoothing_leaves_accuracy_and_validation_loss_alone(tmp_path: Path) -> None:
     run = Run(tmp_path, [stage("all", epochs=8, patience=8, unfreeze="all", batchnorm="train", label_smoothing=0.4)])
     assert run.history["accuracy"].max() > 0.9
@@ -222,23 +313,37 @@ THREE = [
     stage("top", unfreeze="block1", decay=zoo.Decay(0.5)),
     stage("all", unfreeze="all", batchnorm="train", optimizer="adamw", decay=zoo.Cosine(warmup_epochs=1)),
 ]
+AVERAGED = [
+    stage(epochs=6, patience=1, learning_rate=0.3, optimizer={"name": "rmsprop", "use_ema": True, "ema_momentum": 0.5}),
+    stage(
+        "all",
+        epochs=4,
+        unfreeze="all",
+        batchnorm="train",
+        optimizer={"name": "adamw", "use_ema": True, "ema_momentum": 0.8},
+        layer_decay=0.7,
+        mixup=0.4,
+        cutmix=1.0,
+    ),
+]
 
 
+@pytest.mark.parametrize("stages", [THREE, AVERAGED], ids=["three", "averaged"])
 def test_killed_after_every_epoch_it_ends_as_if_it_had_not_been(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: list[zoo.Stage]
 ) -> None:
-    """Dropout, augmentation, momentum, learning rates, early stopping and the best weights, all to the last bit."""
+    """Dropout, augmentation, momentum, averages, rates, early stopping and the best weights, all to the last bit."""
     monkeypatch.setattr("zoo.training.callbacks.SAVE_EVERY", 0.0)
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
-    whole = Run(tmp_path / "whole", THREE, augmenter=Brighten(), mislabelled=True)
+    whole = Run(tmp_path / "whole", stages, augmenter=Brighten(), mislabelled=True)
     epochs = list(whole.history[["stage", "epoch"]].itertuples(index=False, name=None))
-    assert 7 < len(epochs) < 12  # the first stage was stopped early
+    assert 6 <= len(epochs) < 12  # the first stage was stopped early
     for number, (stage_name, epoch) in enumerate(epochs):
         event = "step_ended" if number % 3 == 2 else "epoch_ended"
         with pytest.raises(KeyboardInterrupt):
-            Run(tmp_path / "killed", THREE, augmenter=Brighten(), mislabelled=True, die_at=(event, stage_name, epoch))
-    resumed = Run(tmp_path / "killed", THREE, augmenter=Brighten(), mislabelled=True)
+            Run(tmp_path / "killed", stages, augmenter=Brighten(), mislabelled=True, die_at=(event, stage_name, epoch))
+    resumed = Run(tmp_path / "killed", stages, augmenter=Brighten(), mislabelled=True)
     assert [event["event"] for event in resumed.events].count("epoch_ended") <= 1
     columns = [name for name in trainer.HISTORY if name != "seconds"]
     pd.testing.assert_frame_equal(resumed.history[columns], whole.history[columns], check_exact=True)

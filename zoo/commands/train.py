@@ -153,7 +153,7 @@ def _draw(job: Job, shown: JobProgress | ComparisonProgress) -> None:
     from zoo.report.run_pictures import draw
 
     try:
-        draw(job.folder, job.title, job.classes)
+        draw(job.folder, job.title, job.classes, job.recipe["monitor"])
     except Exception as error:
         shown.on_event(job, {"event": "warning", "text": f"its pictures cannot be drawn: {one_line(error)}"})
 

@@ -80,7 +80,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRE
         "precision": float(precision),
         "recall": float(recall),
         "specificity": _specificity(confusion),
-        "auc": _auc(labels, probabilities),
+        "auc": auc(labels, probabilities),
         "confusion_matrix": confusion.tolist(),
         "threshold": threshold if classes == 2 else None,
         "images": len(labels),
@@ -97,7 +97,8 @@ def _specificity(confusion: np.ndarray) -> float:
     return float(each[1] if len(confusion) == 2 else np.nanmean(each))
 
 
-def _auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The area under the ROC curve, see above; NaN where a class is missing."""
     classes = probabilities.shape[1]
     present = np.unique(labels)
     if len(present) < classes:

@@ -18,7 +18,18 @@ from zoo import limits
 from zoo.data.config import DEMO, DataConfig, SplitConfig
 from zoo.errors import ConfigError, PluginError, one_line, unknown
 from zoo.files import expand
-from zoo.interfaces import PART_KINDS, STRICT, Part, Recipe, Schedule, Stage, model_name_fault, title
+from zoo.interfaces import (
+    PART_KINDS,
+    STRICT,
+    Monitored,
+    Part,
+    Recipe,
+    Schedule,
+    Stage,
+    TestTime,
+    model_name_fault,
+    title,
+)
 from zoo.plugins import isolation
 from zoo.plugins.discovery import Plugins
 
@@ -40,6 +51,8 @@ class ModelConfig:
     augmenter: str | dict[str, Any] = "none"
     batch_size: int = 128
     seed: int = 0
+    monitor: Monitored = "loss"
+    tta: TestTime = "none"
 
     def __post_init__(self) -> None:
         limits.require(self, batch_size=limits.BATCH_SIZE, seed=limits.SEED)
@@ -157,7 +170,8 @@ def build_recipe(name: str, table: Mapping[str, Any], plugins: Plugins, source: 
     where = f"{source}: models.{name}"
     config = from_table(ModelConfig, table, where)
     parts = {kind: build_part(kind, getattr(config, kind), plugins, f"{where}.{kind}") for kind in PART_KINDS}
-    recipe = Recipe(name, **parts, batch_size=config.batch_size, seed=config.seed, source=source)
+    others = {name: value for name, value in vars(config).items() if name not in PART_KINDS}
+    recipe = Recipe(name, **parts, **others, source=source)
     checked_stages(recipe.schedule)
     return recipe
 

@@ -18,6 +18,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from zoo.files import replacing
+from zoo.interfaces import MONITORS, Monitored
 
 DPI = 200
 # Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
@@ -47,21 +48,25 @@ def save_png_and_svg(figure: Figure, path: Path) -> list[Path]:
     return paths
 
 
-def curves(history: pd.DataFrame, title: str, path: Path) -> None:
+def curves(history: pd.DataFrame, title: str, path: Path, monitor: Monitored = "loss") -> None:
     """Accuracy and loss per epoch, a column of two panels per stage, the best epoch of each stage marked.
 
-    `history` has the columns of history.csv.
+    `history` has the columns of history.csv; `monitor` is what the best epoch was chosen by. Where that is the AUC, it
+    has a third panel.
     """
+    panels = ("accuracy", "loss", "auc") if monitor == "auc" else ("accuracy", "loss")
+    of, lowest = f"val_{monitor}", MONITORS[monitor] == "min"
     stages = list(dict.fromkeys(history["stage"]))
-    figure = Figure(figsize=(1.2 + 3.0 * len(stages), 5.0), layout="constrained")
-    grid: Any = figure.subplots(2, len(stages), squeeze=False, sharex="col", sharey="row")
-    best_of_all = history["val_loss"].idxmin()
+    figure = Figure(figsize=(1.2 + 3.0 * len(stages), 0.8 + 2.1 * len(panels)), layout="constrained")
+    grid: Any = figure.subplots(len(panels), len(stages), squeeze=False, sharex="col", sharey="row")
+    best_of_all = history[of].idxmin() if lowest else history[of].idxmax()
     for column, stage in enumerate(stages):
         part = history[history["stage"] == stage]
-        best = part["val_loss"].idxmin()
-        for axes, metric in zip(grid[:, column], ("accuracy", "loss"), strict=True):
+        best = part[of].idxmin() if lowest else part[of].idxmax()
+        for axes, metric in zip(grid[:, column], panels, strict=True):
             marker = "o" if len(part) == 1 else None
-            axes.plot(part["epoch"], part[metric], color=BLUE, marker=marker)
+            if metric in part:  # of the AUC there is none of training
+                axes.plot(part["epoch"], part[metric], color=BLUE, marker=marker)
             axes.plot(part["epoch"], part[f"val_{metric}"], color=ORANGE, marker=marker)
             axes.axvline(part["epoch"][best], color=GREY, linewidth=0.8, linestyle=":")
             axes.plot(part["epoch"][best], part[f"val_{metric}"][best], **_best_marker(best == best_of_all))
@@ -71,12 +76,13 @@ def curves(history: pd.DataFrame, title: str, path: Path) -> None:
         rates = [_power_of_ten(part["learning_rate"].iloc[row]) for row in (0, -1)]
         rate = rates[0] if rates[0] == rates[1] else " to ".join(rates)
         grid[0, column].set_title(f"stage {column + 1}: {stage} (learning rate {rate})", fontsize=10)
-        grid[1, column].set_xlabel("epoch")
-    grid[0, 0].set_ylabel("accuracy")
-    grid[1, 0].set_ylabel("loss (cross-entropy)")
+        grid[-1, column].set_xlabel("epoch")
+    for axes, metric in zip(grid[:, 0], panels, strict=True):
+        axes.set_ylabel({"loss": "loss (cross-entropy)", "auc": "AUC"}.get(metric, metric))
     lines = [Line2D([], [], color=colour) for colour in (BLUE, ORANGE)]
     dots = [Line2D([], [], **_best_marker(of_all)) for of_all in (False, True)]
-    labels = ["training", "validation", "lowest validation loss of the stage", "of all stages (best.keras)"]
+    chosen = "lowest validation loss of the stage" if lowest else "highest validation AUC of the stage"
+    labels = ["training", "validation", chosen, "of all stages (best.keras)"]
     figure.legend([*lines, *dots], labels, loc="outside lower center", ncols=min(4, 2 * len(stages)), frameon=False)
     figure.suptitle(title, fontsize=11)
     save(figure, path)

@@ -156,10 +156,11 @@ class JobProgress:
 
     def _epoch_ended(self, job: Any, event: dict[str, Any]) -> None:
         self._seconds.append(event["seconds"])
+        auc = "–" if event["val_auc"] is None else f"{event['val_auc']:.4f}"
+        losses = f"loss {event['loss']:.4f}  val_loss {event['val_loss']:.4f}"
         self._say(
-            f"    epoch {event['epoch']:>3}/{event['epochs']}  loss {event['loss']:.4f}  accuracy "
-            f"{event['accuracy']:.4f}  val_loss {event['val_loss']:.4f}  val_accuracy {event['val_accuracy']:.4f}  "
-            f"lr {event['learning_rate']:.1e}  {event['seconds']:.1f} s"
+            f"    epoch {event['epoch']:>3}/{event['epochs']}  {losses}  val_accuracy {event['val_accuracy']:.4f}  "
+            f"val_auc {auc}  lr {event['learning_rate']:.1e}  {event['seconds']:.1f} s"
             f"{self._left(event['epoch'])}{'  best so far' if event['best'] else ''}"
         )
 

@@ -36,7 +36,8 @@ def recipe_tables(recipe: Recipe, network: Network, stages: Sequence[Stage]) -> 
         name = parameters.pop("name")
         shown = ", ".join(f"{key} = {_short(value)}" for key, value in parameters.items())
         parts.add_row(kind, name, shown or "–")
-    parts.add_row("training", "", f"batch_size = {recipe.batch_size}, seed = {recipe.seed}")
+    own = {name: value for name, value in recipe.table().items() if name not in PART_KINDS}
+    parts.add_row("training", "", ", ".join(f"{key} = {value}" for key, value in own.items()))
 
     model = network.model
     size = f"{len(model.layers)} layers, {model.count_params():,} parameters, images {model.input_shape[1:]}"
@@ -72,6 +73,8 @@ def _optimizer(stage: Stage) -> str:
 
 def _rate(stage: Stage) -> str:
     start = f"{stage.learning_rate:g}"
+    if stage.layer_decay < 1:
+        start += f" (times {stage.layer_decay:g}\nfor each tenth deeper)"
     if isinstance(stage.decay, Decay):
         every = (
             f"{stage.decay.every_steps} steps" if stage.decay.every_steps else f"{stage.decay.every_epochs:g} epochs"
@@ -86,7 +89,9 @@ def _rate(stage: Stage) -> str:
 def _loss(stage: Stage) -> str:
     smoothing = [f"smoothing {stage.label_smoothing:g}"] if stage.label_smoothing else []
     weights = [f"weights {stage.class_weights}"] if stage.class_weights else []
-    return "\n".join(["cross-entropy", *smoothing, *weights])
+    mixed = [f"{name} {value:g}" for name in ("mixup", "cutmix") if (value := getattr(stage, name))]
+    kind = f"focal, gamma {stage.focal_gamma:g}" if stage.focal_gamma else "cross-entropy"
+    return "\n".join([kind, *smoothing, *weights, *mixed])
 
 
 def _what_trains(network: Network, stage: Stage, first: int) -> str:

@@ -12,16 +12,17 @@ from zoo.data import splits as splits_table
 from zoo.data.images import ImageStore
 from zoo.evaluation.comparison import JOB
 from zoo.files import read_csv
+from zoo.interfaces import Monitored
 from zoo.report import comparison_plots, plots
 from zoo.run.folder import JobFolder
 from zoo.run.results import Comparison, mark
 
 
-def draw(job: JobFolder, title: str, classes: Sequence[str]) -> None:
+def draw(job: JobFolder, title: str, classes: Sequence[str], monitor: Monitored) -> None:
     """curves.png and confusion.png beside the results of a job that is done."""
     scores = job.scores()
     title += mark(scores["test"])
-    plots.curves(read_csv(job.history), title, job.path / "curves.png")
+    plots.curves(read_csv(job.history), title, job.path / "curves.png", monitor)
     plots.confusion_matrices(scores, classes, title, job.path / "confusion.png")
 
 

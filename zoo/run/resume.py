@@ -17,6 +17,7 @@ from zoo.training import model_file
 SETTLED = ("image_size", "classes", "roles", "folds", "fingerprint")
 
 # What run.json means where it was written by a version of zoo that knew no such field.
+RECIPE_UNLESS_SAID = {"monitor": "loss", "tta": "none"}
 UNLESS_SAID: dict[str, Any] = {"weights_files": {}, "start_from": None, "allow_leak": False, "precision": "float32"}
 
 
@@ -28,6 +29,7 @@ def refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[st
     """
     now = json.loads(json.dumps(described))  # tuples become lists, as in the file
     before = {**UNLESS_SAID, **before}
+    before["recipes"] = {name: {**RECIPE_UNLESS_SAID, **table} for name, table in before["recipes"].items()}
     if "data" in before:
         before["data"] = {**now["data"], **{key: before["data"].get(key) for key in SETTLED}}
     for key in ("recipes", "weights_files"):  # what is new changes nothing

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from zoo.data.images import ImageStore
     from zoo.data.splits import Subset
-    from zoo.interfaces import Recipe
+    from zoo.interfaces import Recipe, TestTime
     from zoo.training.callbacks import Notify
     from zoo.training.checkpoint import Checkpoint
     from zoo.training.model import Network
@@ -118,11 +118,12 @@ def run(job: Job, notify: Notify) -> None:
 
     notify({"event": "scoring"})
     test, leaks = open_test_role(job, seen, table, store)
-    # Scored as it is saved: what was stored of frozen layers has only half of the bits in mixed precision.
-    reuse = trainer.reuses(recipe, job) and job.precision == precision.FULL
+    # Scored as it is saved: what was stored of frozen layers has only half of the bits in mixed precision. And there
+    # is none of mirror images.
+    reuse = trainer.reuses(recipe, job) and job.precision == precision.FULL and recipe.tta == "none"
     model, inputs = trainer.to_score(network, trainer.stages_of(recipe, job), [validation, test], reuse, notify)
     model = precision.in_full(model)
-    scores = score(job, model, dict(zip(("validation", "test"), inputs, strict=True)), folder, leaks)
+    scores = score(job, model, dict(zip(("validation", "test"), inputs, strict=True)), folder, leaks, recipe.tta)
     folder.set_status("done", **used, **({"leaked": len(leaks)} if leaks else {}))
     checkpoint.remove()
     notify({"event": "job_ended", "metrics": scores})
@@ -188,7 +189,12 @@ def _begun(folder: JobFolder) -> Begun | None:
 
 
 def score(
-    job: Job, model: keras.Model, subsets: dict[str, Subset], folder: JobFolder, leaks: Collection[str] = ()
+    job: Job,
+    model: keras.Model,
+    subsets: dict[str, Subset],
+    folder: JobFolder,
+    leaks: Collection[str] = (),
+    tta: TestTime = "none",
 ) -> dict[str, Any]:
     """Predict each role once, and write predictions.csv and metrics.json; the content of the latter.
 
@@ -202,7 +208,7 @@ def score(
     compiled = trainer.scorer(model)  # once for both roles
     scores, tables = {}, []
     for role, subset in subsets.items():
-        outputs = trainer.predict(compiled, subset, len(job.classes))
+        outputs = trainer.predict(compiled, subset, len(job.classes), tta)
         scores[role] = metrics.score(subset.labels, metrics.per_class(outputs))
         tables.append(predictions_table(subset, role, outputs, job.classes))
         if leaks:

@@ -53,6 +53,7 @@ def calls(folder: str, resumed: bool) -> list[Call]:
 
 def _run(path: Path, jobs: list[dict[str, Any]], resumed: bool) -> dict[str, Any]:
     recipe = {"backbone": PART, "head": PART, "schedule": PART, "augmenter": PART, "batch_size": 32, "seed": 0}
+    recipe |= {"monitor": "loss", "tta": "none"}
     return {
         "path": str(path),
         "name": path.name,
@@ -87,6 +88,7 @@ def _epoch(job: dict[str, Any], number: int) -> Call:
         "val_loss": 0.7,
         "val_accuracy": 0.5,
         "seconds": 1.5,
+        "val_auc": None,
         "epochs": 200,
         "number": number,
         "best": number == 1,

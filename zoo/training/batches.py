@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import cv2
 import keras
 import numpy as np
 
@@ -25,11 +27,12 @@ def targets(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 class Batches(keras.utils.PyDataset):
-    """The images of a subset in order: (uint8 images, targets) a batch."""
+    """The images of a subset in order, `mirrored` left to right if wanted: (uint8 images, targets) a batch."""
 
-    def __init__(self, subset: Subset, classes: int, batch_size: int, **ahead: int) -> None:
+    def __init__(self, subset: Subset, classes: int, batch_size: int, mirrored: bool = False, **ahead: int) -> None:
         super().__init__(**ahead)
         self.subset = subset
+        self.mirrored = mirrored
         self.targets = targets(subset.labels, classes)
         self.batch_size = batch_size
 
@@ -38,7 +41,8 @@ class Batches(keras.utils.PyDataset):
 
     def images(self, positions: np.ndarray) -> np.ndarray:
         """What the store holds for these positions in the subset: uint8 (n, size, size, 3), or features."""
-        return self.subset.pixels[self.subset.rows[positions]]
+        images = self.subset.pixels[self.subset.rows[positions]]
+        return images[:, :, ::-1] if self.mirrored else images
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
         positions = np.arange(batch * self.batch_size, min((batch + 1) * self.batch_size, len(self.subset)))
@@ -73,7 +77,7 @@ def augmented(augmenter: Augmenter, image: np.ndarray, key: tuple[int, ...]) -> 
 
 
 class TrainingBatches(Batches):
-    """The images of a subset, shuffled anew each epoch and augmented: (images, targets, loss weights) a batch.
+    """The images of a subset, shuffled anew each epoch, augmented, mixed: (images, targets, loss weights) a batch.
 
     Batches count on over the epochs, without end, so that Keras reads ahead of a step across the turn of an epoch and
     never starts over: batch `i` is number `i % len` of epoch `first_epoch + i // len`. `key` is (seed, number of the
@@ -94,12 +98,14 @@ class TrainingBatches(Batches):
         first_epoch: int = 0,
     ) -> None:
         # From two workers on Keras reads ahead in threads, whatever the backend.
-        ahead = {"workers": max(2, cores()), "max_queue_size": QUEUE} if augmenter.changes_images else {}
+        drawn = augmenter.changes_images or stage.mixes
+        ahead: dict[str, Any] = {"workers": max(2, cores()), "max_queue_size": QUEUE} if drawn else {}
         super().__init__(subset, len(classes), batch_size, **ahead)
         share = stage.label_smoothing
         self.targets = self.targets * (1 - share) + share / len(classes)
         self.weights = weights_of_classes(stage.class_weights, classes, subset.labels)[subset.labels]
         self.augmenter = augmenter
+        self.stage = stage
         self.key = key
         self.failure: ZooError | None = None  # of the augmenter; a backend may pass on no more than its words
         self.first_epoch = first_epoch
@@ -110,7 +116,27 @@ class TrainingBatches(Batches):
     def __getitem__(self, batch: int) -> tuple[np.ndarray, ...]:
         turns, number = divmod(batch, len(self))
         epoch = self.first_epoch + turns
-        positions = self._order(epoch)[number * self.batch_size : (number + 1) * self.batch_size]
+        order = self._order(epoch)
+        places = np.arange(number * self.batch_size, min((number + 1) * self.batch_size, len(order)))
+        positions = order[places]
+        images = self._drawn(positions, epoch)
+        if not self.stage.mixes:
+            return images, self.targets[positions], self.weights[positions]
+        # Each with the image before it in the epoch's order, the first with the last.
+        others = order[places - 1]
+        before = np.concatenate([self._drawn(others[:1], epoch), images[:-1]])
+        mixed = [
+            mix(image, other, self.stage, np.random.default_rng((*self.key, epoch, int(position), 1)))
+            for image, other, position in zip(images, before, positions, strict=True)
+        ]
+        shares = np.array([share for _, share in mixed], dtype=np.float32)
+        # The cross-entropy is linear in its target: one target and one weight are what the two images would cost.
+        own, lent = shares * self.weights[positions], (1 - shares) * self.weights[others]
+        both = own[:, None] * self.targets[positions] + lent[:, None] * self.targets[others]
+        return np.stack([image for image, _ in mixed]), both / (own + lent)[:, None], own + lent
+
+    def _drawn(self, positions: np.ndarray, epoch: int) -> np.ndarray:
+        """Images as the augmenter makes them in an epoch."""
         images = self.images(positions)
         if self.augmenter.changes_images:
             try:
@@ -119,4 +145,22 @@ class TrainingBatches(Batches):
             except ZooError as error:
                 self.failure = error
                 raise
-        return images, self.targets[positions], self.weights[positions]
+        return images
+
+
+def mix(image: np.ndarray, other: np.ndarray, stage: Stage, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """An image with another one blended or pasted in, see `Stage`; (uint8 of the same shape, the share that it keeps).
+
+    A box pasted in has its centre anywhere, and what of it would be outside is cut off, as in Yun et al. (2019).
+    """
+    if stage.mixup and not (stage.cutmix and rng.random() < 0.5):
+        share = rng.beta(stage.mixup, stage.mixup)
+        return cv2.addWeighted(image, share, other, 1 - share, 0), share
+    sides = np.array(image.shape[:2])
+    half = sides * np.sqrt(1 - rng.beta(stage.cutmix, stage.cutmix)) / 2
+    centre = rng.uniform(0, sides)
+    top, left = np.round(np.maximum(centre - half, 0)).astype(int)
+    bottom, right = np.round(np.minimum(centre + half, sides)).astype(int)
+    pasted = image.copy()
+    pasted[top:bottom, left:right] = other[top:bottom, left:right]
+    return pasted, float(1 - (bottom - top) * (right - left) / np.prod(sides))

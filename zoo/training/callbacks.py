@@ -12,9 +12,10 @@ import numpy as np
 
 from zoo.errors import TrainingError
 from zoo.evaluation import metrics
-from zoo.interfaces import Stage
+from zoo.interfaces import MONITORS, Monitored, Stage
 from zoo.training.batches import Batches, TrainingBatches
 from zoo.training.checkpoint import Checkpoint, State, assign, others, values
+from zoo.training.optimizer import highest_rate
 
 # Seconds that a kill may cost: a head on stored features trains an epoch in less than it takes to save the state.
 SAVE_EVERY = 1.0
@@ -24,7 +25,9 @@ Notify = Callable[[dict[str, Any]], None]
 
 
 class Validation(keras.callbacks.Callback):
-    """Adds loss and accuracy of the validation role to an epoch's logs, as results.csv has them. Must come first.
+    """Adds loss, accuracy and AUC of the validation role to an epoch's logs, as results.csv has them.
+
+    Must come before all that reads them.
 
     Instead of fit's own `validation_data`, which takes a third of an epoch to start over where a head trains on
     features, and whose loss is another in each backend once a network is very sure.
@@ -39,13 +42,30 @@ class Validation(keras.callbacks.Callback):
         labels, probabilities = self.batches.subset.labels, metrics.per_class(np.concatenate(outputs))
         logs["val_loss"] = float(metrics.losses(labels, probabilities).mean())
         logs["val_accuracy"] = float((metrics.predict(probabilities) == labels).mean())
+        logs["val_auc"] = metrics.auc(labels, probabilities)
+
+
+class _Averaging(keras.callbacks.SwapEMAWeights):
+    """Between epochs the network has the averages of its weights, and the optimiser has what it trains, in their place.
+
+    Keras' own, for a training that goes on in the same way: so are the weights and the optimiser of a state.
+    """
+
+    def __init__(self, swapped: bool) -> None:
+        super().__init__(swap_on_epoch=True)
+        self._ema_weights_in_model = swapped
+
+
+def averaging(stage: Stage, state: State) -> list[keras.callbacks.Callback]:
+    """What averages weights where a stage asks for it. Must come first: an epoch is judged by the averages."""
+    return [_Averaging(swapped=bool(state.optimizer))] if stage.optimizer_parts()[1].get("use_ema") else []
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
     """Keras' own, after the epochs that were run before: `rows` of history.csv."""
 
-    def __init__(self, rows: Sequence[dict[str, Any]], patience: int) -> None:
-        super().__init__(monitor="val_loss", mode="min", patience=patience)
+    def __init__(self, rows: Sequence[dict[str, Any]], patience: int, monitor: Monitored) -> None:
+        super().__init__(monitor=f"val_{monitor}", mode=MONITORS[monitor], patience=patience)
         self._rows = rows
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -64,6 +84,7 @@ class Monitor(keras.callbacks.Callback):
         self,
         network: keras.Model,
         stage: Stage,
+        monitor: Monitored,
         batches: TrainingBatches,
         state: State,
         checkpoint: Checkpoint,
@@ -72,6 +93,7 @@ class Monitor(keras.callbacks.Callback):
         super().__init__()
         self.network = network
         self.stage = stage
+        self.monitor = monitor
         self.batches = batches
         self.state = state
         self.checkpoint = checkpoint
@@ -115,9 +137,10 @@ class Monitor(keras.callbacks.Callback):
         row: dict[str, Any] = {
             "stage": self.stage.name,
             "epoch": self._epoch,
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            "learning_rate": highest_rate(self.model.optimizer),
             **{key: numbers[key] for key in ("loss", "accuracy", "val_loss", "val_accuracy")},
             "seconds": round(time.perf_counter() - self._started, 3),
+            "val_auc": numbers["val_auc"],
         }
         state = self.state
         state.weights = [  # a frozen prefix is most of the network: copying it would take longer than training a head
@@ -127,8 +150,8 @@ class Monitor(keras.callbacks.Callback):
         state.others = values(others(self.network))
         state.optimizer = values(self.model.optimizer.variables)
         state.ended = self.model.stop_training
-        best = _is_lowest(row, state.history)
-        if _is_lowest(row, state.rows):
+        best = self._is_best(row, state.history)
+        if self._is_best(row, state.rows):
             state.stage_best = state.weights
         state.epoch += 1
         state.history.append(row)
@@ -138,7 +161,13 @@ class Monitor(keras.callbacks.Callback):
             self.checkpoint.save(state)
             self._saved = time.perf_counter()
         number = len(state.history)
-        self.notify({"event": "epoch_ended", **row, "epochs": self.stage.epochs, "number": number, "best": best})
+        told = {key: None if value != value else value for key, value in row.items()}  # JSON knows no NaN
+        self.notify({"event": "epoch_ended", **told, "epochs": self.stage.epochs, "number": number, "best": best})
+
+    def _is_best(self, row: dict[str, Any], before: Sequence[dict[str, Any]]) -> bool:
+        """Whether an epoch is better than all epochs before it."""
+        of, sign = f"val_{self.monitor}", 1 if MONITORS[self.monitor] == "max" else -1
+        return all(sign * row[of] > sign * other[of] for other in before)
 
     def _check(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
@@ -146,8 +175,3 @@ class Monitor(keras.callbacks.Callback):
                 f"stage {self.stage.name!r}: the loss is {loss} at {where}; "
                 f"try a learning rate below {self.stage.learning_rate:g}, or look at the images and labels"
             )
-
-
-def _is_lowest(row: dict[str, Any], before: Sequence[dict[str, Any]]) -> bool:
-    """Whether an epoch's validation loss is below that of all epochs before it."""
-    return all(row["val_loss"] < other["val_loss"] for other in before)

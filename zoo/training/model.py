@@ -184,6 +184,25 @@ def unfreeze(network: Network, stage: Stage) -> int:
     return first
 
 
+def depths(network: Network, groups: int = 10) -> dict[int, int]:
+    """How deep each weight of the backbone lies: its id to 1 (next to the head) up to `groups` (at the input).
+
+    Layers with weights are divided evenly, in their order; what lies within a layer counts by itself.
+    """
+    leaves = [
+        inner
+        for layer in network.model.layers
+        if not network.is_head(layer)
+        for inner in batchnorm.flatten(layer)
+        if inner.weights and len([*batchnorm.flatten(inner)]) == 1
+    ]
+    return {
+        id(weight): math.ceil((len(leaves) - number) / len(leaves) * groups)
+        for number, leaf in enumerate(leaves)
+        for weight in leaf.weights
+    }
+
+
 def count(weights: Sequence[keras.Variable]) -> int:
     """How many numbers the weights hold."""
     return sum(math.prod(weight.shape) for weight in weights)

@@ -1,4 +1,4 @@
-"""Walk the stages of a schedule; keep the weights of the best epoch by validation loss."""
+"""Walk the stages of a schedule; keep the weights of the best epoch by the validation role."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 
 from zoo.data.splits import Subset
 from zoo.errors import DataError, TrainingError
-from zoo.interfaces import Recipe, Stage
+from zoo.interfaces import Recipe, Stage, TestTime
 from zoo.plugins.registry import checked_stages
 from zoo.training import batchnorm, features
 from zoo.training.batches import Batches, TrainingBatches, augmented
-from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation
+from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation, averaging
 from zoo.training.checkpoint import Checkpoint, State, others, values
 from zoo.training.device import jit
-from zoo.training.model import Network, count, join, split, splits_block, unfreeze
-from zoo.training.optimizer import optimizer
+from zoo.training.model import Network, count, depths, join, split, splits_block, unfreeze
+from zoo.training.optimizer import loss, optimizer
 from zoo.training.options import TrainingOptions
 
 # The columns of history.csv, one row an epoch.
-HISTORY = ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+HISTORY = ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "val_auc"]
 IMAGE_BATCH = 64  # images; only memory and speed depend on it
 # Where a stage trains on features that are mere vectors, a step is so short that what Keras does between steps takes
 # longer: it then takes all steps of an epoch at once, and validates so many vectors at a time.
@@ -44,14 +44,18 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train all stages of a recipe, each from the best epoch of the one before; the rows of history.csv.
 
-    After each stage `save_best` is given the network with the best epoch by validation loss of all stages so far,
-    and in the end `network.model` has its weights. The state is saved to `checkpoint` after an epoch; where it
-    already holds one, training goes on from there, and ends as if it had never been interrupted. With a feature
-    cache, where a stage leaves a prefix of the network frozen and images are not augmented, what the prefix makes of
-    them is computed once.
+    After each stage `save_best` is given the network with the best epoch of all stages so far, by what the recipe
+    monitors, and in the end `network.model` has its weights. The state is saved to `checkpoint` after an epoch; where
+    it already holds one, training goes on from there, and ends as if it had never been interrupted. With a feature
+    cache, where a stage leaves a prefix of the network frozen and images are neither augmented nor mixed, what the
+    prefix makes of them is computed once.
 
-    Raises TrainingError when a loss is no longer a number, or the augmenter fails.
+    Raises DataError where validation lacks a class and the recipe monitors the AUC, TrainingError when a loss is no
+    longer a number, or the augmenter fails.
     """
+    if recipe.monitor == "auc" and (absent := {*range(len(classes))} - {*validation.labels.tolist()}):
+        lacks = ", ".join(classes[label] for label in sorted(absent))
+        raise DataError(f'monitor = "auc": no validation image is {lacks}, so that there is no AUC; use "loss"')
     stages, augmenter, seed = stages_of(recipe, options), recipe.augmenter, recipe.seed
     augmented(augmenter, training.pixels[training.rows[0]], (seed,))  # one that cannot is found before all else
     state = _begin(network, training, seed, checkpoint, notify)
@@ -74,15 +78,15 @@ def train(
             }
         )
         model, (inputs, validation_inputs) = _inputs(
-            network, first_unfrozen, [training, validation], reuses(recipe, options), notify
+            network, first_unfrozen, [training, validation], reuses(recipe, options) and not stage.mixes, notify
         )
         batches = TrainingBatches(
             inputs, classes, recipe.batch_size, augmenter, stage, (seed, state.stage), state.epoch
         )
         vectors = inputs.pixels.ndim == 2
         model.compile(
-            optimizer=optimizer(stage, len(batches)),
-            loss="binary_crossentropy" if len(classes) == 2 else "categorical_crossentropy",
+            optimizer=optimizer(stage, len(batches), depths(network)),
+            loss=loss(stage, len(classes)),
             metrics=[accuracy],
             jit_compile=jit(),
             steps_per_execution=len(batches) if vectors and _several_steps() else 1,
@@ -96,9 +100,10 @@ def train(
                 shuffle=False,  # the batches shuffle themselves, and reproducibly
                 verbose=0,
                 callbacks=[
+                    *averaging(stage, state),
                     Validation(Batches(validation_inputs, len(classes), VECTOR_BATCH if vectors else IMAGE_BATCH)),
-                    EarlyStopping(state.rows, stage.patience),
-                    Monitor(network.model, stage, batches, state, checkpoint, notify),
+                    EarlyStopping(state.rows, stage.patience, recipe.monitor),
+                    Monitor(network.model, stage, recipe.monitor, batches, state, checkpoint, notify),
                 ],
             )
         except Exception:
@@ -199,9 +204,14 @@ def scorer(model: keras.Model) -> keras.Model:
     return compiled
 
 
-def predict(compiled: keras.Model, subset: Subset, classes: int) -> np.ndarray:
-    """The outputs of a `scorer` for a subset in order: float32 (n, 1) for two classes, (n, classes) for more."""
-    return np.asarray(compiled.predict(Batches(subset, classes, IMAGE_BATCH), verbose=0))
+def predict(compiled: keras.Model, subset: Subset, classes: int, tta: TestTime = "none") -> np.ndarray:
+    """The outputs of a `scorer` for a subset in order: float32 (n, 1) for two classes, (n, classes) for more.
+
+    With `tta` "flips" each is the mean over the image and its mirror image.
+    """
+    views = (False, True) if tta == "flips" else (False,)
+    each = [compiled.predict(Batches(subset, classes, IMAGE_BATCH, mirrored), verbose=0) for mirrored in views]
+    return np.asarray(np.mean(each, axis=0) if len(each) > 1 else each[0])
 
 
 def stages_of(recipe: Recipe, options: TrainingOptions) -> list[Stage]:

@@ -1,0 +1,130 @@
+"""What each lever for accuracy gives by itself: the same recipe with one thing changed, on all folds.
+
+    python benchmarks/levers.py FOLDS --out RUN                          # hours on two CPU cores; goes on where it was
+    python benchmarks/levers.py FOLDS --out RUN --image-size 160 --epochs 10 --levers base ema mixup
+
+FOLDS are images in folds, or a manifest, as `zoo compare --data` takes them. Each lever is a model of its own, `base`
+the one that they are compared with. Printed for each, over the folds: the mean validation AUC, how far it is above
+`base` on the same folds with the standard error of that, the mean AUC on test, and the minutes that a fold took. Levers
+are chosen by validation; test stands beside it to be read once, when all choices are made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import zoo
+
+HEAD = {"name": "head", "epochs": 3, "patience": 3, "learning_rate": 1e-3, "optimizer": "adam"}
+ALL = {
+    "name": "all",
+    "learning_rate": 3e-4,
+    "optimizer": {"name": "adamw", "weight_decay": 0.05},
+    "decay": {"warmup_epochs": 1.0, "final": 0.01},
+    "unfreeze": "all",
+    "class_weights": "balanced",
+}
+BASE: dict[str, Any] = {
+    "backbone": "efficientnet-lite0",
+    "head": {"name": "pooled", "dropout": 0.3},
+    "augmenter": {"name": "study"},
+    "batch_size": 32,
+}
+# What each changes: fields of the model, and of its last stage.
+LEVERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "base": ({}, {}),
+    "colour": ({"augmenter": {"name": "photo"}}, {}),
+    "erase": (
+        {"augmenter": {"name": "photo", "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "erase": 0.5}},
+        {},
+    ),
+    "mild": ({"augmenter": {"name": "study", "shift": 0.05, "zoom": [0.9, 1.1]}}, {}),
+    "mixup": ({}, {"mixup": 0.4}),
+    "cutmix": ({}, {"cutmix": 1.0}),
+    "ema": ({}, {"optimizer": {**ALL["optimizer"], "use_ema": True, "ema_momentum": 0.98}}),
+    "layer-decay": ({}, {"layer_decay": 0.75}),
+    "smoothing": ({}, {"label_smoothing": 0.1}),
+    "focal": ({}, {"focal_gamma": 2.0}),
+    "by-auc": ({"monitor": "auc"}, {}),
+    "flips": ({"tta": "flips"}, {}),
+    "unweighted": ({}, {"class_weights": None}),
+    "batchnorm": ({}, {"batchnorm": "train"}),
+}
+
+
+def model(lever: str, epochs: int) -> dict[str, Any]:
+    """The table of a model in registry.toml."""
+    changes, of_stage = LEVERS[lever]
+    last = {**ALL, "epochs": epochs, "patience": epochs, **of_stage}
+    stages = [HEAD, {name: value for name, value in last.items() if value is not None}]
+    return {**copy.deepcopy(BASE), **changes, "schedule": {"name": "stages", "each": stages}}
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it within a line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
+    return f"[{', '.join(map(toml, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
+def table(done: zoo.Comparison) -> pd.DataFrame:
+    """A row a lever, see above."""
+    results = done.results
+    seconds = {job: pd.read_csv(done.run.job(*job, 0).history)["seconds"].sum() for job in _jobs(results)}
+    columns = {
+        role: results.pivot(index="fold", columns="model", values=f"auc_{role}") for role in ("validation", "test")
+    }
+    gain = columns["validation"].sub(columns["validation"]["base"], axis=0)
+    return pd.DataFrame(
+        {
+            "validation": columns["validation"].mean(),
+            "above base": gain.mean(),
+            "standard error": gain.sem(),
+            "test": columns["test"].mean(),
+            "minutes a fold": pd.Series(seconds).groupby(level=0).mean() / 60,
+        }
+    ).sort_values("validation", ascending=False)
+
+
+def _jobs(results: pd.DataFrame) -> list[tuple[str, int]]:
+    return list(results[["model", "fold"]].itertuples(index=False, name=None))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--folds", default="all")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--levers", nargs="+", choices=[*LEVERS], default=[*LEVERS])
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    levers = list(dict.fromkeys(["base", *arguments.levers]))
+    registry = arguments.out / "levers.toml"
+    lines = [f"[models.{lever}]\n" + _lines(model(lever, arguments.epochs)) for lever in levers]
+    registry.write_text("\n".join([f"[data]\nimage_size = {arguments.image_size}\n", *lines]), encoding="utf-8")
+
+    def listen(job: Any, event: dict[str, Any]) -> None:
+        if event["event"] in ("job_ended", "job_failed"):
+            score = event.get("metrics", {}).get("validation", {}).get("auc", event.get("error"))
+            print(f"{job.title}: {score}", flush=True)
+
+    options = {"registry": registry, "folds": arguments.folds, "workers": arguments.workers, "listen": listen}
+    done = zoo.compare(levers, data=arguments.data, out=arguments.out / "run", **options)
+    print(table(done).round(4).to_string())
+
+
+def _lines(values: dict[str, Any]) -> str:
+    return "".join(f"{name} = {toml(value)}\n" for name, value in values.items())
+
+
+if __name__ == "__main__":
+    main()
