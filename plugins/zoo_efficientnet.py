@@ -29,6 +29,18 @@ class EfficientNetB0(zoo.Backbone):
     name = "efficientnet-b0"
     starts = ("imagenet", "efficientnet-lite0")
 
+    def pretrained(self) -> dict[str, zoo.WeightsFile]:
+        import zoo_efficientnet_lite as lite
+
+        own = zoo.WeightsFile(
+            "efficientnetb0_notop.h5",
+            "md5 50bc09e76180e00e4465e1a485ddc09d",
+            "Apache-2.0",
+            16.7,
+            url="https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5",
+        )
+        return {"imagenet": own, "efficientnet-lite0": lite.installed()}
+
     def build(self, image_shape: tuple[int, int, int]) -> keras.Model:
         import keras
 

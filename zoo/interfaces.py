@@ -9,10 +9,12 @@ backends of Keras only names them in the class variable `backends`, such as ("to
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -89,6 +91,30 @@ class Part(ABC):
 
 
 @dataclass(frozen=True)
+class WeightsFile:
+    """A file of pre-trained weights: what it is, and where a backbone's `load_weights` looks for it.
+
+    `digest` is the sum that its authors give, "md5 …" or "sha256 …"; "" where they give none. `licence` is theirs,
+    `megabytes` its size. It is downloaded from `url` into `folder` (None: where Keras keeps such files), or comes with
+    the Python distribution `package`.
+    """
+
+    name: str
+    digest: str
+    licence: str
+    megabytes: float
+    url: str = ""
+    package: str = ""
+    folder: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, or would."""
+        keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        return (self.folder or keras_home / "models") / self.name
+
+
+@dataclass(frozen=True)
 class Backbone(Part):
     """A network from images to features.
 
@@ -107,6 +133,10 @@ class Backbone(Part):
     def from_file(self) -> bool:
         """Whether `weights` is the path of a file."""
         return self.weights not in ("auto", "none", *self.starts)
+
+    def pretrained(self) -> dict[str, WeightsFile]:
+        """The files that `starts` come from, for `zoo weights`; those that come from no file are left out."""
+        return {}
 
     @abstractmethod
     def build(self, image_shape: tuple[int, int, int]) -> keras.Model:

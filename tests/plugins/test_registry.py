@@ -44,7 +44,7 @@ def test_every_shipped_model_is_a_recipe(plugins: Plugins) -> None:
     efficientnets = "head top20 staged augmented augmented-wide augmented-single augmented-plain staged-adam staged-sgd"
     networks = "vgg16 vgg19 inception-v3 resnet50 xception mobilenet-v2 efficientnet-v2-b0 convnext-tiny densenet121"
     expected = {f"efficientnet-{name}" for name in (*efficientnets.split(), "tuned")}
-    lites = {"efficientnet-lite-staged", "efficientnet-lite-augmented", "efficientnet-lite-augmented-wide"}
+    lites = {f"efficientnet-lite-{name}" for name in ("staged", "augmented", "augmented-wide", "tuned")}
     expected |= {*networks.split(), "scratch-cnn", "mobilenet-v2-tuned", *lites}
     assert set(shipped.names()) == expected
     tuned = [shipped.recipe(f"{name}-tuned") for name in ("mobilenet-v2", "efficientnet")]

@@ -154,10 +154,10 @@ def test_imagenet_weights_give_what_keras_gives(how: str, keras_cache: Path, no_
 
 def test_a_refused_download(keras_cache: Path, no_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
     (keras_cache / "efficientnetb0_notop.h5").unlink()
-    advice = ("put efficientnetb0_notop.h5 into", "--weights FILE", "--weights none")
+    advice = ("zoo weights fetch efficientnet-b0", "--weights FILE", "--weights none")
     for absent, start, told in ((False, LITE, f"the weights of {LITE}"), (True, "random", "random weights")):
         if absent:
-            monkeypatch.setattr("zoo_efficientnet_lite.PACKAGE", "of_nobody")
+            monkeypatch.setattr("zoo_efficientnet_lite.PACKAGE", "of-nobody")
         network = networks.assemble(EfficientNetB0(weights="auto"), Pooled(), SHAPE, 2)
         assert network.weights == start
         assert network.lacks_statistics
@@ -165,7 +165,7 @@ def test_a_refused_download(keras_cache: Path, no_network: None, monkeypatch: py
         assert network.warning.startswith("no ImageNet weights for backbone 'efficientnet-b0'")
         for part in (f", training from {told}: ", *advice):
             assert part in network.warning
-    with pytest.raises(WeightsError, match=r"no ImageNet weights.*put efficientnetb0_notop\.h5 into"):
+    with pytest.raises(WeightsError, match=r"no ImageNet weights.*zoo weights fetch efficientnet-b0"):
         networks.assemble(EfficientNetB0(weights="imagenet"), Pooled(), SHAPE, 2)
     with pytest.raises(WeightsError, match=f"no {LITE} weights for backbone 'efficientnet-b0'.*: the package that"):
         networks.assemble(EfficientNetB0(weights=LITE), Pooled(), SHAPE, 2)

@@ -139,9 +139,9 @@ def test_nothing_but_tensors_is_built(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("fault", ["absent", "damaged"])
 def test_weights_that_are_not_there_are_told(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite, "PACKAGE", f"of_nobody_{fault}")
+    monkeypatch.setattr(lite, "PACKAGE", f"of-nobody-{fault}")
     if fault == "damaged":
-        file = tmp_path / "of_nobody_damaged" / lite.FILE
+        file = tmp_path / "of_nobody_damaged" / "models" / lite.installed().name
         file.parent.mkdir(parents=True)
         file.write_bytes(b"damage")
         (tmp_path / "of_nobody_damaged/__init__.py").touch()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import math
-import os
-import re
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -100,7 +99,7 @@ def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | Non
     faults: list[tuple[str, str]] = []
     for source in backbone.starts if backbone.weights == "auto" else (backbone.weights,):
         try:
-            with _socket_timeout(DOWNLOAD_TIMEOUT):
+            with socket_timeout(DOWNLOAD_TIMEOUT):
                 backbone.load_weights(model, source)
             return source, _instead(backbone, faults, f"the weights of {source}") if faults else None
         except (Exception, SystemExit) as error:
@@ -120,9 +119,9 @@ def _instead(backbone: Backbone, faults: Sequence[tuple[str, str]], taken: str) 
 def _missed(backbone: Backbone, source: str, reason: str) -> tuple[str, str, str]:
     """What is missing, why, and what to do about it."""
     if reason == f"backbone {backbone.name!r} brings no ImageNet weights":  # which would say it twice
-        return f"{title(backbone)} brings no ImageNet weights", "", _advice(reason)
+        return f"{title(backbone)} brings no ImageNet weights", "", _advice(backbone, source)
     name = "ImageNet" if source == "imagenet" else source
-    return f"no {name} weights for {title(backbone)}", f": {reason}", _advice(reason)
+    return f"no {name} weights for {title(backbone)}", f": {reason}", _advice(backbone, source)
 
 
 def start_from(network: Network, path: Path) -> Network:
@@ -149,16 +148,17 @@ def _load_file(load: Callable[[str], None], path: Path, what: str) -> str:
     return f"file {path.name} sha256 {hash_file(path)[:12]}"
 
 
-def _advice(reason: str) -> str:
-    """Where to put the file that a refused download asked for."""
-    match = re.search(r"[\w.-]+\.(?:h5|keras)\b", reason)
-    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
-    place = f"put {match[0]} into {cache}, or " if match else ""
+def _advice(backbone: Backbone, source: str) -> str:
+    """How to have the weights of a start after all."""
+    place = ""
+    with contextlib.suppress(Exception):  # a part that cannot say it
+        if backbone.pretrained()[source].url:
+            place = f"zoo weights fetch {backbone.name}, here or elsewhere with zoo weights export and import; or "
     return f"To use them {place}name a file with --weights FILE; --weights none starts from random weights"
 
 
 @contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
+def socket_timeout(seconds: float) -> Iterator[None]:
     """Keras downloads without a timeout; on a network that swallows packets it would wait for minutes."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
