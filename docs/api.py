@@ -23,7 +23,7 @@ SECTIONS: dict[str, tuple[str | None, str, list[str] | None]] = {
     "Parts of a model": (
         "zoo.interfaces",
         "zoo",
-        ["Backbone", "Head", "Schedule", "Stage", "Decay", "Cosine", "Augmenter"],
+        ["Backbone", "WeightsFile", "Head", "Schedule", "Stage", "Decay", "Cosine", "Augmenter"],
     ),
     "Hooks": ("zoo.hookspecs", "zoo.hookspecs", None),
     "Testing a part": ("zoo.testing", "zoo.testing", ["conformance", "checks"]),
