@@ -132,10 +132,17 @@ def identity(path: Path) -> Identity:
     return (status.st_dev, status.st_ino) if status.st_ino else str(path)  # no inode numbers on some file systems
 
 
-def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes."""
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """The sum of a file's bytes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def keras_home() -> Path:
+    """The folder of keras.json and of the weights that Keras downloads, as Keras finds it."""
+    home = Path.home()
+    folder = os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
+    return Path(folder).expanduser()
 
 
 def hash_code(module: str) -> str:
@@ -163,7 +170,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace the file's content as a whole; NaN becomes null, since JSON has none."""
-    write_text(path, json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -208,7 +215,7 @@ def read_record(path: Path, schema: pydantic.TypeAdapter[Any]) -> dict[str, Any]
 
 
 def _seal(table: Mapping[str, Any]) -> str:
-    as_read = json.loads(json.dumps(_without_nan({key: value for key, value in table.items() if key != SEAL})))
+    as_read = json.loads(json.dumps(without_nan({key: value for key, value in table.items() if key != SEAL})))
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
@@ -250,11 +257,12 @@ def delete(path: Path, strict: bool = True) -> None:
         raise ConfigError(f"{error.filename or path} cannot be deleted: {error.strerror}") from error
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The value with None for every number in it that isn't finite, which JSON doesn't know."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return value

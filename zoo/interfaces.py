@@ -9,7 +9,6 @@ backends of Keras only names them in the class variable `backends`, such as ("to
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from zoo.errors import WeightsError
-from zoo.files import hash_code
+from zoo.files import hash_code, keras_home
 from zoo.limits import DECAY_EPOCHS, EPOCHS, STRENGTH, require
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ class WeightsFile:
     @property
     def path(self) -> Path:
         """Where it lies, or would."""
-        keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-        return (self.folder or keras_home / "models") / self.name
+        return (self.folder or keras_home() / "models") / self.name
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from zoo.data.images import ImageStore
     from zoo.data.splits import Subset
-    from zoo.interfaces import Recipe, TestTime
+    from zoo.interfaces import Recipe
     from zoo.training.callbacks import Notify
     from zoo.training.checkpoint import Checkpoint
     from zoo.training.model import Network
@@ -123,7 +123,7 @@ def run(job: Job, notify: Notify) -> None:
     reuse = trainer.reuses(recipe, job) and job.precision == precision.FULL and recipe.tta == "none"
     model, inputs = trainer.to_score(network, trainer.stages_of(recipe, job), [validation, test], reuse, notify)
     model = precision.in_full(model)
-    scores = score(job, model, dict(zip(("validation", "test"), inputs, strict=True)), folder, leaks, recipe.tta)
+    scores = score(job, model, dict(zip(("validation", "test"), inputs, strict=True)), folder, leaks)
     folder.set_status("done", **used, **({"leaked": len(leaks)} if leaks else {}))
     checkpoint.remove()
     notify({"event": "job_ended", "metrics": scores})
@@ -189,12 +189,7 @@ def _begun(folder: JobFolder) -> Begun | None:
 
 
 def score(
-    job: Job,
-    model: keras.Model,
-    subsets: dict[str, Subset],
-    folder: JobFolder,
-    leaks: Collection[str] = (),
-    tta: TestTime = "none",
+    job: Job, model: keras.Model, subsets: dict[str, Subset], folder: JobFolder, leaks: Collection[str] = ()
 ) -> dict[str, Any]:
     """Predict each role once, and write predictions.csv and metrics.json; the content of the latter.
 
@@ -208,7 +203,7 @@ def score(
     compiled = trainer.scorer(model)  # once for both roles
     scores, tables = {}, []
     for role, subset in subsets.items():
-        outputs = trainer.predict(compiled, subset, len(job.classes), tta)
+        outputs = trainer.predict(compiled, subset, len(job.classes), job.recipe["tta"])
         scores[role] = metrics.score(subset.labels, metrics.per_class(outputs))
         tables.append(predictions_table(subset, role, outputs, job.classes))
         if leaks:

@@ -52,8 +52,8 @@ def calls(folder: str, resumed: bool) -> list[Call]:
 
 
 def _run(path: Path, jobs: list[dict[str, Any]], resumed: bool) -> dict[str, Any]:
-    recipe = {"backbone": PART, "head": PART, "schedule": PART, "augmenter": PART, "batch_size": 32, "seed": 0}
-    recipe |= {"monitor": "loss", "tta": "none"}
+    parts = dict.fromkeys(("backbone", "head", "schedule", "augmenter"), PART)
+    recipe = {**parts, "batch_size": 32, "seed": 0, "monitor": "loss", "tta": "none"}
     return {
         "path": str(path),
         "name": path.name,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 from zoo.errors import PluginError
+from zoo.files import keras_home
 from zoo.interfaces import PART_KINDS, Part, Recipe, title
 
 DEFAULT = "tensorflow"
@@ -18,11 +18,9 @@ def chosen() -> str:
 
 
 def _configured() -> str:
-    """The backend in keras.json, '' for none. Keras looks for that file in the same folders."""
-    home = Path.home()
-    folder = os.environ.get("KERAS_HOME") or str((home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras")
+    """The backend in keras.json, '' for none."""
     try:
-        told = json.loads((Path(folder).expanduser() / "keras.json").read_text(encoding="utf-8"))
+        told = json.loads((keras_home() / "keras.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     return str(told.get("backend", "")) if isinstance(told, dict) else ""

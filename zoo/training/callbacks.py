@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo.errors import TrainingError
 from zoo.evaluation import metrics
+from zoo.files import without_nan
 from zoo.interfaces import MONITORS, Monitored, Stage
 from zoo.training.batches import Batches, TrainingBatches
 from zoo.training.checkpoint import Checkpoint, State, assign, others, values
@@ -161,8 +162,8 @@ class Monitor(keras.callbacks.Callback):
             self.checkpoint.save(state)
             self._saved = time.perf_counter()
         number = len(state.history)
-        told = {key: None if value != value else value for key, value in row.items()}  # JSON knows no NaN
-        self.notify({"event": "epoch_ended", **told, "epochs": self.stage.epochs, "number": number, "best": best})
+        told = {**without_nan(row), "epochs": self.stage.epochs, "number": number, "best": best}
+        self.notify({"event": "epoch_ended", **told})
 
     def _is_best(self, row: dict[str, Any], before: Sequence[dict[str, Any]]) -> bool:
         """Whether an epoch is better than all epochs before it."""
