@@ -12,67 +12,54 @@ if TYPE_CHECKING:
     import keras
 
 URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
-
-
-def imagenet_file(folder: str, name: str, digest: str, licence: str, megabytes: float) -> zoo.WeightsFile:
-    """ImageNet weights without a top, where keras.applications has them."""
-    return zoo.WeightsFile(name, digest, licence, megabytes, url=f"{URL}{folder}/{name}")
-
-
 TF = "weights_tf_dim_ordering_tf_kernels"
-# name in zoo: (name in keras.applications, how its ImageNet weights want images; see _preprocess, and their file)
-NETWORKS: dict[str, tuple[str, str, zoo.WeightsFile]] = {
-    "vgg16": (
-        "VGG16",
-        "caffe",
-        imagenet_file("vgg16", f"vgg16_{TF}_notop.h5", "md5 6d6bbae143d832006294945121d1f1fc", "CC-BY-4.0", 58.9),
-    ),
-    "vgg19": (
-        "VGG19",
-        "caffe",
-        imagenet_file("vgg19", f"vgg19_{TF}_notop.h5", "md5 253f8cb515780f3b799900260a226db6", "CC-BY-4.0", 80.1),
-    ),
+
+
+def imagenet_file(place: str, digest: str, licence: str, megabytes: float) -> zoo.WeightsFile:
+    """ImageNet weights without a top, by where keras.applications has them below URL."""
+    return zoo.WeightsFile(place.rpartition("/")[2], digest, licence, megabytes, url=URL + place)
+
+
+# name in zoo: (name in keras.applications, how its ImageNet weights want images; see _preprocess)
+NETWORKS: dict[str, tuple[str, str]] = {
+    "vgg16": ("VGG16", "caffe"),
+    "vgg19": ("VGG19", "caffe"),
+    "inception-v3": ("InceptionV3", "tf"),
+    "resnet50": ("ResNet50", "caffe"),
+    "xception": ("Xception", "tf"),
+    "efficientnet-v2-b0": ("EfficientNetV2B0", "inside"),
+    "convnext-tiny": ("ConvNeXtTiny", "inside"),
+    "densenet121": ("DenseNet121", "torch"),
+}
+# The ImageNet weights of each: place, sum, licence, megabytes.
+FILES: dict[str, tuple[str, str, str, float]] = {
+    "vgg16": (f"vgg16/vgg16_{TF}_notop.h5", "md5 6d6bbae143d832006294945121d1f1fc", "CC-BY-4.0", 58.9),
+    "vgg19": (f"vgg19/vgg19_{TF}_notop.h5", "md5 253f8cb515780f3b799900260a226db6", "CC-BY-4.0", 80.1),
     "inception-v3": (
-        "InceptionV3",
-        "tf",
-        imagenet_file(
-            "inception_v3", f"inception_v3_{TF}_notop.h5", "md5 bcbd6486424b2319ff4ef7d526e38f63", "Apache-2.0", 87.9
-        ),
+        f"inception_v3/inception_v3_{TF}_notop.h5",
+        "md5 bcbd6486424b2319ff4ef7d526e38f63",
+        "Apache-2.0",
+        87.9,
     ),
-    "resnet50": (
-        "ResNet50",
-        "caffe",
-        imagenet_file("resnet", f"resnet50_{TF}_notop.h5", "md5 4d473c1dd8becc155b73f8504c6f6626", "MIT", 94.8),
-    ),
-    "xception": (
-        "Xception",
-        "tf",
-        imagenet_file("xception", f"xception_{TF}_notop.h5", "md5 b0042744bf5b25fce3cb969f33bebb97", "MIT", 83.7),
-    ),
+    "resnet50": (f"resnet/resnet50_{TF}_notop.h5", "md5 4d473c1dd8becc155b73f8504c6f6626", "MIT", 94.8),
+    "xception": (f"xception/xception_{TF}_notop.h5", "md5 b0042744bf5b25fce3cb969f33bebb97", "MIT", 83.7),
     "efficientnet-v2-b0": (
-        "EfficientNetV2B0",
-        "inside",
-        imagenet_file(
-            "efficientnet_v2", "efficientnetv2-b0_notop.h5", "md5 893217f2bb855e2983157299931e43ff", "Apache-2.0", 24.3
-        ),
+        "efficientnet_v2/efficientnetv2-b0_notop.h5",
+        "md5 893217f2bb855e2983157299931e43ff",
+        "Apache-2.0",
+        24.3,
     ),
     "convnext-tiny": (
-        "ConvNeXtTiny",
-        "inside",
-        imagenet_file(
-            "convnext",
-            "convnext_tiny_notop.h5",
-            "sha256 d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
-            "MIT",
-            111.6,
-        ),
+        "convnext/convnext_tiny_notop.h5",
+        "sha256 d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+        "MIT",
+        111.6,
     ),
     "densenet121": (
-        "DenseNet121",
-        "torch",
-        imagenet_file(
-            "densenet", f"densenet121_{TF}_notop.h5", "md5 30ee3e1110167f948a6b9946edeeb738", "BSD-3-Clause", 29.1
-        ),
+        f"densenet/densenet121_{TF}_notop.h5",
+        "md5 30ee3e1110167f948a6b9946edeeb738",
+        "BSD-3-Clause",
+        29.1,
     ),
 }
 # The widths that MobileNetV2 has ImageNet weights for, and the size of each in megabytes. Keras names no sums.
@@ -89,10 +76,9 @@ class KerasApplication(zoo.Backbone):
 
     network: ClassVar[str]
     preprocessing: ClassVar[str]
-    file: ClassVar[zoo.WeightsFile]
 
     def pretrained(self) -> dict[str, zoo.WeightsFile]:
-        return {"imagenet": self.file}
+        return {"imagenet": imagenet_file(*FILES[self.name])}
 
     def options(self) -> dict[str, Any]:
         """Further arguments of the network's function in keras.applications."""
@@ -158,13 +144,13 @@ class MobileNetV2(KerasApplication):
     def pretrained(self) -> dict[str, zoo.WeightsFile]:
         if self.alpha not in MOBILENET_V2:
             return {}
-        name = f"mobilenet_v2_{TF}_{self.alpha}_224_no_top.h5"
-        return {"imagenet": imagenet_file("mobilenet_v2", name, "", "Apache-2.0", MOBILENET_V2[self.alpha])}
+        place = f"mobilenet_v2/mobilenet_v2_{TF}_{self.alpha}_224_no_top.h5"
+        return {"imagenet": imagenet_file(place, "", "Apache-2.0", MOBILENET_V2[self.alpha])}
 
 
-def _backbone(name: str, network: str, preprocessing: str, file: zoo.WeightsFile) -> type[KerasApplication]:
+def _backbone(name: str, network: str, preprocessing: str) -> type[KerasApplication]:
     about = f"{network} of keras.applications."
-    fields = {"name": name, "network": network, "preprocessing": preprocessing, "file": file, "__doc__": about}
+    fields = {"name": name, "network": network, "preprocessing": preprocessing, "__doc__": about}
     return dataclass(frozen=True)(type(network, (KerasApplication,), {**fields, "__module__": __name__}))
 
 

@@ -79,9 +79,9 @@ def fetch(ctx: click.Context, names: tuple[str, ...]) -> None:
 
     registry, failed = load_registry(), False
     wanted = [source for name in names for source in pretrained.named(registry, name)]
-    for group in pretrained.by_file(wanted):
+    for source in {source.file.path: source for source in wanted}.values():
         try:
-            echo(pretrained.fetch(group[0]))
+            echo(pretrained.fetch(source))
         except ZooError as error:
             echo(f"zoo: {error}", err=True)
             failed = True

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ConfigError, WeightsError, ZooError, one_line, unknown
-from zoo.files import expand, replacing
+from zoo.files import expand, hash_file, replacing
 from zoo.interfaces import Backbone, WeightsFile, title
 from zoo.plugins import isolation
 from zoo.plugins.registry import Registry, build_part
@@ -21,46 +19,29 @@ SHAPE = (224, 224, 3)  # of the network that a file without a sum is tried on
 
 @dataclass(frozen=True)
 class Source:
-    """A file, and what starts from it: `backbone` from its start of that name, and the `models` with that backbone."""
+    """A file that a backbone starts from, and which of its starts that is."""
 
     backbone: Backbone
     start: str
     file: WeightsFile
-    models: tuple[str, ...] = ()
 
 
 def sources(registry: Registry) -> tuple[list[Source], list[str]]:
     """All files that the backbones on offer and those of the registry's models start from, and what cannot say so."""
-    backbones: dict[Backbone, list[str]] = {}
-    faults = []
-    for name in registry.plugins.names("backbone"):
+    backbones: list[Backbone] = []  # no set: what a plug-in's fields hold may not be hashable
+    found: list[Source] = []
+    faults: list[str] = []
+    wanted = [(_plain, name) for name in registry.plugins.names("backbone")]
+    wanted += [(_of_model, name) for name in registry.names()]
+    for make, name in wanted:
         try:
-            backbones.setdefault(build_part("backbone", name, registry.plugins, "backbones"), [])
+            backbone = make(registry, name)
+            if backbone not in backbones:
+                backbones.append(backbone)
+                found += _starts(backbone)
         except ZooError as error:
-            faults.append(str(error))
-    for name in registry.names():
-        try:
-            backbones.setdefault(registry.recipe(name).backbone, []).append(name)
-        except (ZooError, TypeError) as error:  # what a plug-in's fields hold may not be hashable
-            faults.append(f"model {name} left out: {one_line(error)}")
-    found = []
-    for backbone, models in backbones.items():
-        try:
-            found += [Source(backbone, start, file, tuple(models)) for start, file in _files(backbone).items()]
-        except ZooError as error:
-            faults.append(str(error))
+            faults.append(f"{name}: {error}")
     return found, faults
-
-
-def _files(backbone: Backbone) -> dict[str, WeightsFile]:
-    def ask() -> dict[str, WeightsFile]:
-        given: Any = backbone.pretrained()
-        wrong = [start for start in given if start not in backbone.starts or not isinstance(given[start], WeightsFile)]
-        if wrong:
-            raise ValueError(f"pretrained() must map names in `starts` to zoo.WeightsFile, not {wrong}")
-        return dict(given)
-
-    return isolation.of_part(type(backbone), title(backbone), "cannot say what it starts from", ask)
 
 
 def named(registry: Registry, name: str) -> list[Source]:
@@ -68,17 +49,36 @@ def named(registry: Registry, name: str) -> list[Source]:
 
     Raises ConfigError for a name that is neither, WeightsError for one that starts from no file.
     """
-    found, _ = sources(registry)
-    if name in registry.names():
-        mine = [source for source in found if name in source.models]
-    elif name in registry.plugins.names("backbone"):
-        default = build_part("backbone", name, registry.plugins, "backbones")
-        mine = [source for source in found if source.backbone == default]
-    else:
-        raise ConfigError(unknown("backbone or model", name, [*registry.plugins.names("backbone"), *registry.names()]))
-    if not mine:
+    backbones, models = registry.plugins.names("backbone"), registry.names()
+    if name not in (*backbones, *models):
+        raise ConfigError(unknown("backbone or model", name, [*backbones, *models]))
+    found = _starts(_of_model(registry, name) if name in models else _plain(registry, name))
+    if not found:
         raise WeightsError(f"{name} starts from no file")
-    return mine
+    return found
+
+
+def _of_model(registry: Registry, name: str) -> Backbone:
+    return registry.recipe(name).backbone
+
+
+def _plain(registry: Registry, name: str) -> Backbone:
+    """The backbone of that name as it is without parameters."""
+    backbone: Backbone = build_part("backbone", name, registry.plugins, "backbones")
+    return backbone
+
+
+def _starts(backbone: Backbone) -> list[Source]:
+    """What a backbone says that it starts from, in the order of its starts. Raises PluginError if it cannot."""
+
+    def ask() -> list[Source]:
+        given: Any = backbone.pretrained()
+        wrong = [start for start in given if start not in backbone.starts or not isinstance(given[start], WeightsFile)]
+        if wrong:
+            raise ValueError(f"pretrained() must map names in `starts` to zoo.WeightsFile, not {wrong}")
+        return [Source(backbone, start, given[start]) for start in backbone.starts if start in given]
+
+    return isolation.of_part(type(backbone), title(backbone), "cannot say what it starts from", ask)
 
 
 def state(file: WeightsFile) -> str:
@@ -92,8 +92,7 @@ def state(file: WeightsFile) -> str:
 
 def digest(path: Path, algorithm: str) -> str:
     """The sum of a file, as `WeightsFile.digest` has it."""
-    with path.open("rb") as opened:
-        return f"{algorithm} {hashlib.file_digest(opened, algorithm).hexdigest()}"
+    return f"{algorithm} {hash_file(path, algorithm)}"
 
 
 def fetch(source: Source) -> str:
@@ -188,11 +187,3 @@ def _copy(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as draft:
         shutil.copyfile(path, draft)
-
-
-def by_file(found: list[Source]) -> Iterator[list[Source]]:
-    """Sources of the same file together."""
-    groups: dict[Path, list[Source]] = {}
-    for source in found:
-        groups.setdefault(source.file.path, []).append(source)
-    yield from groups.values()
