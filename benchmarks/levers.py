@@ -4,15 +4,14 @@
     python benchmarks/levers.py FOLDS --out RUN --image-size 160 --epochs 10 --levers base ema mixup
 
 FOLDS are images in folds, or a manifest, as `zoo compare --data` takes them. Each lever is a model of its own, `base`
-the one that they are compared with. Printed for each, over the folds: the mean validation AUC, how far it is above
-`base` on the same folds with the standard error of that, the mean AUC on test, and the minutes that a fold took. Levers
-are chosen by validation; test stands beside it to be read once, when all choices are made.
+the shipped efficientnet-lite-tuned that they change. Printed for each, over the folds: the mean validation AUC, how far
+it is above `base` on the same folds with the standard error of that, the mean AUC on test, and the minutes that a fold
+took. Levers are chosen by validation; test stands beside it to be read once, when all choices are made.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,12 @@ from typing import Any
 import pandas as pd
 
 import zoo
+from zoo.evaluation.metrics import column
+from zoo.files import read_csv
+from zoo.plugins.discovery import discover
+from zoo.plugins.registry import load_registry
 
-HEAD = {"name": "head", "epochs": 3, "patience": 3, "learning_rate": 1e-3, "optimizer": "adam"}
-ALL = {
-    "name": "all",
-    "learning_rate": 3e-4,
-    "optimizer": {"name": "adamw", "weight_decay": 0.05},
-    "decay": {"warmup_epochs": 1.0, "final": 0.01},
-    "unfreeze": "all",
-    "class_weights": "balanced",
-}
-BASE: dict[str, Any] = {
-    "backbone": "efficientnet-lite0",
-    "head": {"name": "pooled", "dropout": 0.3},
-    "augmenter": {"name": "study"},
-    "batch_size": 32,
-}
+BASE = "efficientnet-lite-tuned"  # the shipped model that each lever changes
 # What each changes: fields of the model, and of its last stage.
 LEVERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "base": ({}, {}),
@@ -47,7 +36,7 @@ LEVERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "mild": ({"augmenter": {"name": "study", "shift": 0.05, "zoom": [0.9, 1.1]}}, {}),
     "mixup": ({}, {"mixup": 0.4}),
     "cutmix": ({}, {"cutmix": 1.0}),
-    "ema": ({}, {"optimizer": {**ALL["optimizer"], "use_ema": True, "ema_momentum": 0.98}}),
+    "ema": ({}, {"optimizer": {"name": "adamw", "weight_decay": 0.05, "use_ema": True, "ema_momentum": 0.98}}),
     "layer-decay": ({}, {"layer_decay": 0.75}),
     "smoothing": ({}, {"label_smoothing": 0.1}),
     "focal": ({}, {"focal_gamma": 2.0}),
@@ -58,12 +47,13 @@ LEVERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def model(lever: str, epochs: int) -> dict[str, Any]:
+def model(base: dict[str, Any], lever: str, epochs: int) -> dict[str, Any]:
     """The table of a model in registry.toml."""
     changes, of_stage = LEVERS[lever]
-    last = {**ALL, "epochs": epochs, "patience": epochs, **of_stage}
-    stages = [HEAD, {name: value for name, value in last.items() if value is not None}]
-    return {**copy.deepcopy(BASE), **changes, "schedule": {"name": "stages", "each": stages}}
+    *first, last = base["schedule"]["each"]
+    last = {**last, "epochs": epochs, "patience": epochs, **of_stage}
+    stages = [*first, {name: value for name, value in last.items() if value is not None}]
+    return {**base, **changes, "schedule": {**base["schedule"], "each": stages}}
 
 
 def toml(value: Any) -> str:
@@ -76,24 +66,21 @@ def toml(value: Any) -> str:
 def table(done: zoo.Comparison) -> pd.DataFrame:
     """A row a lever, see above."""
     results = done.results
-    seconds = {job: pd.read_csv(done.run.job(*job, 0).history)["seconds"].sum() for job in _jobs(results)}
-    columns = {
-        role: results.pivot(index="fold", columns="model", values=f"auc_{role}") for role in ("validation", "test")
-    }
-    gain = columns["validation"].sub(columns["validation"]["base"], axis=0)
+    jobs = results[["model", "fold"]].itertuples(index=False, name=None)
+    seconds = {job: read_csv(done.run.job(*job, 0).history)["seconds"].sum() for job in jobs}
+    validation, test = (
+        results.pivot(index="fold", columns="model", values=column("auc", role)) for role in ("validation", "test")
+    )
+    gain = validation.sub(validation["base"], axis=0)
     return pd.DataFrame(
         {
-            "validation": columns["validation"].mean(),
+            "validation": validation.mean(),
             "above base": gain.mean(),
             "standard error": gain.sem(),
-            "test": columns["test"].mean(),
+            "test": test.mean(),
             "minutes a fold": pd.Series(seconds).groupby(level=0).mean() / 60,
         }
     ).sort_values("validation", ascending=False)
-
-
-def _jobs(results: pd.DataFrame) -> list[tuple[str, int]]:
-    return list(results[["model", "fold"]].itertuples(index=False, name=None))
 
 
 def main() -> None:
@@ -109,7 +96,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     levers = list(dict.fromkeys(["base", *arguments.levers]))
     registry = arguments.out / "levers.toml"
-    lines = [f"[models.{lever}]\n" + _lines(model(lever, arguments.epochs)) for lever in levers]
+    base = load_registry(None, discover()).models[BASE]
+    lines = [f"[models.{lever}]\n" + _lines(model(base, lever, arguments.epochs)) for lever in levers]
     registry.write_text("\n".join([f"[data]\nimage_size = {arguments.image_size}\n", *lines]), encoding="utf-8")
 
     def listen(job: Any, event: dict[str, Any]) -> None:
