@@ -9,7 +9,7 @@ PYTHON ?= python3
 .PHONY: run test slow bench docs lint clean
 
 run: .venv/.installed
-	@echo "2 of 2: training on the demo; on 2 cores about 80 seconds"
+	@echo "2 of 2: training on the demo; on 2 cores about 2 minutes"
 	.venv/bin/zoo run efficientnet-staged
 
 test: .venv/.installed-dev

@@ -84,6 +84,7 @@ WORKERS = Limit(WHOLE, 1, 256, "each is a process that loads Keras")
 EPOCHS = Limit(WHOLE, 1, 100_000)
 STAGES = 1000  # of a schedule, which could go on for ever
 DECAY_EPOCHS = Limit("a number of epochs", 0, EPOCHS.most, whole=False)
+MIN_LEARNING_RATE = Limit("a finite number", 0, whole=False)
 STRENGTH = Limit("a number", 0, 100, whole=False)  # of what a stage does to labels and losses
 BATCH_SIZE = Limit(WHOLE, 1, 65_536, "a batch is in memory as a whole")
 IMAGE_SIZE = Limit("a number of pixels", 32, 4096, "a batch is in memory as a whole")

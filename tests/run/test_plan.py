@@ -44,8 +44,10 @@ def test_one_job_per_model_and_fold(tiny: None, folds: Path, tmp_path: Path) -> 
 def test_the_demo_says_what_it_changes(tiny: None, tmp_path: Path) -> None:
     made = plan.make_plan(Request(models=("efficientnet-staged",), out=tmp_path / "run"))
     (job,) = made.jobs
-    assert (job.image_size, job.max_epochs, job.recipe["batch_size"]) == (64, 10, 16)
-    assert any("64 px, batches of 16, at most 10 epochs a stage" in note for note in made.notes)
+    assert (job.image_size, job.max_epochs, job.recipe["batch_size"]) == (96, 6, 16)
+    assert job.min_learning_rate == 1e-4
+    said = "96 px, batches of 16, at most 6 epochs a stage, learning rates of at least 0.0001; "
+    assert any(said in note for note in made.notes)
     asked = Request(models=("efficientnet-staged",), out=tmp_path / "other", max_epochs=30, image_size=48)
     (job,) = plan.make_plan(asked).jobs
     assert (job.image_size, job.max_epochs) == (48, 30)

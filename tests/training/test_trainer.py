@@ -13,6 +13,7 @@ import pytest
 
 import zoo
 from tests.parts import Brighten, Linear, Residual, recipe, stage, subset
+from zoo.errors import ConfigError
 
 keras = pytest.importorskip("keras")
 from zoo.evaluation import metrics  # noqa: E402
@@ -393,3 +394,13 @@ def test_capped_epochs() -> None:
     stages = [stage(epochs=200), stage("short", epochs=2)]
     assert [s.epochs for s in trainer.stages_of(recipe(stages), TrainingOptions(max_epochs=5))] == [5, 2]
     assert [*trainer.stages_of(recipe(stages), TrainingOptions())] == stages
+
+
+def test_raised_learning_rates() -> None:
+    stages = [stage(learning_rate=1e-3), stage("slow", learning_rate=1e-5)]
+    raised = trainer.stages_of(recipe(stages), TrainingOptions(min_learning_rate=1e-4))
+    assert [s.learning_rate for s in raised] == [1e-3, 1e-4]
+    assert raised[1] == dataclasses.replace(stages[1], learning_rate=1e-4)
+    for rate in (-1e-3, float("inf"), True):
+        with pytest.raises(ConfigError, match="^min_learning_rate must be a finite number of 0 or more"):
+            TrainingOptions(min_learning_rate=rate)

@@ -44,6 +44,7 @@ class ComparisonProgress:
         self._running: dict[str, _Running] = {}
         self._seconds: dict[str, list[float]] = {}
         self._done = self._failed = 0
+        self._said: set[str] = set()  # of what jobs start from, which is the same for all folds
         self._live = Live(console=console, get_renderable=self._table, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> ComparisonProgress:
@@ -75,7 +76,8 @@ class ComparisonProgress:
 
     def _job_started(self, job: Any, event: dict[str, Any]) -> None:
         self._running[job.title].where = "building"
-        if event["warning"]:
+        if event["warning"] and event["warning"] not in self._said:
+            self._said.add(event["warning"])
             self._warning(job, {"text": event["warning"]})
 
     def _resumed(self, job: Any, event: dict[str, Any]) -> None:

@@ -74,15 +74,19 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         _check_class_weights(recipe, data.config.classes)
     options = request.training(start_from=start_from_file(request))
     if data.is_demo:
-        options = options.training(max_epochs=options.max_epochs or demo.MAX_EPOCHS)
+        options = options.training(
+            max_epochs=options.max_epochs or demo.MAX_EPOCHS,
+            min_learning_rate=max(options.min_learning_rate, demo.MIN_LEARNING_RATE),
+        )
         recipes = {
             name: dataclasses.replace(recipe, batch_size=min(recipe.batch_size, demo.BATCH_SIZE))
             for name, recipe in recipes.items()
         }
         notes.append(
             f"Demo: {data.splits['image'].nunique()} procedural fundus images at {data.config.image_size} px, "
-            f"batches of {demo.BATCH_SIZE}, at most {options.max_epochs} epochs a stage; no classifier can be right "
-            f"more often than {demo.BEST_ACCURACY:.0%} of the time on it. Your own images: --data DIR"
+            f"batches of {demo.BATCH_SIZE}, at most {options.max_epochs} epochs a stage, learning rates of at least "
+            f"{options.min_learning_rate:g}; no classifier can be right more often than {demo.BEST_ACCURACY:.0%} of "
+            "the time on it. Your own images: --data DIR"
         )
     for model, fold in request.redo:
         if model not in recipes or fold not in set(data.splits["fold"]):

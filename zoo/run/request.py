@@ -97,6 +97,7 @@ def run_record(request: Request, recipes: dict[str, Recipe], data: Data, options
         "origins": {name: recipe.origins for name, recipe in recipes.items()},
         "code": {name: recipe.code for name, recipe in recipes.items()},
         "max_epochs": options.max_epochs,
+        "min_learning_rate": options.min_learning_rate,
         "repeats": request.repeats,
         "trackers": list(request.trackers),
         "start_from": options.start_from and hash_file(Path(options.start_from)),

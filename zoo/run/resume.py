@@ -18,7 +18,14 @@ SETTLED = ("image_size", "classes", "roles", "folds", "fingerprint")
 
 # What run.json means where it was written by a version of zoo that knew no such field.
 RECIPE_UNLESS_SAID = {"monitor": "loss", "tta": "none"}
-UNLESS_SAID: dict[str, Any] = {"weights_files": {}, "start_from": None, "allow_leak": False, "precision": "float32"}
+UNLESS_SAID: dict[str, Any] = {
+    "min_learning_rate": 0.0,
+    "weights_files": {},
+    "start_from": None,
+    "allow_leak": False,
+    "precision": "float32",
+}
+SETTINGS = ("recipes", "max_epochs", *UNLESS_SAID, "data")
 
 
 def refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[str, Any]) -> None:
@@ -35,7 +42,7 @@ def refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[st
     for key in ("recipes", "weights_files"):  # what is new changes nothing
         known = before[key]
         now[key] = {**known, **{name: value for name, value in now[key].items() if name in known}}
-    for key in ("recipes", "max_epochs", "start_from", "allow_leak", "precision", "weights_files", "data"):
+    for key in SETTINGS:
         change = _first_change(key, before.get(key), now[key])
         if change:
             raise ConfigError(

@@ -215,9 +215,15 @@ def predict(compiled: keras.Model, subset: Subset, classes: int, tta: TestTime =
 
 
 def stages_of(recipe: Recipe, options: TrainingOptions) -> list[Stage]:
-    """The stages of a recipe, with as many epochs at most as the options allow."""
-    stages, most = checked_stages(recipe.schedule), options.max_epochs
-    return [replace(stage, epochs=min(stage.epochs, most)) for stage in stages] if most else stages
+    """The stages of a recipe, within the epochs and rates that the options allow."""
+    return [
+        replace(
+            stage,
+            epochs=min(stage.epochs, options.max_epochs or stage.epochs),
+            learning_rate=max(stage.learning_rate, options.min_learning_rate),
+        )
+        for stage in checked_stages(recipe.schedule)
+    ]
 
 
 def reuses(recipe: Recipe, options: TrainingOptions) -> bool:
