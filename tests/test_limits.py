@@ -71,9 +71,20 @@ def test_of_a_comparison_or_an_audit_from_python(tmp_path: Path) -> None:
     for name, value in (("rope", math.nan), ("rope", math.inf), ("rope", -1), ("workers", 0), ("workers", 10**9)):
         with pytest.raises(ConfigError, match=f"^{name} must be"):
             zoo.compare(**{name: value}, out=tmp_path / "run")
-    for name, value in (("rope", math.nan), ("threshold", math.nan), ("threshold", 2), ("threshold", "0.5")):
-        with pytest.raises(ConfigError, match=f"^{name} must be"):
-            results.compare(RunFolder(tmp_path / "run"), **{name: value})
+    with pytest.raises(ConfigError, match=r"^rope must be"):
+        results.compare(RunFolder(tmp_path / "run"), rope=math.nan)
+    for name, value in (
+        ("threshold", math.nan),
+        ("threshold", 2),
+        ("threshold", "0.5"),
+        ("sensitivity", 1),
+        ("cost", {"missed": -1}),
+    ):
+        with pytest.raises(ConfigError, match=r"^operating point: \w+ must be a "):
+            zoo.compare(operating_point={name: value}, out=tmp_path / "run")
+    for wrong in ({}, {"sensitivity": 0.9, "youden": True}, {"sensitivty": 0.9}, {"cost": {"mised": 2}}):
+        with pytest.raises(ConfigError, match=r"^operating point: "):
+            zoo.compare(operating_point=wrong, out=tmp_path / "run")
     for size in (10**9, 32, math.nan):
         with pytest.raises(ConfigError, match=r"^image_size must be"):
             zoo.audit(image_size=size)  # type: ignore[arg-type]

@@ -37,6 +37,7 @@ RUN_ENTRIES = (
     "results.csv",
     "summary.csv",
     "comparison.csv",
+    "threshold.csv",
     "duplicates.csv",
     "best",
     "pictures",

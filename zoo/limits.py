@@ -91,6 +91,8 @@ IMAGE_SIZE = Limit("a number of pixels", 32, 4096, "a batch is in memory as a wh
 AUDIT_SIZE = Limit("a number of pixels", 64, 4096)
 ROPE = Limit("a finite number", 0, whole=False)
 THRESHOLD = Limit("a probability", 0, 1, whole=False)
+SHARE = Limit("a share", 0.001, 0.999, whole=False)
+COST = Limit("a cost", 0.001, 10**6, whole=False)
 MAX_PIXELS = Limit("a number of pixels", 1, 2**30, "OpenCV decodes no more")
 CACHE_SIZE = Limit("a number of gigabytes", 0, 10**9, whole=False)
 SECONDS = Limit("a number of seconds", 0.001, 10**6, whole=False)

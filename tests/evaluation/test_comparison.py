@@ -67,7 +67,7 @@ def test_results_have_a_row_per_job_with_scikit_learn_s_numbers() -> None:
     called = part["probability"] >= 0.5
     assert row["auc_test"] == pytest.approx(sklearn_metrics.roc_auc_score(part["label"], part["probability"]))
     assert row["recall_test"] == pytest.approx(sklearn_metrics.recall_score(part["label"], called))
-    lower = comparison.results(predictions, threshold=0.1)
+    lower = comparison.results(predictions.assign(threshold=0.1))
     assert (lower["recall_test"] >= table["recall_test"]).all()
     assert (lower["auc_test"] == table["auc_test"]).all()
 
@@ -295,4 +295,4 @@ def test_a_model_that_calls_everything_one_class_is_found() -> None:
     predictions.loc[blind, "probability"] /= 10
     called = comparison.one_class(predictions)
     assert called.to_dict() == {("blind", 1, 0): 0, ("blind", 3, 0): 0}
-    assert len(comparison.one_class(predictions, threshold=0.001)) == 10
+    assert len(comparison.one_class(predictions.assign(threshold=0.001))) == 10

@@ -33,14 +33,14 @@ def some(images: int = 60, classes: int = 2, seed: int = 0) -> Scored:
 @pytest.mark.parametrize("metric", metrics.METRICS)
 def test_the_value_and_the_influences_are_those_of_the_metric(metric: str, classes: int) -> None:
     part = some(80, classes)
-    value = intervals._value(metric, part, threshold=0.5)
+    value = intervals._value(metric, part)
     assert value.value == pytest.approx(metrics.score(part.labels, part.probabilities)[metric])
     assert value.influence.sum() == pytest.approx(0, abs=1e-12)
     jackknife = []
     for left_out in range(80):
         rest = np.arange(80) != left_out
         without = Scored(part.labels[rest], part.probabilities[rest], part.clusters[rest])
-        jackknife.append(value.value - intervals._value(metric, without, threshold=0.5).value)
+        jackknife.append(value.value - intervals._value(metric, without).value)
     assert value.influence == pytest.approx(np.array(jackknife), rel=0.15, abs=3e-4)
 
 

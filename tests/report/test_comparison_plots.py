@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from zoo.evaluation.config import HALF, OperatingPoint
 from zoo.report import comparison_plots, plots
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -308,8 +309,9 @@ def test_confusions_are_summed_over_folds_at_the_threshold(tmp_path: Path, figur
     table = pd.DataFrame(rows, columns=["fold", "label", "probability"]).assign(role="test", model="a")
     table = pd.concat([table, table[table["fold"] == 0].assign(model="b")])
     classes = ["normal", "abnormal"]
-    found = texts(comparison_plots.confusion_sums(table, classes, "test", 0.3, tmp_path / "confusion"))
-    assert {"a", "b (1 fold)", "test, sum of 2 folds", "abnormal from probability 0.3"} <= set(found)
+    at = OperatingPoint(threshold=0.3)
+    found = texts(comparison_plots.confusion_sums(table.assign(threshold=0.3), classes, "test", at, tmp_path / "c"))
+    assert {"a", "b (1 fold)", "test, sum of 2 folds", "abnormal, at threshold 0.3"} <= set(found)
     cells = [[text.get_text() for text in axes.texts] for axes in figures[0].axes]
     assert cells[0] == ["2\n66.7%", "1\n33.3%", "1\n25.0%", "3\n75.0%"]
     assert cells[1] == ["1\n50.0%", "1\n50.0%", "0\n0.0%", "1\n100.0%"]
@@ -319,7 +321,7 @@ def test_confusion_of_more_classes_takes_the_most_probable(tmp_path: Path, figur
     columns = [f"probability_{name}" for name in ("healthy", "mild", "severe")]
     rows = [(0, 0.5, 0.3, 0.2), (1, 0.5, 0.3, 0.2), (2, 0.1, 0.2, 0.7)]
     table = pd.DataFrame(rows, columns=["label", *columns]).assign(role="test", model="a", fold=0)
-    paths = comparison_plots.confusion_sums(table, ["healthy", "mild", "severe"], "test", 0.5, tmp_path / "confusion")
+    paths = comparison_plots.confusion_sums(table, ["healthy", "mild", "severe"], "test", HALF, tmp_path / "confusion")
     assert "the most probable class" in texts(paths)
     counts = [text.get_text().split("\n")[0] for text in figures[0].axes[0].texts]
     assert counts == ["1", "0", "0", "1", "0", "0", "0", "0", "1"]
@@ -328,9 +330,9 @@ def test_confusion_of_more_classes_takes_the_most_probable(tmp_path: Path, figur
 def test_confusion_of_many_models(tmp_path: Path, figures: list[Figure]) -> None:
     table = predictions(LONG_NAMES, folds=2)
     classes = ["no diabetic retinopathy", "diabetic retinopathy"]
-    found = texts(comparison_plots.confusion_sums(table, classes, "test", 0.5, tmp_path / "confusion"))
+    found = texts(comparison_plots.confusion_sums(table, classes, "test", HALF, tmp_path / "confusion"))
     assert set(LONG_NAMES) <= set(found)
-    assert comparison_plots.confusion_sums(table, classes, "validation", 0.5, tmp_path / "none") == []
+    assert comparison_plots.confusion_sums(table, classes, "validation", HALF, tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("count", [3, 6, 20])

@@ -19,7 +19,8 @@ from zoo.auditing import run
 from zoo.auditing.findings import Finding
 from zoo.data import config, splits
 from zoo.data.options import DataOptions
-from zoo.evaluation import comparison, metrics
+from zoo.evaluation import comparison, metrics, operating_point
+from zoo.evaluation.config import HALF, EvaluationConfig
 from zoo.plugins import registry
 from zoo.plugins.discovery import discover
 from zoo.report import audit, comparison_progress, pairs, recipe, screen, tables
@@ -68,6 +69,7 @@ def compared(models: list[str], folds: int = 5) -> Any:
     predictions = pd.DataFrame(rows)
     results = comparison.results(predictions)
     to_train = {"validation": 0.2, "test": 0.2}
+    chosen = operating_point.thresholds(predictions, HALF)
     fields: dict[str, Any] = {
         "run": SimpleNamespace(path="runs/one"),
         "results": results.assign(weights="random"),
@@ -77,7 +79,10 @@ def compared(models: list[str], folds: int = 5) -> Any:
         "predictions": predictions,
         "metric": "auc",
         "comparison": comparison.compare(predictions, results, to_train),
-        "threshold": 0.5,
+        "thresholds": operating_point.tested(predictions, chosen, HALF, 0.2, None),
+        "rope": 0.01,
+        "point": HALF,
+        "aim": EvaluationConfig(),
         "classes": ["normal", "abnormal"],
         "roles": {},
     }

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from zoo.evaluation import comparison
+from zoo.evaluation.config import HALF
 from zoo.report import words
 
 TO_TRAIN = {"validation": 0.25, "test": 0.25}
@@ -37,7 +38,7 @@ def done(probabilities: list[float], labels: list[int], folds: int = 1, **change
     fields: dict[str, Any] = {
         "predictions": predictions,
         "results": results,
-        "threshold": 0.5,
+        "point": HALF,
         "classes": ["normal", "glaucoma"],
         "summary": comparison.summary(predictions, results, TO_TRAIN),
         "run": SimpleNamespace(path="runs/my run"),
@@ -86,7 +87,7 @@ def test_more_classes_have_no_ill_and_no_healthy() -> None:
 def test_next_steps_can_be_typed() -> None:
     steps = words.next_steps(done(SCORES, LABELS), "m")
     assert any("--folds all" in step for step in steps)
-    assert steps[-1] == "fewer missed for more alarms: zoo report 'runs/my run' --threshold 0.3"
+    assert steps[-1] == "what fewer missed cost in false alarms: zoo threshold 'runs/my run'"
     assert len(words.next_steps(done(SCORES, LABELS, folds=2), "m")) == len(steps) - 1
     told = words.next_steps(done(SCORES, LABELS), "m", ["--data", "my photos", "--labels", "0=a,1=b"])
     assert "is another model better? zoo compare m OTHER --data 'my photos' --labels 0=a,1=b" in told

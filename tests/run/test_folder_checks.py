@@ -15,6 +15,7 @@ import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Main
 from tests.finished import contents, finish
 from zoo.errors import ConfigError
+from zoo.evaluation.config import OperatingPoint
 from zoo.files import read_record, write_json, write_record
 from zoo.report import run_pictures
 from zoo.run import plan
@@ -242,7 +243,13 @@ def own(run: Path, folds: Path) -> dict[str, str]:
 
 def test_fresh_deletes_what_zoo_made_and_nothing_else(run: Path, folds: Path, tmp_path: Path) -> None:
     files = own(run, folds)
-    for name in ("pictures/roc.png", "pictures/auc-test.svg", "tiny/curves.png", "tiny/roc.svg"):
+    for name in (
+        "pictures/roc.png",
+        "pictures/auc-test.svg",
+        "pictures/threshold-tiny.png",
+        "tiny/curves.png",
+        "tiny/roc.svg",
+    ):
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_text("a picture")
     RunFolder(run).clear()
@@ -307,7 +314,7 @@ def test_the_best_of_a_fold_that_finds_no_class_but_one_is_kept_with_a_word(run:
     assert status == 0, errors
     said = "tiny calls every validation image normal at threshold 0.9999 in folds 0, 1: it finds no other class there"
     assert said in " ".join(output.split())
-    done = compare(RunFolder(run), threshold=0.9999)
+    done = compare(RunFolder(run), point=OperatingPoint(threshold=0.9999))
     write_best(done)
     best = json.loads((run / "best/fold-0.json").read_text())
     assert best["warning"] == "calls every validation image normal at threshold 0.9999"

@@ -402,5 +402,5 @@ def test_raised_learning_rates() -> None:
     assert [s.learning_rate for s in raised] == [1e-3, 1e-4]
     assert raised[1] == dataclasses.replace(stages[1], learning_rate=1e-4)
     for rate in (-1e-3, float("inf"), True):
-        with pytest.raises(ConfigError, match="^min_learning_rate must be a finite number of 0 or more"):
+        with pytest.raises(ConfigError, match=r"^min_learning_rate must be a finite number of 0 or more"):
             TrainingOptions(min_learning_rate=rate)

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 
 from zoo import limits
 from zoo.errors import ConfigError, debugging, line, printable
+from zoo.evaluation.config import point_of
 from zoo.interfaces import PRECISIONS
 
 if TYPE_CHECKING:
@@ -261,6 +263,50 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _cost(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, float] | None:
+    """ "10:1" to what a missed positive and a false alarm cost."""
+    if value is None:
+        return None
+    try:
+        missed, alarm = (limits.COST.read(part) for part in value.split(":"))
+    except ValueError:
+        raise click.BadParameter(f"{limits.shown(value)} is not MISSED:ALARM, such as 10:1") from None
+    return {"missed": missed, "false_alarm": alarm}
+
+
+POINTS = ("sensitivity", "specificity", "threshold", "youden", "cost")
+
+
+def point_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The operating point and the prevalence; the command is given `operating_point`, None for none, and `prevalence`.
+
+    The options are `--sensitivity`, `--specificity`, `--threshold`, `--youden` and `--cost`, of which one is taken.
+    """
+
+    @wraps(command)
+    def with_point(*arguments: Any, **options: Any) -> Any:
+        fields = {name: value for name in POINTS if (value := options.pop(name)) is not None and value is not False}
+        if len(fields) > 1:
+            raise ConfigError(f"{' and '.join(f'--{name}' for name in fields)} exclude each other: give one")
+        return command(*arguments, operating_point=point_of(fields) if fields else None, **options)
+
+    share = Number(limits.SHARE)
+    options = [
+        click.option("--sensitivity", type=share, help="The share of positive images that is to be found."),
+        click.option("--specificity", type=share, help="The share of negative images that is to be left alone."),
+        click.option(
+            "--threshold", type=Number(limits.THRESHOLD), help="The probability from which an image is called positive."
+        ),
+        click.option("--youden", is_flag=True, help="The largest sum of sensitivity and specificity."),
+        click.option("--cost", metavar="MISSED:ALARM", callback=_cost, help="The least cost, such as 10:1."),
+        click.option("--prevalence", type=share, help="The share of positives that predictive values are for."),
+    ]
+    decorated: Callable[..., Any] = with_point
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
 
 
 metric_option = click.option(

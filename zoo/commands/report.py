@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo import limits
 from zoo.commands.options import (
     PATH,
     Command,
-    Number,
     console,
     folds_option,
     metric_option,
+    point_options,
     rope_option,
     say,
     wide_option,
@@ -24,6 +23,7 @@ from zoo.errors import one_line
 
 if TYPE_CHECKING:
     from zoo.data.splits import Folds
+    from zoo.evaluation.config import OperatingPoint
     from zoo.report.screen import Screen
     from zoo.run.results import Comparison
 
@@ -34,13 +34,7 @@ if TYPE_CHECKING:
 @folds_option("all")
 @metric_option
 @rope_option
-@click.option(
-    "--threshold",
-    type=Number(limits.THRESHOLD),
-    default=0.5,
-    show_default=True,
-    help="The probability from which an image is called positive.",
-)
+@point_options
 @click.option(
     "--out",
     type=PATH,
@@ -54,17 +48,19 @@ def report(
     folds: Folds,
     metric: str,
     rope: float,
-    threshold: float,
+    operating_point: OperatingPoint | None,
+    prevalence: float | None,
     out: Path | None,
     wide: bool,
 ) -> None:
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
+    from zoo.evaluation.config import HALF
     from zoo.files import check_writable
     from zoo.run import results
     from zoo.run.folder import RunFolder
 
     names = () if models is None else tuple(models.split(","))
-    narrowed = bool(names) or folds is not None or threshold != 0.5
+    narrowed = bool(names) or folds is not None or operating_point is not None or prevalence is not None
     folder, out = RunFolder(run), out or (None if narrowed else run)
     folder.read()
     with ExitStack() as stack:
@@ -72,7 +68,7 @@ def report(
             check_writable(out)
             if out.resolve() == run.resolve():  # a run at work writes the same files
                 stack.callback(folder.lock().release)
-        done = results.compare(folder, names, folds, metric, threshold, rope)
+        done = results.compare(folder, names, folds, metric, operating_point or HALF, rope, prevalence)
         if out:
             done.write(out)
         publish(console(wide), done, out)
@@ -105,7 +101,7 @@ def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
         except Exception as error:  # the tables are there
             say(screen, f"warning: the pictures cannot be drawn: {one_line(error)}", style="magenta")
         say(screen, f"Tables: {out}")
-    for sentence in [*words.of_each(shown), *pairs.said(shown)]:
+    for sentence in [*words.of_each(shown), *pairs.said(shown), *words.at_point(done, words.best(done))]:
         tell(screen, sentence, style="bold")
     if len(done.results):
         say(screen, "Next:")

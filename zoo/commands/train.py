@@ -17,6 +17,7 @@ from zoo.commands.options import (
     folds_option,
     given,
     metric_option,
+    point_options,
     rope_option,
     say,
     training_options,
@@ -39,6 +40,7 @@ KINDS = ("model", "fold", "repeat")
 @click.argument("model")
 @data_options(splits_option, folds_option("first"), size_option)
 @training_options
+@point_options
 @wide_option
 def run(model: str, wide: bool, **options: Any) -> None:
     """Train MODEL on the first fold, or on the folds given, and score it."""
@@ -58,7 +60,8 @@ def run(model: str, wide: bool, **options: Any) -> None:
         screen.show(tables.results(done.results), tables.results(done.results, wide=False))
     if model in set(done.results["model"]):
         screen.print(tables.intervals(done, model))
-        for sentence in words.of_run(done, model, demo.BEST_ACCURACY if run.plan.is_demo else None):
+        best_accuracy = demo.BEST_ACCURACY if run.plan.is_demo else None
+        for sentence in [*words.of_run(done, model, best_accuracy), *words.at_point(done, model)]:
             tell(screen, sentence, style="bold")
         say(screen, "Next:")
         data_again = again({name: options[name] for name in OF_DATA})
@@ -71,6 +74,7 @@ def run(model: str, wide: bool, **options: Any) -> None:
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @data_options(splits_option, folds_option("all"), size_option)
 @training_options
+@point_options
 @click.option("--workers", type=Number(limits.WORKERS), default=1, show_default=True, help="Jobs at a time.")
 @click.option(
     "--repeats", type=Number(limits.REPEATS), default=1, show_default=True, help="Runs of each fold, with other seeds."

@@ -126,8 +126,10 @@ def draw(ratio: float, seed: int, size: int = SIZE) -> np.ndarray:
     shift = rng.uniform(-0.08, 0.08, 2) * radius
     cup = np.hypot((x - centre[0] - shift[0]) / oval, y - centre[1] - shift[1]) / (radius * ratio)
     image = _blend(image, np.array([0.97, 0.85, 0.62]) * rng.uniform(0.9, 1.0), _spots(rng, scale))
-    image = _blend(image, np.array([0.93, 0.66, 0.38]) * rng.uniform(0.88, 1.0), _inside(disc, 0.06))
     cup_colour = np.array([0.99, 0.9, 0.7]) * rng.uniform(0.93, 1.0)
+    pallor = rng.uniform(0, 0.45)  # some discs are nearly as bright as their cups
+    disc_colour = (1 - pallor) * np.array([0.93, 0.66, 0.38]) * rng.uniform(0.88, 1.0) + pallor * cup_colour
+    image = _blend(image, disc_colour, _inside(disc, 0.06))
     image = _blend(image, cup_colour, rng.uniform(0.75, 0.9) * _inside(cup, 0.1))
 
     vessels = np.zeros((scale, scale), dtype=np.float32)

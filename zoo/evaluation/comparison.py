@@ -1,7 +1,8 @@
 """Predictions of several models over folds -> the tables of a comparison. Pure functions of data frames.
 
 `predictions` has a row per model, fold, repeat, role and image, with the columns model, fold, repeat, and those of
-predictions.csv, and `group` (empty where images belong to no group such as a patient).
+predictions.csv, `group` (empty where images belong to no group such as a patient), and `threshold`, the probability
+from which its job calls an image positive (0.5 where there is no such column).
 """
 
 from __future__ import annotations
@@ -76,7 +77,17 @@ def probabilities(predictions: pd.DataFrame) -> np.ndarray:
     return metrics.per_class(predictions[several or ["probability"]].to_numpy())
 
 
-def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> pd.DataFrame:
+def thresholds(predictions: pd.DataFrame) -> np.ndarray:
+    """The threshold of each prediction (n,)."""
+    return predictions.get("threshold", pd.Series(metrics.THRESHOLD, predictions.index)).to_numpy(dtype=np.float64)
+
+
+def called(predictions: pd.DataFrame) -> np.ndarray:
+    """The class that each image is called (n,)."""
+    return metrics.predict(probabilities(predictions), thresholds(predictions))
+
+
+def results(predictions: pd.DataFrame) -> pd.DataFrame:
     """One row per model, fold and repeat, with every metric of both roles as `<metric>_<role>`.
 
     Where predictions have columns of MARKS, this table has them too, and those that are made of it.
@@ -85,7 +96,7 @@ def results(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> 
     for key, job in predictions.groupby(JOB, sort=False):
         parts = {role: job[job["role"] == role] for role in SCORED_ROLES}
         scores[key] = {
-            role: metrics.score(part["label"].to_numpy(), probabilities(part), threshold)
+            role: metrics.score(part["label"].to_numpy(), probabilities(part), thresholds(part))
             for role, part in parts.items()
         }
     table = results_of(scores)
@@ -118,12 +129,7 @@ def by_fold(results: pd.DataFrame, column: str) -> pd.DataFrame:
     return results.pivot_table(index="fold", columns="model", values=column, aggfunc="mean", dropna=False, sort=False)
 
 
-def summary(
-    predictions: pd.DataFrame,
-    results: pd.DataFrame,
-    to_train: Mapping[str, float],
-    threshold: float = metrics.THRESHOLD,
-) -> pd.DataFrame:
+def summary(predictions: pd.DataFrame, results: pd.DataFrame, to_train: Mapping[str, float]) -> pd.DataFrame:
     """Mean, standard deviation over folds and 95 % interval: a row per model, role and metric.
 
     `to_train` has, for each role, its number of images over that of training images. The interval is over images, or
@@ -140,7 +146,7 @@ def summary(
                     index="fold", columns="repeat", values=metrics.column(name, role), dropna=False
                 )
                 means = values.mean(axis=1).dropna().to_numpy()
-                low, high = intervals.interval(name, scored[role], to_train[role], threshold)
+                low, high = intervals.interval(name, scored[role], to_train[role])
                 row: dict[str, object] = {
                     "model": model,
                     "role": role,
@@ -167,7 +173,10 @@ def _scored(predictions: pd.DataFrame) -> dict[str, list[list[intervals.Scored]]
         for _, fold in predictions[predictions["role"] == role].groupby("fold", sort=True):
             ordered = [rows.sort_values("image") for _, rows in fold.groupby("repeat", sort=True)]
             parts[role].append(
-                [intervals.Scored(rows["label"].to_numpy(), probabilities(rows), clusters(rows)) for rows in ordered]
+                [
+                    intervals.Scored(rows["label"].to_numpy(), probabilities(rows), clusters(rows), thresholds(rows))
+                    for rows in ordered
+                ]
             )
     return parts
 
@@ -185,11 +194,11 @@ def best_by_validation(results: pd.DataFrame, metric: str) -> pd.DataFrame:
     return known.loc[column.groupby(known["fold"], sort=True).idxmax()]
 
 
-def one_class(predictions: pd.DataFrame, threshold: float = metrics.THRESHOLD) -> pd.Series[int]:
+def one_class(predictions: pd.DataFrame) -> pd.Series[int]:
     """The class that a job calls every image of the validation role, by model, fold and repeat; none for the others."""
     validation = predictions[predictions["role"] == "validation"]
-    called = validation.assign(called=metrics.predict(probabilities(validation), threshold)).groupby(JOB, sort=False)
-    return called["called"].first()[called["called"].nunique() == 1]
+    jobs = validation.assign(called=called(validation)).groupby(JOB, sort=False)["called"]
+    return jobs.first()[jobs.nunique() == 1]
 
 
 def as_chosen(table: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
@@ -202,25 +211,28 @@ def as_chosen(table: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
 class Pooled:
     """The test predictions of one model over folds, one entry an image, in the order of the images' hashes.
 
-    `labels` (n,), `probabilities` (n, classes), `clusters` (n,) say whose image each is.
+    `labels` (n,), `probabilities` (n, classes), `clusters` (n,) say whose image each is, `called` (n,) its class by the
+    model.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     clusters: np.ndarray
+    called: np.ndarray
 
 
 def pooled(predictions: pd.DataFrame) -> Pooled:
     """Pool the test predictions of one model. Of repeats the first is taken.
 
-    The probabilities of an image that several folds test are averaged.
+    The probabilities of an image that several folds test are averaged, and so are their thresholds.
     """
     first = predictions["repeat"] == predictions["repeat"].min()
     test = predictions[first & (predictions["role"] == "test")]
     images = test.groupby("image", sort=True)
-    columns = [name for name in test.columns if name.startswith("probability")]
-    labels = images["label"].first().to_numpy()
-    return Pooled(labels, probabilities(images[columns].mean()), clusters(images["group"].first().reset_index()))
+    columns = [name for name in test.columns if name.startswith("probability") or name == "threshold"]
+    means, labels = images[columns].mean(), images["label"].first().to_numpy()
+    whose = clusters(images["group"].first().reset_index())
+    return Pooled(labels, probabilities(means), whose, called(means))
 
 
 def draws(images: Pooled) -> np.ndarray:
@@ -247,7 +259,6 @@ def compare(
     to_train: Mapping[str, float],
     metric: str = "auc",
     rope: float = 0.01,
-    threshold: float = metrics.THRESHOLD,
 ) -> pd.DataFrame:
     """A row per pair of models, on the test role and on the folds that both have; docs/statistics.md has the columns.
 
@@ -272,7 +283,7 @@ def compare(
     rows = []
     for a, b in zip(table["model_a"], table["model_b"], strict=True):
         folds = tuple(values.index[values[[a, b]].notna().all(axis=1)])
-        rows.append(_over_images(images(a, folds), images(b, folds), threshold) if folds else {"images": 0})
+        rows.append(_over_images(images(a, folds), images(b, folds)) if folds else {"images": 0})
     table = pd.concat([table, pd.DataFrame(rows, columns=IMAGE_COLUMNS)], axis=1)
     adjusted = {f"{name}_holm": statistics.holm(table[name]) for name in ("p", "delong_p", "mcnemar_p")}
     table["verdict"] = [
@@ -314,15 +325,13 @@ def _over_folds(both: pd.DataFrame, to_train: float, rope: float) -> dict[str, o
     }
 
 
-def _over_images(
-    one: tuple[Pooled, np.ndarray], other: tuple[Pooled, np.ndarray], threshold: float
-) -> dict[str, object]:
+def _over_images(one: tuple[Pooled, np.ndarray], other: tuple[Pooled, np.ndarray]) -> dict[str, object]:
     """The tests over the pooled test images of one pair, each with its draws; those of the AUC only for two classes."""
     (a, draws_a), (b, draws_b) = one, other
     labels = a.labels
     count = len(np.unique(a.clusters))
     groups = a.clusters if count < len(labels) else None
-    right_a, right_b = (metrics.predict(each.probabilities, threshold) == labels for each in (a, b))
+    right_a, right_b = (each.called == labels for each in (a, b))
     errors = statistics.mcnemar(right_a, right_b, groups)
     row: dict[str, object] = {
         "images": len(labels),

@@ -31,12 +31,14 @@ class Scored:
     """The predictions of one model for the images of a role in one fold.
 
     `labels` (n,) class numbers, `probabilities` (n, classes), and `clusters` (n,) of any type that sorts: the patient,
-    or where none is known the image itself. An image that several folds score is the same cluster in each.
+    or where none is known the image itself. An image that several folds score is the same cluster in each. `threshold`
+    is as for `metrics.predict`.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     clusters: np.ndarray
+    threshold: float | np.ndarray = metrics.THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,7 @@ class _Value:
 
 
 def interval(
-    metric: str,
-    folds: Sequence[Sequence[Scored]],
-    to_train: float = 0.0,
-    threshold: float = metrics.THRESHOLD,
-    confidence: float = 0.95,
+    metric: str, folds: Sequence[Sequence[Scored]], to_train: float = 0.0, confidence: float = 0.95
 ) -> tuple[float, float]:
     """The interval (low, high) of the mean of a metric over folds.
 
@@ -80,7 +78,7 @@ def interval(
     generalization error). Quantiles are those of Student's t with Satterthwaite's degrees of freedom.
     """
     # Repeats are of the same images: the sizes of the first are those of all.
-    values = [_mean([_value(metric, each, threshold) for each in repeats], 1) for repeats in folds]
+    values = [_mean([_value(metric, each) for each in repeats], 1) for repeats in folds]
     known = [(value, repeats[0]) for value, repeats in zip(values, folds, strict=True) if not math.isnan(value.value)]
     counted = np.concatenate([value.counted for value, _ in known]) if known else np.empty(0, dtype=bool)
     if not counted.any():
@@ -132,7 +130,7 @@ def _effect(variance: float, alone: float, at_most: float) -> float:
     return max(1.0, variance / alone) if alone > TINY and math.isfinite(variance) else max(1.0, at_most)
 
 
-def _value(metric: str, scored: Scored, threshold: float) -> _Value:
+def _value(metric: str, scored: Scored) -> _Value:
     labels, probabilities = scored.labels, scored.probabilities
     everything = np.ones(len(labels), dtype=bool)
     if metric == "loss":
@@ -141,7 +139,7 @@ def _value(metric: str, scored: Scored, threshold: float) -> _Value:
     classes = [1] if probabilities.shape[1] == 2 else [*range(probabilities.shape[1])]
     if metric == "auc":
         return _mean([_auc(labels == one, probabilities[:, one]) for one in classes])
-    predicted = metrics.predict(probabilities, threshold)
+    predicted = metrics.predict(probabilities, scored.threshold)
     if metric == "accuracy":
         return _share(predicted == labels, everything)
     return _mean([_SHARES[metric](labels == one, predicted == one) for one in classes])

@@ -41,8 +41,8 @@ def per_class(probabilities: np.ndarray) -> np.ndarray:
     return outputs / outputs.sum(axis=1, keepdims=True)
 
 
-def predict(probabilities: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
-    """Class numbers (n,) from probabilities (n, classes)."""
+def predict(probabilities: np.ndarray, threshold: float | np.ndarray = THRESHOLD) -> np.ndarray:
+    """Class numbers (n,) from probabilities (n, classes); `threshold` may be one for each image (n,)."""
     if probabilities.shape[1] == 2:
         return (probabilities[:, 1] >= threshold).astype(int)
     return np.asarray(probabilities.argmax(axis=1))
@@ -57,11 +57,11 @@ def losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(-np.log(np.clip(of_truth, LEAST, 1)))
 
 
-def score(labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRESHOLD) -> dict[str, Any]:
+def score(labels: np.ndarray, probabilities: np.ndarray, threshold: float | np.ndarray = THRESHOLD) -> dict[str, Any]:
     """All METRICS, the confusion matrix (row: true class, column: predicted), the threshold and the image count.
 
-    `labels` (n,) are class numbers, `probabilities` (n, classes). The loss is the mean of `losses`. A metric that is
-    not defined, such as an AUC where one class is missing, is NaN.
+    `labels` (n,) are class numbers, `probabilities` (n, classes), `threshold` as for `predict`. The loss is the mean of
+    `losses`. A metric that is not defined, such as an AUC where one class is missing, is NaN.
     """
     classes = probabilities.shape[1]
     known = list(range(classes))

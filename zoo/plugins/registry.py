@@ -17,6 +17,7 @@ import pydantic
 from zoo import limits
 from zoo.data.config import DEMO, DataConfig, SplitConfig
 from zoo.errors import ConfigError, PluginError, one_line, unknown
+from zoo.evaluation.config import EvaluationConfig
 from zoo.files import expand
 from zoo.interfaces import (
     PART_KINDS,
@@ -34,6 +35,7 @@ from zoo.plugins import isolation
 from zoo.plugins.discovery import Plugins
 
 SHIPPED = "registry.toml"
+TABLES = ("data", "evaluation", "defaults", "models")
 NO_STAGES = "gives no stages"
 
 T = TypeVar("T")
@@ -67,6 +69,7 @@ class Registry:
 
     path: Path
     data: DataConfig
+    evaluation: EvaluationConfig
     defaults: dict[str, Any]
     models: dict[str, dict[str, Any]]
     plugins: Plugins
@@ -115,7 +118,8 @@ def load_registry(path: Path | None, plugins: Plugins) -> Registry:
     if data.test_root:
         data = dataclasses.replace(data, test_root=str(path.parent / expand(data.test_root)))
     defaults = {**shipped.get("defaults", {}), **tables.get("defaults", {})}
-    return Registry(path, data, defaults, {**kept, **others}, plugins, frozenset(others), hidden)
+    evaluation = from_table(EvaluationConfig, tables.get("evaluation", {}), f"{path}: evaluation")
+    return Registry(path, data, evaluation, defaults, {**kept, **others}, plugins, frozenset(others), hidden)
 
 
 def _tables(path: Path) -> dict[str, Any]:
@@ -127,8 +131,8 @@ def _tables(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # Python reads no number of thousands of digits either
         raise ConfigError(f"registry {path} is not TOML: {error}") from error
     for name in tables:
-        if name not in ("data", "defaults", "models"):
-            raise ConfigError(f"{path}: {unknown('table', name, ['data', 'defaults', 'models'])}")
+        if name not in TABLES:
+            raise ConfigError(f"{path}: {unknown('table', name, [*TABLES])}")
     models = tables.get("models", {})
     if not isinstance(models, dict) or not all(isinstance(table, dict) or table is False for table in models.values()):
         raise ConfigError(f"{path}: models must be tables, each as [models.NAME], or NAME = false to hide one")

@@ -21,6 +21,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 from sklearn import metrics as sklearn_metrics
 
 from zoo.evaluation import metrics
+from zoo.evaluation.comparison import called
 from zoo.report import plots
 from zoo.report.plots import BLUE, GREY, ORANGE
 
@@ -228,12 +229,12 @@ def _draw_curves(panels: Sequence[Axes], part: pd.DataFrame, **style: Any) -> tu
 
 
 def confusion_sums(
-    predictions: pd.DataFrame, classes: Sequence[str], role: str, threshold: float, path: Path
+    predictions: pd.DataFrame, classes: Sequence[str], role: str, point: object, path: Path
 ) -> list[Path]:
     """A confusion matrix a model, summed over folds and repeats: counts, and below them the share of the true class.
 
-    `predictions` has columns model, fold, role, label and probability (two classes: positive from `threshold`
-    on) or a probability_CLASS each (more: the most probable class). Predictions that are NaN are skipped.
+    `predictions` has columns model, fold, role, label and probability (two classes, decided at `point`, with whose
+    threshold) or a probability_CLASS each (more: the most probable class). Predictions that are NaN are skipped.
     """
     columns = ["probability"] if len(classes) == 2 else [f"probability_{name}" for name in classes]
     part = predictions[predictions["role"] == role].dropna(subset=columns)
@@ -248,12 +249,40 @@ def confusion_sums(
     for axes in grid.flat[len(models) :]:
         axes.axis("off")
     for axes, (model, rows) in zip(grid.flat, models, strict=False):
-        predicted = metrics.predict(metrics.per_class(rows[columns].to_numpy()), threshold)
+        predicted = called(rows)
         counts = sklearn_metrics.confusion_matrix(rows["label"], predicted, labels=range(len(classes)))
         plots.confusion(axes, counts, classes)
         axes.set_title(f"{model}{_if_fewer(rows['fold'].nunique(), folds)}", fontsize=9)
-    how = f"{classes[-1]} from probability {threshold:g}" if len(classes) == 2 else "the most probable class"
+    how = f"{classes[-1]}, at {point}" if len(classes) == 2 else "the most probable class"
     figure.suptitle(f"{role}, sum of {_folds(part)}\n{how}", fontsize=11)
+    return plots.save_png_and_svg(figure, path)
+
+
+def trade_off(table: pd.DataFrame, title: str, aim: object, path: Path) -> list[Path]:
+    """What more found cases cost: false alarms across, found positives up, a dot a row; `aim` is drawn large.
+
+    `table` as of zoo.evaluation.operating_point.trade_off, on the validation role.
+    """
+    figure = Figure(figsize=(6.5, 4.8), layout="constrained")
+    axes = figure.subplots()
+    found = table["positives"] - table["missed"]
+    axes.plot(table["alarms"], found, color=GREY, marker="o", markersize=4, linewidth=1.2, zorder=1)
+    for _, rows in table.assign(found=found).groupby(["alarms", "found"], sort=False):
+        aimed, place = (rows["point"] == str(aim)).any(), (rows["alarms"].iloc[0], rows["found"].iloc[0])
+        axes.plot(*place, "o", color=ORANGE if aimed else GREY, markersize=10 if aimed else 5, zorder=2)
+        numbers = ", ".join(str(number + 1) for number in rows.index)
+        axes.annotate(numbers, place, (0, -9), textcoords="offset points", ha="center", va="top", fontsize=9)
+    listed = [
+        f"{number}: {row['point']}, from {row['threshold']:.2g}{'' if row['supported'] else ' (not sure)'}"
+        for number, row in enumerate(table.to_dict("records"), 1)
+    ]
+    axes.text(0.98, 0.04, "\n".join(listed), transform=axes.transAxes, ha="right", va="bottom", ma="left", fontsize=8)
+    axes.set_xlim(0, max(1, table["negatives"].max()) * 1.02)
+    axes.set_ylim(0, max(1, table["positives"].max()) * 1.02)
+    axes.set_xlabel(f"false alarms, of {table['negatives'].max():,} negative validation images")
+    axes.set_ylabel(f"found, of {table['positives'].max():,} positive validation images")
+    axes.grid(alpha=0.3)
+    axes.set_title(title, fontsize=11)
     return plots.save_png_and_svg(figure, path)
 
 

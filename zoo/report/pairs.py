@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Column, Table
 
-from zoo.evaluation import comparison, metrics
+from zoo.evaluation import comparison
 from zoo.report.tables import number, p_value
 from zoo.run.results import Comparison
 
@@ -46,14 +46,14 @@ def _cost(done: Comparison, row: Mapping[Any, Any]) -> str:
     found, alarms = {}, {}
     for model in (a, b):
         pooled = comparison.pooled(of_pair[of_pair["model"] == model])
-        called = metrics.predict(pooled.probabilities, done.threshold) == 1
+        called = pooled.called == 1
         ill = pooled.labels == 1
         found[model], alarms[model] = int(called[ill].sum()), int(called[~ill].sum())
     healthy, positive = done.classes
     gain, price = found[a] - found[b], alarms[a] - alarms[b]
     more = f"{_more(gain)} of {ill.sum():,} {positive} images than {b}" if gain else f"as many {positive} images as {b}"
     alarmed = f"{_more(price)} false alarms" if price else "as many false alarms"
-    return f"  At threshold {done.threshold:g} {a} finds {more}, with {alarmed} among {(~ill).sum():,} {healthy} ones."
+    return f"  At {done.point} {a} finds {more}, with {alarmed} among {(~ill).sum():,} {healthy} ones."
 
 
 def _more(difference: int) -> str:

@@ -46,7 +46,7 @@ def draw_comparison(done: Comparison, out: Path) -> None:
     pictures = out / "pictures"
     for role in ("validation", "test"):
         comparison_plots.confusion_sums(
-            done.predictions, done.classes, role, done.threshold, pictures / f"confusion-{role}"
+            done.predictions, done.classes, role, done.point, pictures / f"confusion-{role}"
         )
         comparison_plots.metric_by_model(
             done.results, done.summary, done.metric, role, pictures / f"{done.metric}-{role}"

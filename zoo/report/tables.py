@@ -12,7 +12,9 @@ from rich.table import Table
 
 from zoo.evaluation import metrics
 from zoo.evaluation.comparison import SCORED_ROLES
+from zoo.evaluation.config import HALF
 from zoo.evaluation.metrics import METRICS, NAMES
+from zoo.evaluation.operating_point import ALL_FOLDS
 from zoo.run.results import Comparison, mark
 
 FOLDS_SHOWN = 10
@@ -74,7 +76,7 @@ def folds(counts: pd.DataFrame, groups: pd.Series[int]) -> Table:
 
 def scores(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> RenderableType:
     """Metrics and confusion matrices of one job; `results` is the content of metrics.json."""
-    about = _about(classes, results["test"]["threshold"])
+    about = _about(classes, f"threshold {results['test']['threshold']:g}" if len(classes) == 2 else "")
     headings = [f"{role}\n{results[role]['images']} images" for role in SCORED_ROLES]
     table = Table("metric", *headings, title=f"Metrics ({about})", title_justify="left")
     for name in METRICS:
@@ -82,11 +84,9 @@ def scores(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> Render
     return Group(table, confusions(results, classes))
 
 
-def _about(classes: Sequence[str], threshold: float | None) -> str:
+def _about(classes: Sequence[str], point: object) -> str:
     """What the metrics are of."""
-    if len(classes) != 2 or threshold is None:
-        return "averages over the classes"
-    return f"positive class: {classes[-1]}, threshold {threshold:g}"
+    return f"positive class: {classes[-1]}, {point}" if len(classes) == 2 else "averages over the classes"
 
 
 def confusions(results: dict[str, dict[str, Any]], classes: Sequence[str]) -> RenderableType:
@@ -135,7 +135,7 @@ def summary(done: Comparison, wide: bool = True) -> Table:
     columns = [(role, name) for role in (SCORED_ROLES if wide else SCORED_ROLES[-1:]) for name in shown]
     count = int(done.summary["folds"].max())
     where = "folds" if wide else f"{count} fold{'s' * (count != 1)} on test"
-    title = f"Mean ± sd over {where}, and 95 % interval, threshold {done.threshold:g}"
+    title = f"Mean ± sd over {where}, and 95 % interval, {done.point}"
     names = {name: NAMES.get(name, name) for name in shown}
     headings = [f"{names[name]}\n{role}" if wide else names[name] for role, name in columns]
     about = ["weights", "folds"] if wide else []
@@ -151,11 +151,56 @@ def summary(done: Comparison, wide: bool = True) -> Table:
     return view
 
 
+def operating_points(done: Comparison) -> Table:
+    """threshold.csv over folds: for each model 0.5 and what the run aims at, with what test makes of them."""
+    over_folds = done.thresholds[done.thresholds["fold"] == ALL_FOLDS].sort_values("model", kind="stable")
+    titles = done.titles
+    view = Table("model", "sensitivity", "specificity", "missed", "alarms", title_justify="left")
+    view.title = f"Test at thresholds chosen on validation, and at {HALF.threshold}"
+    view.show_edge = False
+    for model, rows in over_folds.groupby("model", sort=False):
+        for row in rows.to_dict("records"):
+            view.add_row(
+                f"{titles[str(model)]}\n{row['point']}\n{_from(row)}",
+                *(_with_interval(row, name) for name in ("sensitivity", "specificity")),
+                f"{row['missed']:,}\nof {row['positives']:,}",
+                f"{row['alarms']:,}\nof {row['negatives']:,}",
+            )
+    return view
+
+
+def _from(row: Mapping[Any, Any]) -> str:
+    """Where the decisions of a row begin; not the same in all folds, and a mean."""
+    return f"from {row['threshold']:.3g} on" + ("" if row["supported"] else ", not sure")
+
+
+def _with_interval(row: Mapping[Any, Any], name: str) -> str:
+    cell = {"mean": row[name], "folds": 1, "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+    return f"{_mean(cell)}\n{_interval(cell)}"
+
+
+def trade_off(table: pd.DataFrame, model: str) -> Table:
+    """What each further case that is found costs in false alarms, on validation; see operating_point.trade_off."""
+    title = f"What {model} would miss on validation, and alarm for"
+    view = Table("point", "from", "missed", "alarms", "alarms for each\nfurther case", title=title)
+    view.title_justify, view.show_edge = "left", False
+    for row in table.to_dict("records"):
+        price = "" if pd.isna(row["price"]) else f"{row['price']:.1f}"
+        view.add_row(
+            row["point"] + ("" if row["supported"] else "\n(not sure)"),
+            f"{row['threshold']:.3g}",
+            f"{row['missed']:,} of {row['positives']:,}",
+            f"{row['alarms']:,} of {row['negatives']:,}",
+            price,
+        )
+    return view
+
+
 def intervals(done: Comparison, model: str) -> Table:
     """The metrics of one model, recall first: mean ± standard deviation over folds, and 95 % interval."""
     rows = done.summary[done.summary["model"] == model].to_dict("records")
     cells = {(row["role"], row["metric"]): row for row in rows}
-    title = f"Metrics with 95 % intervals ({_about(done.classes, done.threshold)})"
+    title = f"Metrics with 95 % intervals ({_about(done.classes, done.point)})"
     view = Table("metric", *SCORED_ROLES, title=title, title_justify="left")
     for name in dict.fromkeys(["recall", "specificity", "auc", *METRICS[1:], *METRICS]):  # the loss last
         both = [cells[role, name] for role in SCORED_ROLES]

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.evaluation import comparison, metrics, statistics
-from zoo.evaluation.comparison import CHOSEN, pooled, probabilities
+from zoo.evaluation import comparison, statistics
+from zoo.evaluation.comparison import CHOSEN, pooled
+from zoo.evaluation.operating_point import ALL_FOLDS
 from zoo.run.results import Comparison
 
 SHOWN = 10  # models; the rest is in summary.csv
+VALUES = ("sensitivity", "specificity", "ppv", "npv")
 
 
 def of_run(done: Comparison, model: str, best_accuracy: float | None = None) -> list[str]:
@@ -28,7 +30,7 @@ def of_run(done: Comparison, model: str, best_accuracy: float | None = None) -> 
         return []
     rows = done.summary[(done.summary["model"] == model) & (done.summary["role"] == "test")]
     cells = {row["metric"]: row for row in rows.to_dict("records")}
-    labels, called = test["label"].to_numpy(), metrics.predict(probabilities(test), done.threshold)
+    labels, called = test["label"].to_numpy(), comparison.called(test)
     said = (
         [_missed(labels, called, cells, done.classes), _ranked(cells, done.classes)] if len(done.classes) == 2 else []
     )
@@ -83,13 +85,41 @@ def of_each(done: Comparison) -> list[str]:
     lines = []
     for model in main["model"][:SHOWN]:
         images = pooled(done.predictions[done.predictions["model"] == model])
-        called = metrics.predict(images.probabilities, done.threshold)
-        missed, alarms = called[images.labels == 1] == 0, called[images.labels == 0] == 1
+        missed, alarms = images.called[images.labels == 1] == 0, images.called[images.labels == 0] == 1
         lines.append(
             f"{model} missed {missed.sum():,} of {len(missed):,} {ill} images and called {alarms.sum():,} of "
             f"{len(alarms):,} {healthy} ones {ill}; AUC {_interval(auc[model])}."
         )
     return lines
+
+
+def best(done: Comparison) -> str:
+    """The model that is the best by validation in the most folds, '' if there is none."""
+    each = comparison.best_by_validation(done.results.assign(repeat=done.results.get("repeat", 0)), done.metric)
+    return str(each["model"].value_counts().index[0]) if len(each) else ""
+
+
+def at_point(done: Comparison, model: str) -> list[str]:
+    """What a model misses and alarms for at the point that the run aims at; nothing for more than two classes."""
+    rows = done.thresholds[(done.thresholds["fold"] == ALL_FOLDS) & (done.thresholds["model"] == model)]
+    aimed = rows[rows["point"] == str(done.aim.operating_point)]
+    return [_at(row, done.titles[row["model"]], done.classes) for row in aimed.to_dict("records")]
+
+
+def _at(row: Mapping[Any, Any], model: str, classes: Sequence[str]) -> str:
+    healthy, ill = classes
+    cells = {name: {"mean": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]} for name in VALUES}
+    return (
+        f"At {row['point']}, chosen on validation, {model} misses {row['missed']:,} of {row['positives']:,} {ill} test "
+        f"images and calls {row['alarms']:,} of {row['negatives']:,} {healthy} ones {ill}: sensitivity "
+        f"{_interval(cells['sensitivity'])}, specificity {_interval(cells['specificity'])}. Where "
+        f"{row['prevalence']:.0%} are {ill}, {_of_100(cells['ppv'], 'alarms')}, and "
+        f"{_of_100(cells['npv'], f'images called {healthy}')}."
+    )
+
+
+def _of_100(cell: Mapping[str, float], what: str) -> str:
+    return f"there are no {what}" if pd.isna(cell["mean"]) else f"{100 * cell['mean']:.0f} of 100 {what} are right"
 
 
 def next_of(done: Comparison) -> list[str]:
@@ -106,7 +136,7 @@ def next_of(done: Comparison) -> list[str]:
     if done.results["fold"].nunique() < statistics.FEW_FOLDS:
         steps.append(f"fewer than {statistics.FEW_FOLDS} folds decide nothing: the same command with --folds all")
     if len(done.classes) == 2:
-        steps.append(f"fewer missed for more alarms: zoo report {where} --threshold {done.threshold * 0.6:.1g}")
+        steps.append(f"what fewer missed cost in false alarms: zoo threshold {where}")
     return steps
 
 
@@ -122,5 +152,5 @@ def next_steps(done: Comparison, model: str, data: Sequence[str] = ()) -> list[s
         )
     steps.append(f"is another model better? {shlex.join(['zoo', 'compare', model, 'OTHER', *data])}")
     if len(done.classes) == 2:
-        steps.append(f"fewer missed for more alarms: zoo report {where} --threshold {done.threshold * 0.6:.1g}")
+        steps.append(f"what fewer missed cost in false alarms: zoo threshold {where}")
     return steps

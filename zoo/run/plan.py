@@ -22,7 +22,7 @@ from zoo.plugins.discovery import Plugin
 from zoo.run import provenance, resume
 from zoo.run.folder import RunFolder
 from zoo.run.job import Job
-from zoo.run.request import Request, default_out, run_record, start_from_file, weights_files
+from zoo.run.request import Request, aim, default_out, run_record, start_from_file, weights_files
 from zoo.training import backend
 
 
@@ -70,6 +70,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     trackers = [found.get("tracker", name).plugin for name in dict.fromkeys(request.trackers)]
     data = load_data(models.data, request, request.folds, progress, request.splits)
     notes += data.notes
+    if request.operating_point and len(data.config.classes) != 2:
+        raise ConfigError(f"an operating point is for two classes, not {len(data.config.classes)}")
     for recipe in recipes.values():
         _check_class_weights(recipe, data.config.classes)
     options = request.training(start_from=start_from_file(request))
@@ -103,7 +105,7 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     lock = folder.lock()
     try:
         resumed = folder.request.exists() and not request.fresh
-        described = run_record(request, recipes, data, options)
+        described = run_record(request, recipes, data, options, aim(request, models.evaluation))
         notes += _write_down(folder, request, described, labels.named(data.splits, data.config.classes))
         write_csv(folder.duplicates, copies)
     except BaseException:
@@ -148,6 +150,8 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
         before["weights_files"] = {**before.get("weights_files", {}), **described["weights_files"]}
         for known in ("origins", "code"):
             before[known] = {**described[known], **before.get(known, {})}
+        if request.operating_point or request.prevalence:
+            before["evaluation"] = described["evaluation"]
         before["repeats"] = max(before.get("repeats", 1), described["repeats"])
         before["trackers"] = list(dict.fromkeys([*before.get("trackers", ()), *described["trackers"]]))
         described = before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,9 +19,10 @@ from zoo.data.loading import Data
 from zoo.data.options import DataOptions
 from zoo.data.splits import Folds
 from zoo.errors import ConfigError
+from zoo.evaluation.config import EvaluationConfig, OperatingPoint, point_of
 from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
-from zoo.limits import FOLD, REPEATS, SEED
+from zoo.limits import FOLD, REPEATS, SEED, SHARE
 from zoo.training.options import TrainingOptions
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
@@ -34,7 +35,8 @@ class Request(DataOptions, TrainingOptions):
     No `models` means all that are registered. `splits` is a split file or the same as a data frame; `folds` None means
     all folds, "first" the one of the lowest number. `repeats` runs each fold so often, with other seeds. `fresh`
     deletes what the run folder holds, `redo` the jobs that it names as (model, fold). `trackers` names the plug-ins
-    that are told how the run goes.
+    that are told how the run goes. `operating_point` is one field of zoo.evaluation.config.OperatingPoint, such as
+    {"sensitivity": 0.95}; `prevalence` the share of positives that predictive values are for.
 
     Raises ConfigError for a number out of its limits, see zoo.limits.
     """
@@ -50,15 +52,19 @@ class Request(DataOptions, TrainingOptions):
     fresh: bool = False
     redo: tuple[tuple[str, int], ...] = ()
     trackers: tuple[str, ...] = ()
+    operating_point: OperatingPoint | Mapping[str, Any] | None = None
+    prevalence: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a number out of its limits."""
         DataOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
-        numbers = {"seed": SEED, "repeats": REPEATS}
+        numbers = {"seed": SEED, "repeats": REPEATS, "prevalence": SHARE}
         for name, limit in numbers.items():
             if (value := getattr(self, name)) is not None or name == "repeats":
                 object.__setattr__(self, name, limit.check(name, value))
+        if isinstance(self.operating_point, Mapping):
+            object.__setattr__(self, "operating_point", point_of(self.operating_point))
         if self.folds is not None and self.folds != "first":
             object.__setattr__(self, "folds", tuple(FOLD.check("folds", fold) for fold in self.folds))
 
@@ -88,8 +94,16 @@ def default_out(request: Request) -> Path:
     return Path("runs") / f"{name}-{moment}"
 
 
-def run_record(request: Request, recipes: dict[str, Recipe], data: Data, options: TrainingOptions) -> dict[str, Any]:
-    """The content of run.json; `options` as settled, of which `request` may say less."""
+def aim(request: Request, config: EvaluationConfig) -> EvaluationConfig:
+    """What the tables are to say: what is asked for, else what the registry says, which is `config`."""
+    said = {name: getattr(request, name) for name in ("operating_point", "prevalence")}
+    return dataclasses.replace(config, **{name: value for name, value in said.items() if value is not None})
+
+
+def run_record(
+    request: Request, recipes: dict[str, Recipe], data: Data, options: TrainingOptions, evaluation: EvaluationConfig
+) -> dict[str, Any]:
+    """The content of run.json; `options` and `evaluation` as settled, of which `request` may say less."""
     return {
         "request": {key: _said(value) for key, value in vars(request).items()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -103,6 +117,7 @@ def run_record(request: Request, recipes: dict[str, Recipe], data: Data, options
         "start_from": options.start_from and hash_file(Path(options.start_from)),
         "allow_leak": options.allow_leak,
         "precision": options.precision,
+        "evaluation": evaluation.table(),
         "weights_files": {path: hash_file(Path(path)) for path in weights_files(recipes.values(), options.start_from)},
         "data": {
             **dataclasses.asdict(data.config),
@@ -120,6 +135,8 @@ def _said(value: Any) -> Any:
     """A field of the request as JSON has it."""
     if isinstance(value, pd.DataFrame):
         return f"table of {len(value)} rows"
+    if isinstance(value, OperatingPoint):
+        return value.table()
     return str(value) if isinstance(value, Path) else value
 
 

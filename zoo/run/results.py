@@ -14,9 +14,11 @@ import pandas as pd
 
 from zoo.data import splits
 from zoo.errors import ConfigError, DataError, line, unknown
-from zoo.evaluation import comparison, metrics
+from zoo.evaluation import comparison, metrics, operating_point
+from zoo.evaluation.config import HALF, EvaluationConfig, OperatingPoint, point_of
 from zoo.files import read_csv, read_json, replacing, write_csv, write_json
-from zoo.limits import ROPE, THRESHOLD
+from zoo.limits import ROPE
+from zoo.plugins.registry import from_table
 from zoo.run import provenance
 from zoo.run.folder import JobFolder, JobKey, RunFolder
 from zoo.run.provenance import Provenance
@@ -27,8 +29,10 @@ class Comparison:
     """Models compared over folds, as data frames.
 
     `results` has a row per model and fold (results.csv), `summary` one per model, role and metric (summary.csv),
-    `comparison` one per pair of models (comparison.csv), `predictions` one per model, fold, role and image.
-    `missing` names the jobs that are not done, `notes` says what a reader must know of the numbers.
+    `comparison` one per pair of models (comparison.csv), `predictions` one per model, fold, role and image. They are at
+    `point`, 0.5 unless another is asked for. `thresholds` has a row per model and fold, and one over folds, at 0.5 and
+    at the operating point that the run aims at (threshold.csv; for two classes). `missing` names the jobs that are not
+    done, `notes` says what a reader must know of the numbers.
     """
 
     run: RunFolder
@@ -38,8 +42,11 @@ class Comparison:
     predictions: pd.DataFrame
     missing: list[str]
     notes: list[str]
+    thresholds: pd.DataFrame
     metric: str
-    threshold: float
+    rope: float
+    point: OperatingPoint
+    aim: EvaluationConfig
     classes: list[str]
     roles: dict[str, str]
 
@@ -67,11 +74,30 @@ class Comparison:
         }
         return dataclasses.replace(self, **renamed)
 
+    def at(self, **point: Any) -> Comparison:
+        """The same models and folds with every table at another operating point, chosen on validation.
+
+        `point` is one field of OperatingPoint, such as `sensitivity=0.95`, `specificity`, `youden=True`,
+        `cost={"missed": 10, "false_alarm": 1}` or `threshold`. Raises ConfigError for any other, or more than two
+        classes.
+        """
+        jobs = self.predictions
+        return compare(
+            self.run, [*jobs["model"].unique()], tuple(jobs["fold"].unique()), self.metric, point_of(point), self.rope
+        )
+
+    def trade_offs(self) -> dict[str, pd.DataFrame]:
+        """For each model what more sensitivity costs on validation, see zoo.evaluation.operating_point.trade_off."""
+        each = self.predictions.groupby("model", sort=False)
+        return {str(model): operating_point.trade_off(of_model, self.aim) for model, of_model in each}
+
     def write(self, folder: Path) -> None:
-        """Write results.csv, summary.csv and comparison.csv into a folder."""
+        """Write results.csv, summary.csv and comparison.csv into a folder, and for two classes threshold.csv."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("results", "summary", "comparison"):
             write_csv(folder / f"{name}.csv", getattr(self, name))
+        if len(self.classes) == 2:
+            write_csv(folder / "threshold.csv", self.thresholds)
 
 
 def compare(
@@ -79,20 +105,29 @@ def compare(
     models: Sequence[str] = (),
     folds: splits.Folds = None,
     metric: str = "auc",
-    threshold: float = metrics.THRESHOLD,
+    point: OperatingPoint = HALF,
     rope: float = 0.01,
+    prevalence: float | None = None,
 ) -> Comparison:
     """Every table of a run, from its predictions: nothing is trained, and no table on the disk is read or written.
 
-    `models` and `folds` pick some, none given means all; `metric` is the one that pairs are compared by.
+    `models` and `folds` pick some, none given means all; `metric` is the one that pairs are compared by, `point` where
+    decisions are made. It and `prevalence` go before what the run aims at.
 
-    Raises ConfigError for a folder that is no run, for unknown models, folds or metrics, and for a threshold or rope
-    that is no number of its kind.
+    Raises ConfigError for a folder that is no run, for unknown models, folds or metrics, for a rope that is no number
+    of its kind, and for an operating point of more than two classes.
     """
     metrics.check_metric(metric)
     ROPE.check("rope", rope)
-    THRESHOLD.check("threshold", threshold)
     record = run.read()
+    aim = from_table(EvaluationConfig, record.get("evaluation", {}), f"{run.request}: evaluation")
+    aim = dataclasses.replace(
+        aim,
+        operating_point=aim.operating_point if point == HALF else point,
+        prevalence=aim.prevalence if prevalence is None else prevalence,
+    )
+    if point != HALF and len(record["data"]["classes"]) != 2:
+        raise ConfigError(f"{run.path}: an operating point is for two classes, not {len(record['data']['classes'])}")
     for model in models:
         if model not in record["recipes"]:
             raise ConfigError(f"{run.path}: {unknown('model', model, list(record['recipes']))}")
@@ -100,25 +135,37 @@ def compare(
     wanted = [job for job in run.expected(record) if (not models or job[0] in models) and job[1] in chosen]
     said = run.check(record, wanted)
     table = run.read_splits(record)
-    predictions = read_predictions(run, wanted, table)
-    results = _with_weights(run, comparison.results(predictions, threshold))
-    to_train = _to_train(table)
-    summaries = [comparison.summary(predictions, results, to_train, threshold)]
+    predictions, to_train = read_predictions(run, wanted, table), _to_train(table)
+    thresholds, unsupported = _thresholds(predictions, aim, to_train, record["data"]["classes"])
+    if point != HALF:
+        predictions = operating_point.with_thresholds(
+            predictions, operating_point.thresholds(predictions, point, aim.prevalence)
+        )
+    results = _with_weights(run, comparison.results(predictions))
+    summaries = [comparison.summary(predictions, results, to_train)]
     if results["model"].nunique() > 1:
         best = comparison.best_by_validation(results, metric)
         as_used, scores = comparison.as_chosen(predictions, best), comparison.as_chosen(results, best)
-        summaries.append(comparison.summary(as_used, scores, to_train, threshold))
+        summaries.append(comparison.summary(as_used, scores, to_train))
     missing = [name for job in wanted if (name := _missing(run, job))]
     return Comparison(
         run,
         _without_repeat(results),
         pd.concat(summaries, ignore_index=True),
-        comparison.compare(predictions, results, to_train, metric, rope, threshold),
+        comparison.compare(predictions, results, to_train, metric, rope),
         predictions,
         missing,
-        [*said, *notes(predictions, table, missing), *_one_class(predictions, threshold, record["data"]["classes"])],
+        [
+            *said,
+            *notes(predictions, table, missing),
+            *_one_class(predictions, point, record["data"]["classes"]),
+            *unsupported,
+        ],
+        thresholds,
         metric,
-        threshold,
+        rope,
+        point,
+        aim,
         record["data"]["classes"],
         record["data"]["roles"],
     )
@@ -206,7 +253,7 @@ def write_best(done: Comparison) -> None:
     """
     column = metrics.column(done.metric, "validation")
     results = done.results if "repeat" in done.results else done.results.assign(repeat=0)
-    one_class = comparison.one_class(done.predictions, done.threshold)
+    one_class = comparison.one_class(done.predictions)
     for best in comparison.best_by_validation(results, done.metric).to_dict("records"):
         fold, key = best["fold"], tuple(best[name] for name in comparison.JOB)
         job = done.run.job(best["model"], fold, best["repeat"])
@@ -225,7 +272,7 @@ def write_best(done: Comparison) -> None:
             "validation": best[column],
             "path": job.best.relative_to(done.run.path).as_posix(),
             **{name: int(best[name]) for name in comparison.MARKS if best.get(name)},
-            **({"warning": _calls_all(done.classes[one_class[key]], done.threshold)} if key in one_class else {}),
+            **({"warning": _calls_all(done.classes[one_class[key]], done.point)} if key in one_class else {}),
         }
         write_json(target.with_suffix(".json"), row)
 
@@ -256,19 +303,34 @@ def _missing(run: RunFolder, job: JobKey) -> str | None:
     return f"{RunFolder.title(*job)}: {line(error) or 'no message'}"
 
 
-def _calls_all(name: str, threshold: float) -> str:
-    return f"calls every validation image {name} at threshold {threshold:g}"
+def _thresholds(
+    predictions: pd.DataFrame, aim: EvaluationConfig, to_train: dict[str, float], classes: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """threshold.csv, at 0.5 and at what the run aims at, and a note for each model whose validation can't choose."""
+    if len(classes) != 2:
+        return pd.DataFrame(columns=operating_point.COLUMNS), []
+    tables, said = [], []
+    for point in dict.fromkeys([HALF, aim.operating_point]):
+        chosen = operating_point.thresholds(predictions, point, aim.prevalence)
+        tables.append(operating_point.tested(predictions, chosen, point, to_train["test"], aim.prevalence))
+        for (model, fault), jobs in chosen[chosen["fault"] != ""].groupby(["model", "fault"], sort=False):
+            said.append(f"{model} in fold {', '.join(map(str, jobs['fold'].unique()))}: no {point} is sure: {fault}")
+    return pd.concat(tables, ignore_index=True), said
 
 
-def _one_class(predictions: pd.DataFrame, threshold: float, classes: Sequence[str]) -> list[str]:
+def _calls_all(name: str, point: OperatingPoint) -> str:
+    return f"calls every validation image {name} at {point}"
+
+
+def _one_class(predictions: pd.DataFrame, point: OperatingPoint, classes: Sequence[str]) -> list[str]:
     """A note for each model that can't tell the classes apart in some fold."""
     said = []
-    called = comparison.one_class(predictions, threshold).rename("called").reset_index()
+    called = comparison.one_class(predictions).rename("called").reset_index()
     for number, name in enumerate(classes):
         for model, jobs in called[called["called"] == number].groupby("model", sort=False):
             folds = sorted(set(jobs["fold"]))
             where = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
-            said.append(f"{model} {_calls_all(name, threshold)} in {where}: it finds no other class there")
+            said.append(f"{model} {_calls_all(name, point)} in {where}: it finds no other class there")
     return said
 
 

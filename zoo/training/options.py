@@ -15,10 +15,11 @@ from zoo.limits import EPOCHS, MIN_LEARNING_RATE
 class TrainingOptions:
     """What a user asks for (a Request) and each of its jobs passes on to whoever trains.
 
-    `max_epochs` is the most of a stage, None for no limit, and `min_learning_rate` what the rate of a stage is raised to
-    if it begins with less. `feature_cache`: whether outputs of frozen layers are kept and reused. `start_from` is a model file (.keras) whose weights training starts from. `allow_leak`: train and score
-    even where weights have seen test images, and mark the numbers. `precision` is what the backbone computes in while
-    it is trained, one of PRECISIONS.
+    `max_epochs` is the most of a stage, None for no limit, and `min_learning_rate` what the rate of a stage is raised
+    to if it begins with less. `feature_cache`: whether outputs of frozen layers are kept and reused. `start_from` is a
+    model file (.keras) whose weights training starts from. `allow_leak`: train and score even where weights have seen
+    test images, and mark the numbers. `precision` is what the backbone computes in while it is trained, one of
+    PRECISIONS.
 
     Raises ConfigError for epochs and rates out of their limits, see zoo.limits, and for an unknown precision.
     """
