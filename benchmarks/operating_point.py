@@ -1,4 +1,4 @@
-"""How often test keeps what an operating point promises: simulated runs, the threshold chosen on validation in two ways.
+"""How often test keeps what an operating point promises: simulated runs, the threshold chosen in two ways.
 
     python benchmarks/operating_point.py [--runs 200]
 

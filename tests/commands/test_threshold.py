@@ -53,7 +53,7 @@ def test_thresholds_on_the_command_line(tiny: None, folds: Path, tmp_path: Path,
 
     status, output, _ = main("threshold", run)
     assert status == 0
-    assert "tiny in fold 0, 1: no sensitivity 0.95 is sure: validation has " in output
+    assert "tiny: no sensitivity 0.95 is sure in fold 0, 1: validation has 2 positive images, and 19 are " in output
     assert (run / "threshold.csv").read_bytes() == before["threshold.csv"]
 
 

@@ -313,8 +313,9 @@ def _thresholds(
     for point in dict.fromkeys([HALF, aim.operating_point]):
         chosen = operating_point.thresholds(predictions, point, aim.prevalence)
         tables.append(operating_point.tested(predictions, chosen, point, to_train["test"], aim.prevalence))
-        for (model, fault), jobs in chosen[chosen["fault"] != ""].groupby(["model", "fault"], sort=False):
-            said.append(f"{model} in fold {', '.join(map(str, jobs['fold'].unique()))}: no {point} is sure: {fault}")
+        for model, jobs in chosen[chosen["fault"] != ""].groupby("model", sort=False):
+            where = ", ".join(map(str, jobs["fold"].unique()))
+            said.append(f"{model}: no {point} is sure in fold {where}: {jobs['fault'].iloc[0]}")
     return pd.concat(tables, ignore_index=True), said
 
 
