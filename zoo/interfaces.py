@@ -38,6 +38,7 @@ RUN_ENTRIES = (
     "summary.csv",
     "comparison.csv",
     "threshold.csv",
+    "missed.csv",
     "duplicates.csv",
     "best",
     "pictures",

@@ -25,8 +25,8 @@ PARTS = 4  # part k tests in fold k, k + 1 validates
 
 @pytest.fixture(scope="module")
 def drawings() -> list[np.ndarray]:
-    """Discs of all sizes: colour tells nothing, since a fixed amount of light is taken off where it is bright."""
-    return [demo.draw(0.3 + 0.4 * (number % 2), number, SIZE) for number in range(IMAGES)]
+    """Discs of all sizes and colours, cups of two sizes: nothing but the cup tells the class."""
+    return [demo.draw(0.45 + 0.1 * (number % 2), number, SIZE) for number in range(IMAGES)]
 
 
 def write(path: Path, image: np.ndarray) -> Path:

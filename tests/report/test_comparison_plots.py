@@ -402,3 +402,17 @@ def test_a_precision_recall_curve_begins_at_the_first_image_found(tmp_path: Path
     assert set(precision[recall < 0.34]) == {0.5}
     area = -np.diff(recall) @ precision[:-1]
     assert area == pytest.approx(average_precision_score(labels, probabilities))
+
+
+def test_trade_off_numbers_its_points_and_lists_them(tmp_path: Path, figures: list[Figure]) -> None:
+    rows = [
+        ("threshold 0.5", 0.5, True, 6, 2),
+        ("sensitivity 0.9", 0.2, True, 1, 9),
+        ("sensitivity 0.99", 0.1, False, 1, 9),
+    ]
+    table = pd.DataFrame(rows, columns=["point", "threshold", "supported", "missed", "alarms"])
+    table = table.assign(positives=10, negatives=20)
+    found = texts(comparison_plots.trade_off(table, "m", OperatingPoint(sensitivity=0.9), tmp_path / "threshold-m"))
+    assert {"m", "1", "2, 3", "1: threshold 0.5, from 0.5", "3: sensitivity 0.99, from 0.1 (not sure)"} <= set(found)
+    large = [line for line in figures[0].axes[0].lines if line.get_markersize() == 10]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in large] == [(9, 9)]  # type: ignore[index]

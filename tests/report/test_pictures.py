@@ -165,3 +165,16 @@ def test_plain_lines_with_an_honest_eta() -> None:
     assert "stage ETA ≤ 0:21" in lines[5]
     assert "stopped early after 3 epochs" in lines[6]
     assert lines[7] == "m, fold 3 failed: [bold]no luck"
+
+
+def test_the_missed_images_are_shown_and_a_lost_file_is_grey(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "there $1$.png"), np.full((40, 60, 3), (0, 0, 255), np.uint8))
+    rows = pd.DataFrame({"path": ["there $1$.png", "lost.png"], "probability": [0.1, 0.2]})
+    rows = rows.assign(kind="missed", point="sensitivity 0.9")
+    path = tmp_path / "pictures/missed-m.png"
+    run_pictures._draw_missed(rows, tmp_path, ["normal", "abnormal"], "m", path)
+    picture = cv2.imread(str(path)).reshape(-1, 3)
+    assert (picture == (0, 0, 255)).all(axis=1).sum() > 1000
+    assert (picture == 200).all(axis=1).sum() > 1000
+    run_pictures._draw_missed(rows[:0], tmp_path, ["normal", "abnormal"], "m", path)
+    assert not path.exists()  # nothing is missed any more

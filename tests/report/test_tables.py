@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ from zoo.auditing import run
 from zoo.auditing.findings import Finding
 from zoo.data import config, splits
 from zoo.data.options import DataOptions
-from zoo.evaluation import comparison, metrics, operating_point
+from zoo.evaluation import comparison, metrics, missed, operating_point
 from zoo.evaluation.config import HALF, EvaluationConfig
 from zoo.plugins import registry
 from zoo.plugins.discovery import discover
@@ -57,6 +58,7 @@ def compared(models: list[str], folds: int = 5) -> Any:
             "repeat": 0,
             "role": role,
             "image": f"{fold}-{role}-{n}",
+            "path": f"{n}.png",
             "label": n % 2,
             "probability": rng.uniform(),
             "group": "",
@@ -80,11 +82,13 @@ def compared(models: list[str], folds: int = 5) -> Any:
         "metric": "auc",
         "comparison": comparison.compare(predictions, results, to_train),
         "thresholds": operating_point.tested(predictions, chosen, HALF, 0.2, None),
+        "missed": missed.missed(predictions, HALF, ["normal", "abnormal"]),
         "rope": 0.01,
         "point": HALF,
         "aim": EvaluationConfig(),
         "classes": ["normal", "abnormal"],
         "roles": {},
+        "root": Path("images"),
     }
     return Comparison(**fields)
 

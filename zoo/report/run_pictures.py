@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from zoo.data import splits as splits_table
-from zoo.data.images import ImageStore
+from zoo.data.decoding import read_image
+from zoo.data.images import ImageStore, resize
+from zoo.errors import DataError
+from zoo.evaluation import missed
 from zoo.evaluation.comparison import JOB
 from zoo.files import read_csv
 from zoo.interfaces import Monitored
 from zoo.report import comparison_plots, plots
 from zoo.run.folder import JobFolder
 from zoo.run.results import Comparison, mark
+
+SHOWN = 20  # images of a contact sheet
+THUMBNAIL = 128  # pixels
 
 
 def draw(job: JobFolder, title: str, classes: Sequence[str], monitor: Monitored) -> None:
@@ -51,8 +58,36 @@ def draw_comparison(done: Comparison, out: Path) -> None:
         comparison_plots.metric_by_model(
             done.results, done.summary, done.metric, role, pictures / f"{done.metric}-{role}"
         )
+    aimed = done.missed[done.missed["point"] == done.missed["point"].iloc[-1:].sum()]
+    for model, kind in product(histories, missed.KINDS):
+        rows = aimed[(aimed["model"] == model) & (aimed["kind"] == kind)]
+        _draw_missed(rows, done.root, done.classes, titles[model], pictures / f"{kind}-{model}.png")
     comparison_plots.roc_of_models(first, "test", pictures / "roc")
     comparison_plots.verdicts(done.comparison, pictures / "verdicts")
+
+
+def _draw_missed(rows: pd.DataFrame, root: Path, classes: Sequence[str], title: str, path: Path) -> None:
+    """The worst of the images that a model gets wrong, each with its probability and file; none for no rows.
+
+    Files that are no longer there are grey.
+    """
+    path.unlink(missing_ok=True)
+    if rows.empty:
+        return
+    shown, (kind, point) = rows[:SHOWN], rows[["kind", "point"]].iloc[0]
+    images = np.stack([_thumbnail(root / file) for file in shown["path"]])
+    captions = [f"{row['probability']:.2f}  {Path(row['path']).name[-16:]}" for row in shown.to_dict("records")]
+    what = {missed.MISSED: f"{classes[-1]}, missed", missed.ALARM: f"{classes[0]}, called {classes[-1]}"}
+    about = f"{what.get(kind, 'called another class')}: the worst {len(shown):,} of {len(rows):,} at {point}"
+    plots.image_grid(images, captions, f"{title}\n{about}", path)
+
+
+def _thumbnail(file: Path) -> np.ndarray:
+    """An image, small: uint8 RGB (THUMBNAIL, THUMBNAIL, 3)."""
+    try:
+        return resize(read_image(file).pixels, THUMBNAIL)
+    except (OSError, DataError):
+        return np.full((THUMBNAIL, THUMBNAIL, 3), 200, dtype=np.uint8)
 
 
 def samples(splits: pd.DataFrame, store: ImageStore, classes: Sequence[str], out: Path, count: int = 10) -> list[Path]:

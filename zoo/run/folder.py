@@ -217,6 +217,10 @@ class RunFolder:
         return self._own("threshold.csv")
 
     @property
+    def missed(self) -> Path:
+        return self._own("missed.csv")
+
+    @property
     def duplicates(self) -> Path:
         """The near-duplicates among its images and those that its weights have seen, as far as audits know them."""
         return self._own("duplicates.csv")
@@ -392,15 +396,16 @@ class RunFolder:
             self._clear_model(self.path / model)
         roles = ("validation", "test")
         pictures = [f"{name}-{role}" for name in ("confusion", *METRICS) for role in roles] + ["roc", "verdicts"]
-        pictures += [f"threshold-{model}" for model in record["recipes"]]
+        of_models = ("threshold", "missed", "alarm", "confused")
+        pictures += [f"{name}-{model}" for name in of_models for model in record["recipes"]]
         for name, own in (
             ("best", {f"fold-{fold}.{ending}" for fold in record["data"]["folds"] for ending in ("keras", "json")}),
             ("pictures", {f"{picture}.{ending}" for picture in pictures for ending in ("png", "svg")}),
             ("trackers", {f"{tracker}.log" for tracker in record.get("trackers", ())}),
         ):
             _clear_folder(self._own(name), own)
-        tables = (self.splits, self.results, self.summary, self.comparison, self.thresholds, self.duplicates)
-        for file in (*tables, self.request):
+        tables = (self.results, self.summary, self.comparison, self.thresholds, self.missed)
+        for file in (self.splits, *tables, self.duplicates, self.request):
             delete(file)
 
     @staticmethod

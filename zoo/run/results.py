@@ -14,7 +14,7 @@ import pandas as pd
 
 from zoo.data import splits
 from zoo.errors import ConfigError, DataError, line, unknown
-from zoo.evaluation import comparison, metrics, operating_point
+from zoo.evaluation import comparison, metrics, missed, operating_point
 from zoo.evaluation.config import HALF, EvaluationConfig, OperatingPoint, point_of
 from zoo.files import read_csv, read_json, replacing, write_csv, write_json
 from zoo.limits import ROPE
@@ -31,8 +31,9 @@ class Comparison:
     `results` has a row per model and fold (results.csv), `summary` one per model, role and metric (summary.csv),
     `comparison` one per pair of models (comparison.csv), `predictions` one per model, fold, role and image. They are at
     `point`, 0.5 unless another is asked for. `thresholds` has a row per model and fold, and one over folds, at 0.5 and
-    at the operating point that the run aims at (threshold.csv; for two classes). `missing` names the jobs that are not
-    done, `notes` says what a reader must know of the numbers.
+    at the operating point that the run aims at (threshold.csv; for two classes), and `missed` has a row per model and
+    test image that it gets wrong there (missed.csv). `missing` names the jobs that are not done, `notes` says what a
+    reader must know of the numbers. Paths of images begin at `root`.
     """
 
     run: RunFolder
@@ -43,12 +44,14 @@ class Comparison:
     missing: list[str]
     notes: list[str]
     thresholds: pd.DataFrame
+    missed: pd.DataFrame
     metric: str
     rope: float
     point: OperatingPoint
     aim: EvaluationConfig
     classes: list[str]
     roles: dict[str, str]
+    root: Path
 
     @property
     def words(self) -> list[str]:
@@ -92,9 +95,9 @@ class Comparison:
         return {str(model): operating_point.trade_off(of_model, self.aim) for model, of_model in each}
 
     def write(self, folder: Path) -> None:
-        """Write results.csv, summary.csv and comparison.csv into a folder, and for two classes threshold.csv."""
+        """Write results.csv, summary.csv, comparison.csv and missed.csv; for two classes threshold.csv too."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("results", "summary", "comparison"):
+        for name in ("results", "summary", "comparison", "missed"):
             write_csv(folder / f"{name}.csv", getattr(self, name))
         if len(self.classes) == 2:
             write_csv(folder / "threshold.csv", self.thresholds)
@@ -136,7 +139,7 @@ def compare(
     said = run.check(record, wanted)
     table = run.read_splits(record)
     predictions, to_train = read_predictions(run, wanted, table), _to_train(table)
-    thresholds, unsupported = _thresholds(predictions, aim, to_train, record["data"]["classes"])
+    thresholds, wrong, unsupported = _at_points(predictions, aim, to_train, record["data"]["classes"])
     if point != HALF:
         predictions = operating_point.with_thresholds(
             predictions, operating_point.thresholds(predictions, point, aim.prevalence)
@@ -162,13 +165,21 @@ def compare(
             *unsupported,
         ],
         thresholds,
+        wrong,
         metric,
         rope,
         point,
         aim,
         record["data"]["classes"],
         record["data"]["roles"],
+        _root(record["data"]),
     )
+
+
+def _root(data: Mapping[str, Any]) -> Path:
+    """Where the paths of images begin: the data's folder, or that of its manifest."""
+    root = Path(data.get("root", ""))
+    return root.parent if root.is_file() else root
 
 
 def read_predictions(run: RunFolder, wanted: Sequence[JobKey], table: pd.DataFrame) -> pd.DataFrame:
@@ -303,20 +314,24 @@ def _missing(run: RunFolder, job: JobKey) -> str | None:
     return f"{RunFolder.title(*job)}: {line(error) or 'no message'}"
 
 
-def _thresholds(
+def _at_points(
     predictions: pd.DataFrame, aim: EvaluationConfig, to_train: dict[str, float], classes: Sequence[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """threshold.csv, at 0.5 and at what the run aims at, and a note for each model whose validation can't choose."""
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """threshold.csv and missed.csv, at 0.5 and at what the run aims at, and a note where validation can't choose that.
+
+    For more than two classes the most probable class is taken, and there are no thresholds.
+    """
     if len(classes) != 2:
-        return pd.DataFrame(columns=operating_point.COLUMNS), []
-    tables, said = [], []
+        return pd.DataFrame(columns=operating_point.COLUMNS), missed.missed(predictions, HALF, classes), []
+    tables, wrong, said = [], [], []
     for point in dict.fromkeys([HALF, aim.operating_point]):
         chosen = operating_point.thresholds(predictions, point, aim.prevalence)
         tables.append(operating_point.tested(predictions, chosen, point, to_train["test"], aim.prevalence))
+        wrong.append(missed.missed(operating_point.with_thresholds(predictions, chosen), point, classes))
         for model, jobs in chosen[chosen["fault"] != ""].groupby("model", sort=False):
             where = ", ".join(map(str, jobs["fold"].unique()))
             said.append(f"{model}: no {point} is sure in fold {where}: {jobs['fault'].iloc[0]}")
-    return pd.concat(tables, ignore_index=True), said
+    return pd.concat(tables, ignore_index=True), pd.concat(wrong, ignore_index=True), said
 
 
 def _calls_all(name: str, point: OperatingPoint) -> str:

@@ -1,0 +1,81 @@
+"""Which test images a model gets wrong: the missed ones first, the worst of each kind at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from zoo.evaluation import comparison
+from zoo.evaluation.config import OperatingPoint
+
+MISSED, ALARM, CONFUSED = KINDS = ("missed", "alarm", "confused")  # the last for more than two classes
+COLUMNS = [
+    "model",
+    "point",
+    "kind",
+    "path",
+    "group",
+    "label",
+    "called",
+    "probability",
+    "threshold",
+    "wrong",
+    "jobs",
+    "wrong_models",
+    "models",
+    "image",
+]
+
+
+def missed(predictions: pd.DataFrame, point: OperatingPoint, classes: Sequence[str]) -> pd.DataFrame:
+    """A row for each model and test image that it gets wrong, as the counts of `operating_point.tested` have it.
+
+    `predictions` as in zoo.evaluation.comparison. Columns as COLUMNS: `label` and `called` are class names,
+    `probability` that of the positive class, of more than two that of the true one; `wrong` of `jobs` (folds and
+    repeats of the model that test it) call it wrong, and `wrong_models` of `models`. Worst first: by how far the
+    probability is from the threshold, or below that of the class it is called.
+    """
+    test = predictions[predictions["role"] == "test"]
+    each = [_of_model(of_model, classes) for _, of_model in test.groupby("model", sort=False)]
+    if not each:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(each, ignore_index=True)
+    of_image = table.groupby("image")["is_wrong"]
+    table = table.assign(wrong_models=of_image.transform("sum"), models=of_image.transform("size"))
+    table = table[table["is_wrong"]].assign(point=str(point) if len(classes) == 2 else "most probable")
+    order = {model: number for number, model in enumerate(predictions["model"].unique())}
+    table = table.assign(of_model=table["model"].map(order), of_kind=table["kind"].map(KINDS.index))
+    table = table.sort_values(["of_model", "of_kind", "far"], ascending=[True, True, False], kind="stable")
+    return table[COLUMNS].reset_index(drop=True)
+
+
+def _of_model(test: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """A row for each image that a model tests, decided as `comparison.pooled` does."""
+    first = test[test["repeat"] == test["repeat"].min()].assign(threshold=lambda rows: comparison.thresholds(rows))
+    images = first.groupby("image", sort=True)
+    columns = [name for name in first.columns if name.startswith("probability") or name == "threshold"]
+    means, about = images[columns].mean(), images[["model", "label", "path", "group"]].first()
+    probabilities, called = comparison.probabilities(means), comparison.called(means)
+    labels, rows = about["label"].to_numpy(), np.arange(len(about))
+    if len(classes) == 2:
+        kinds = np.where(labels == 1, MISSED, ALARM)
+        shown, far = probabilities[:, 1], np.abs(probabilities[:, 1] - means["threshold"].to_numpy())
+    else:
+        kinds = np.full(len(rows), CONFUSED)
+        shown = probabilities[rows, labels]
+        far, means = probabilities[rows, called] - shown, means.assign(threshold=np.nan)
+    jobs = test.assign(is_wrong=comparison.called(test) != test["label"]).groupby("image", sort=True)["is_wrong"]
+    names = np.asarray(classes, dtype=object)
+    return about.assign(
+        label=names[labels],
+        called=names[called],
+        kind=kinds,
+        probability=shown,
+        threshold=means["threshold"],
+        far=far,
+        is_wrong=called != labels,
+        wrong=jobs.sum(),
+        jobs=jobs.size(),
+    ).reset_index()
