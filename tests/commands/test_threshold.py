@@ -25,7 +25,7 @@ def tiny(install: Install) -> None:
 
 
 def request(data: Path, run: Path, **changes: Any) -> Request:
-    return Request(models=("tiny",), data=str(data), folds=None, out=run, image_size=32, **changes)
+    return Request(**{"models": ("tiny",), "data": str(data), "folds": None, "out": run, "image_size": 32} | changes)
 
 
 def aims(run: Path) -> Any:
@@ -55,6 +55,26 @@ def test_thresholds_on_the_command_line(tiny: None, folds: Path, tmp_path: Path,
     assert status == 0
     assert "tiny: no sensitivity 0.95 is sure in fold 0, 1: validation has 2 positive images, and 19 are " in output
     assert (run / "threshold.csv").read_bytes() == before["threshold.csv"]
+    assert (run / "missed.csv").read_bytes() == before["missed.csv"]
+
+
+def test_threshold_sets_what_a_run_aims_at(tiny: None, folds: Path, tmp_path: Path, main: Main) -> None:
+    run = tmp_path / "run"
+    finish(request(folds, run, models=("tiny", "tiny-long")))
+    status, output, errors = main("threshold", run, "tiny", "--specificity", 0.6, "--prevalence", 0.1)
+    assert status == 0, errors
+    assert "tiny-long" not in output
+    assert aims(run) == {"operating_point": {"specificity": 0.6}, "prevalence": 0.1}
+    table = pd.read_csv(run / "threshold.csv")
+    assert set(table["model"]) == {"tiny", "tiny-long"}  # of all, whichever is shown
+    assert set(table["point"]) == set(pd.read_csv(run / "missed.csv")["point"]) == {"threshold 0.5", "specificity 0.6"}
+    before = (run / "threshold.csv").read_bytes()
+    status, _, errors = main("report", run)
+    assert status == 0, errors
+    assert (run / "threshold.csv").read_bytes() == before
+    assert main("threshold", run, "--threshold", 0.5)[0] == 0
+    assert aims(run)["operating_point"] == {"threshold": 0.5}
+    assert set(pd.read_csv(run / "threshold.csv")["point"]) == {"threshold 0.5"}
 
 
 def test_tables_at_a_point(tiny: None, folds: Path, tmp_path: Path, main: Main) -> None:

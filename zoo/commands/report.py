@@ -54,7 +54,6 @@ def report(
     wide: bool,
 ) -> None:
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
-    from zoo.evaluation.config import HALF
     from zoo.files import check_writable
     from zoo.run import results
     from zoo.run.folder import RunFolder
@@ -68,7 +67,7 @@ def report(
             check_writable(out)
             if out.resolve() == run.resolve():  # a run at work writes the same files
                 stack.callback(folder.lock().release)
-        done = results.compare(folder, names, folds, metric, operating_point or HALF, rope, prevalence)
+        done = results.compare(folder, names, folds, metric, operating_point, rope, prevalence)
         if out:
             done.write(out)
         publish(console(wide), done, out)

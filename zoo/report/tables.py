@@ -151,17 +151,17 @@ def summary(done: Comparison, wide: bool = True) -> Table:
     return view
 
 
-def operating_points(done: Comparison) -> Table:
-    """threshold.csv over folds: for each model 0.5 and what the run aims at, with what test makes of them."""
+def operating_points(done: Comparison, model: str | None = None) -> Table:
+    """threshold.csv over folds: for each model, or one, 0.5 and what the run aims at, with what test makes of them."""
     over_folds = done.thresholds[done.thresholds["fold"] == ALL_FOLDS].sort_values("model", kind="stable")
     titles = done.titles
     view = Table("model", "sensitivity", "specificity", "missed", "alarms", title_justify="left")
     view.title = f"Test at thresholds chosen on validation, and at {HALF.threshold}"
     view.show_edge = False
-    for model, rows in over_folds.groupby("model", sort=False):
-        for row in rows.to_dict("records"):
+    for name, rows in over_folds.groupby("model", sort=False):
+        for row in rows.to_dict("records") if model in (None, name) else ():
             view.add_row(
-                f"{titles[str(model)]}\n{row['point']}\n{_from(row)}",
+                f"{titles[str(name)]}\n{row['point']}\n{_from(row)}",
                 *(_with_interval(row, name) for name in ("sensitivity", "specificity")),
                 f"{row['missed']:,}\nof {row['positives']:,}",
                 f"{row['alarms']:,}\nof {row['negatives']:,}",

@@ -95,8 +95,13 @@ def of_each(done: Comparison) -> list[str]:
 
 def best(done: Comparison) -> str:
     """The model that is the best by validation in the most folds, '' if there is none."""
-    each = comparison.best_by_validation(done.results.assign(repeat=done.results.get("repeat", 0)), done.metric)
-    return str(each["model"].value_counts().index[0]) if len(each) else ""
+    return str(next(iter(_best_of_folds(done).index), ""))
+
+
+def _best_of_folds(done: Comparison) -> pd.Series[int]:
+    """In how many folds each model is the best by validation, the most first."""
+    results = done.results.assign(repeat=done.results.get("repeat", 0))
+    return comparison.best_by_validation(results, done.metric)["model"].value_counts()
 
 
 def at_point(done: Comparison, model: str) -> list[str]:
@@ -125,10 +130,10 @@ def _of_100(cell: Mapping[str, float], what: str) -> str:
 def next_of(done: Comparison) -> list[str]:
     """What to do with a comparison now, each with the command, or the file, for it."""
     where = shlex.quote(str(done.run.path))
-    best = comparison.best_by_validation(done.results.assign(repeat=done.results.get("repeat", 0)), done.metric)
-    chosen = best["model"].value_counts()
+    chosen = _best_of_folds(done)
+    folds = int(chosen.sum())
     steps = [
-        f"best by validation: {name} in {count} of {len(best)} fold{'s' * (len(best) > 1)} ({where}/best)"
+        f"best by validation: {name} in {count} of {folds} fold{'s' * (folds > 1)} ({where}/best)"
         for name, count in chosen[:1].items()
     ]
     if done.missing:

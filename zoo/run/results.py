@@ -89,6 +89,12 @@ class Comparison:
             self.run, [*jobs["model"].unique()], tuple(jobs["fold"].unique()), self.metric, point_of(point), self.rope
         )
 
+    def write_point(self, folder: Path) -> None:
+        """Write threshold.csv and missed.csv into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_csv(folder / "threshold.csv", self.thresholds)
+        write_csv(folder / "missed.csv", self.missed)
+
     def trade_offs(self) -> dict[str, pd.DataFrame]:
         """For each model what more sensitivity costs on validation, see zoo.evaluation.operating_point.trade_off."""
         each = self.predictions.groupby("model", sort=False)
@@ -108,14 +114,14 @@ def compare(
     models: Sequence[str] = (),
     folds: splits.Folds = None,
     metric: str = "auc",
-    point: OperatingPoint = HALF,
+    point: OperatingPoint | None = None,
     rope: float = 0.01,
     prevalence: float | None = None,
 ) -> Comparison:
     """Every table of a run, from its predictions: nothing is trained, and no table on the disk is read or written.
 
     `models` and `folds` pick some, none given means all; `metric` is the one that pairs are compared by, `point` where
-    decisions are made. It and `prevalence` go before what the run aims at.
+    decisions are made, 0.5 if none is given. It and `prevalence` go before what the run aims at.
 
     Raises ConfigError for a folder that is no run, for unknown models, folds or metrics, for a rope that is no number
     of its kind, and for an operating point of more than two classes.
@@ -126,10 +132,10 @@ def compare(
     aim = from_table(EvaluationConfig, record.get("evaluation", {}), f"{run.request}: evaluation")
     aim = dataclasses.replace(
         aim,
-        operating_point=aim.operating_point if point == HALF else point,
+        operating_point=point or aim.operating_point,
         prevalence=aim.prevalence if prevalence is None else prevalence,
     )
-    if point != HALF and len(record["data"]["classes"]) != 2:
+    if point and len(record["data"]["classes"]) != 2:
         raise ConfigError(f"{run.path}: an operating point is for two classes, not {len(record['data']['classes'])}")
     for model in models:
         if model not in record["recipes"]:
@@ -140,6 +146,7 @@ def compare(
     table = run.read_splits(record)
     predictions, to_train = read_predictions(run, wanted, table), _to_train(table)
     thresholds, wrong, unsupported = _at_points(predictions, aim, to_train, record["data"]["classes"])
+    point = point or HALF
     if point != HALF:
         predictions = operating_point.with_thresholds(
             predictions, operating_point.thresholds(predictions, point, aim.prevalence)
@@ -321,17 +328,20 @@ def _at_points(
 
     For more than two classes the most probable class is taken, and there are no thresholds.
     """
+    marks = comparison.marks(predictions).reset_index()
     if len(classes) != 2:
-        return pd.DataFrame(columns=operating_point.COLUMNS), missed.missed(predictions, HALF, classes), []
-    tables, wrong, said = [], [], []
+        wrong = missed.missed(predictions, HALF, classes).merge(marks, on="model", how="left")
+        return pd.DataFrame(columns=operating_point.COLUMNS), wrong, []
+    tables, lists, said = [], [], []
     for point in dict.fromkeys([HALF, aim.operating_point]):
         chosen = operating_point.thresholds(predictions, point, aim.prevalence)
         tables.append(operating_point.tested(predictions, chosen, point, to_train["test"], aim.prevalence))
-        wrong.append(missed.missed(operating_point.with_thresholds(predictions, chosen), point, classes))
+        lists.append(missed.missed(operating_point.with_thresholds(predictions, chosen), point, classes))
         for model, jobs in chosen[chosen["fault"] != ""].groupby("model", sort=False):
             where = ", ".join(map(str, jobs["fold"].unique()))
             said.append(f"{model}: no {point} is sure in fold {where}: {jobs['fault'].iloc[0]}")
-    return pd.concat(tables, ignore_index=True), pd.concat(wrong, ignore_index=True), said
+    thresholds, wrong = (pd.concat(each, ignore_index=True).merge(marks, on="model") for each in (tables, lists))
+    return thresholds, wrong, said
 
 
 def _calls_all(name: str, point: OperatingPoint) -> str:
