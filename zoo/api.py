@@ -49,8 +49,8 @@ def compare(
     `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `options` are the
     other fields of `zoo.data.options.DataOptions` (test_data, classes, positive, columns, label, labels, groups,
     image_size) and of `zoo.run.request.Request` (weights, seed, max_epochs, registry, repeats, fresh, redo,
-    feature_cache, precision, trackers). `listen` is called with each job and event. Jobs that fail stand in the
-    `missing` of what it returns.
+    feature_cache, precision, trackers, operating_point, prevalence). `listen` is called with each job and event. Jobs
+    that fail stand in the `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """
