@@ -41,6 +41,7 @@ def finish(request: Request, seen: Provenance | None = None) -> RunFolder:
         done = results.compare(made.run)
         done.write(made.run.path)
         results.write_best(done)
+        results.write_scalings(done)
     return made.run
 
 

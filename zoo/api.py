@@ -102,6 +102,7 @@ def execute(
         try:
             done.write(made.run.path)
             results.write_best(done)
+            results.write_scalings(done)
         except OSError as error:
             again = shlex.join(["zoo", "report", str(made.run.path)])
             raise UnwrittenError(f"tables cannot be written: {of_system(error)}; then {again}") from error

@@ -39,6 +39,7 @@ RUN_ENTRIES = (
     "comparison.csv",
     "threshold.csv",
     "missed.csv",
+    "calibration.csv",
     "duplicates.csv",
     "best",
     "pictures",

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import TINY_PLUGIN, Install, Main, write_folds
 from tests.finished import contents, finish
 from zoo.errors import ConfigError
-from zoo.evaluation import operating_point
+from zoo.evaluation import calibration, operating_point
 from zoo.evaluation.config import OperatingPoint
 from zoo.run import plan, results
 from zoo.run.folder import RunFolder
@@ -150,6 +150,19 @@ def test_a_registry_that_aims_wrongly(table: str, says: str, tmp_path: Path, mai
     assert status == 2
     assert "registry.toml: evaluation: " in errors
     assert says in errors
+
+
+def test_a_scaling_is_kept_beside_each_model(tiny: None, folds: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    finish(request(folds, run))
+    done = results.compare(RunFolder(run))
+    for (_, fold, _), scaling in calibration.scalings(done.predictions).items():
+        assert json.loads((run / f"tiny/fold-{fold}/calibration.json").read_text()) == vars(scaling)
+    table = pd.read_csv(run / "calibration.csv")
+    assert list(table.columns) == calibration.COLUMNS
+    assert table["fold"].tolist() == ["0", "1", "all"] * 2
+    RunFolder(run).clear()
+    assert contents(run) == {"lock": b""} or not contents(run)
 
 
 def test_more_than_two_classes_have_no_operating_point(tiny: None, tmp_path: Path, main: Main) -> None:

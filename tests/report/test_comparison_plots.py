@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from zoo.evaluation.comparison import pooled
 from zoo.evaluation.config import HALF, OperatingPoint
 from zoo.report import comparison_plots, plots
 
@@ -402,6 +403,16 @@ def test_a_precision_recall_curve_begins_at_the_first_image_found(tmp_path: Path
     assert set(precision[recall < 0.34]) == {0.5}
     area = -np.diff(recall) @ precision[:-1]
     assert area == pytest.approx(average_precision_score(labels, probabilities))
+
+
+def test_calibration_before_and_after_scaling(tmp_path: Path, figures: list[Figure]) -> None:
+    table = predictions(["m"], folds=4).assign(repeat=0, group="")
+    both = [pooled(each) for each in (table, table.assign(probability=table["probability"] / 2))]
+    found = texts(comparison_plots.calibration(*both, "m", tmp_path / "calibration-m"))
+    assert {"m, test", "as they are", "scaled on validation", "act on everyone", "net benefit"} <= set(found)
+    left = figures[0].axes[0]
+    before, after = (line.get_xdata() for line in left.lines[1:])
+    assert max(after) == pytest.approx(max(before) / 2)  # type: ignore[type-var, operator]
 
 
 def test_trade_off_numbers_its_points_and_lists_them(tmp_path: Path, figures: list[Figure]) -> None:

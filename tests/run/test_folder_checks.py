@@ -354,7 +354,7 @@ def test_what_weights_have_seen_marks_every_table(run: Path, folds: Path, main: 
         summary = pd.read_csv(other / "summary.csv").groupby("model")[column].max()
         assert summary.to_dict() == {"tiny": value, "tiny-long": value, "(best by validation)": value}
         assert pd.read_csv(other / "comparison.csv")[column].tolist() == [2 * value if mark == "LEAKED" else 1]
-        for table in ("threshold", "missed"):
+        for table in ("threshold", "missed", "calibration"):
             assert set(pd.read_csv(other / f"{table}.csv")[column]) == {value}
         assert json.loads((other / "best/fold-0.json").read_text())[column] == value
         words = compare(RunFolder(other)).words[0]

@@ -21,7 +21,8 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 from sklearn import metrics as sklearn_metrics
 
 from zoo.evaluation import metrics
-from zoo.evaluation.comparison import called
+from zoo.evaluation.calibration import net_benefit, reliability
+from zoo.evaluation.comparison import Pooled, called
 from zoo.report import plots
 from zoo.report.plots import BLUE, GREY, ORANGE
 
@@ -255,6 +256,38 @@ def confusion_sums(
         axes.set_title(f"{model}{_if_fewer(rows['fold'].nunique(), folds)}", fontsize=9)
     how = f"{classes[-1]}, at {point}" if len(classes) == 2 else "the most probable class"
     figure.suptitle(f"{role}, sum of {_folds(part)}\n{how}", fontsize=11)
+    return plots.save_png_and_svg(figure, path)
+
+
+def calibration(before: Pooled, after: Pooled, title: str, path: Path) -> list[Path]:
+    """Are probabilities right, and what decisions by them are worth: of all test images, before and after scaling.
+
+    Left ten equally large groups of images: what was predicted across, how many were positive up. Right the net benefit
+    of acting from each probability on, by the scaled ones, on everyone and on nobody.
+    """
+    figure = Figure(figsize=(9.6, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    for images, colour, name in ((before, GREY, "as they are"), (after, ORANGE, "scaled on validation")):
+        table = reliability(images.labels, images.probabilities[:, 1])
+        left.plot(table["predicted"], table["observed"], color=colour, marker="o", markersize=4, label=name)
+        near = " to ".join(f"{count:,}" for count in sorted({table["images"].min(), table["images"].max()}))
+    left.set_xlabel(f"predicted probability, {near} images a dot")
+    left.set_ylabel("share that is positive")
+    left.legend(frameon=False, fontsize=8, loc="upper left")
+    curve = net_benefit(after.labels, after.probabilities[:, 1])
+    for column, colour, name in (("model", ORANGE, "by the scaled probabilities"), ("all", GREY, "act on everyone")):
+        right.plot(curve["at"], curve[column], color=colour, label=name)
+    right.axhline(0, color="black", linewidth=0.8, linestyle=":", label="on nobody")
+    top = max(0.05, float(curve["model"].max()))
+    right.set_ylim(-0.25 * top, 1.1 * top)
+    right.set_xlabel("probability from which one acts")
+    right.set_ylabel("net benefit")
+    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.set_xlim(0, 1)
+    figure.suptitle(f"{title}, test", fontsize=11)
     return plots.save_png_and_svg(figure, path)
 
 

@@ -13,8 +13,8 @@ from zoo.data import splits as splits_table
 from zoo.data.decoding import read_image
 from zoo.data.images import ImageStore, resize
 from zoo.errors import DataError
-from zoo.evaluation import missed
-from zoo.evaluation.comparison import JOB
+from zoo.evaluation import calibration, missed
+from zoo.evaluation.comparison import JOB, pooled
 from zoo.files import read_csv
 from zoo.interfaces import Monitored
 from zoo.report import comparison_plots, plots
@@ -62,6 +62,11 @@ def draw_comparison(done: Comparison, out: Path) -> None:
     for model, kind in product(histories, missed.KINDS):
         rows = aimed[(aimed["model"] == model) & (aimed["kind"] == kind)]
         _draw_missed(rows, done.root, done.classes, titles[model], pictures / f"{kind}-{model}.png")
+    if len(done.classes) == 2:
+        scaled = calibration.scaled(first)
+        for model in histories:
+            before, after = (pooled(table[table["model"] == titles[model]]) for table in (first, scaled))
+            comparison_plots.calibration(before, after, titles[model], pictures / f"calibration-{model}")
     comparison_plots.roc_of_models(first, "test", pictures / "roc")
     comparison_plots.verdicts(done.comparison, pictures / "verdicts")
 

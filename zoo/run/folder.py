@@ -221,6 +221,10 @@ class RunFolder:
         return self._own("missed.csv")
 
     @property
+    def calibration(self) -> Path:
+        return self._own("calibration.csv")
+
+    @property
     def duplicates(self) -> Path:
         """The near-duplicates among its images and those that its weights have seen, as far as audits know them."""
         return self._own("duplicates.csv")
@@ -396,7 +400,7 @@ class RunFolder:
             self._clear_model(self.path / model)
         roles = ("validation", "test")
         pictures = [f"{name}-{role}" for name in ("confusion", *METRICS) for role in roles] + ["roc", "verdicts"]
-        of_models = ("threshold", "missed", "alarm", "confused")
+        of_models = ("threshold", "missed", "alarm", "confused", "calibration")
         pictures += [f"{name}-{model}" for name in of_models for model in record["recipes"]]
         for name, own in (
             ("best", {f"fold-{fold}.{ending}" for fold in record["data"]["folds"] for ending in ("keras", "json")}),
@@ -404,7 +408,7 @@ class RunFolder:
             ("trackers", {f"{tracker}.log" for tracker in record.get("trackers", ())}),
         ):
             _clear_folder(self._own(name), own)
-        tables = (self.results, self.summary, self.comparison, self.thresholds, self.missed)
+        tables = (self.results, self.summary, self.comparison, self.thresholds, self.missed, self.calibration)
         for file in (self.splits, *tables, self.duplicates, self.request):
             delete(file)
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from zoo.data import splits
 from zoo.errors import ConfigError, DataError, line, unknown
-from zoo.evaluation import comparison, metrics, missed, operating_point
+from zoo.evaluation import calibration, comparison, metrics, missed, operating_point
 from zoo.evaluation.config import HALF, EvaluationConfig, OperatingPoint, point_of
 from zoo.files import read_csv, read_json, replacing, write_csv, write_json
 from zoo.limits import ROPE
@@ -32,8 +32,9 @@ class Comparison:
     `comparison` one per pair of models (comparison.csv), `predictions` one per model, fold, role and image. They are at
     `point`, 0.5 unless another is asked for. `thresholds` has a row per model and fold, and one over folds, at 0.5 and
     at the operating point that the run aims at (threshold.csv; for two classes), and `missed` has a row per model and
-    test image that it gets wrong there (missed.csv). `missing` names the jobs that are not done, `notes` says what a
-    reader must know of the numbers. Paths of images begin at `root`.
+    test image that it gets wrong there (missed.csv). `calibration` says whether probabilities are right
+    (calibration.csv). `missing` names the jobs that are not done, `notes` says what a reader must know of the numbers.
+    Paths of images begin at `root`.
     """
 
     run: RunFolder
@@ -45,6 +46,7 @@ class Comparison:
     notes: list[str]
     thresholds: pd.DataFrame
     missed: pd.DataFrame
+    calibration: pd.DataFrame
     metric: str
     rope: float
     point: OperatingPoint
@@ -90,10 +92,11 @@ class Comparison:
         )
 
     def write_point(self, folder: Path) -> None:
-        """Write threshold.csv and missed.csv into a folder."""
+        """Write missed.csv into a folder, and for two classes threshold.csv."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_csv(folder / "threshold.csv", self.thresholds)
         write_csv(folder / "missed.csv", self.missed)
+        if len(self.classes) == 2:
+            write_csv(folder / "threshold.csv", self.thresholds)
 
     def trade_offs(self) -> dict[str, pd.DataFrame]:
         """For each model what more sensitivity costs on validation, see zoo.evaluation.operating_point.trade_off."""
@@ -101,12 +104,16 @@ class Comparison:
         return {str(model): operating_point.trade_off(of_model, self.aim) for model, of_model in each}
 
     def write(self, folder: Path) -> None:
-        """Write results.csv, summary.csv, comparison.csv and missed.csv; for two classes threshold.csv too."""
+        """Write results.csv, summary.csv, comparison.csv and missed.csv into a folder.
+
+        For two classes threshold.csv and calibration.csv too.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("results", "summary", "comparison", "missed"):
+        for name in ("results", "summary", "comparison"):
             write_csv(folder / f"{name}.csv", getattr(self, name))
+        self.write_point(folder)
         if len(self.classes) == 2:
-            write_csv(folder / "threshold.csv", self.thresholds)
+            write_csv(folder / "calibration.csv", self.calibration)
 
 
 def compare(
@@ -173,6 +180,7 @@ def compare(
         ],
         thresholds,
         wrong,
+        _calibration(predictions, record["data"]["classes"]),
         metric,
         rope,
         point,
@@ -264,6 +272,13 @@ def write_results(run: RunFolder) -> None:
     write_csv(run.results, _without_repeat(_with_weights(run, comparison.results_of(scores))))
 
 
+def write_scalings(done: Comparison) -> None:
+    """calibration.json beside each model: Platt's scaling of its probabilities, from validation. For two classes."""
+    if len(done.classes) == 2:
+        for job, scaling in calibration.scalings(done.predictions).items():
+            write_json(done.run.job(*job).path / "calibration.json", vars(scaling))
+
+
 def write_best(done: Comparison) -> None:
     """best/fold-<k>.json and .keras: of each fold the best job by `metric` on the validation role.
 
@@ -342,6 +357,12 @@ def _at_points(
             said.append(f"{model}: no {point} is sure in fold {where}: {jobs['fault'].iloc[0]}")
     thresholds, wrong = (pd.concat(each, ignore_index=True).merge(marks, on="model") for each in (tables, lists))
     return thresholds, wrong, said
+
+
+def _calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """calibration.csv; no row for more than two classes."""
+    table = calibration.calibration(predictions if len(classes) == 2 else predictions[:0])
+    return table.merge(comparison.marks(predictions).reset_index(), on="model", how="left")
 
 
 def _calls_all(name: str, point: OperatingPoint) -> str:
