@@ -20,7 +20,7 @@ from zoo.auditing import run
 from zoo.auditing.findings import Finding
 from zoo.data import config, splits
 from zoo.data.options import DataOptions
-from zoo.evaluation import calibration, comparison, metrics, missed, operating_point
+from zoo.evaluation import comparison, metrics, missed, operating_point
 from zoo.evaluation.config import HALF, EvaluationConfig
 from zoo.plugins import registry
 from zoo.plugins.discovery import discover
@@ -83,7 +83,6 @@ def compared(models: list[str], folds: int = 5) -> Any:
         "comparison": comparison.compare(predictions, results, to_train),
         "thresholds": operating_point.tested(predictions, chosen, HALF, 0.2, None),
         "missed": missed.missed(predictions, HALF, ["normal", "abnormal"]),
-        "calibration": calibration.calibration(predictions),
         "rope": 0.01,
         "point": HALF,
         "aim": EvaluationConfig(),

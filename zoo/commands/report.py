@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from zoo.data.splits import Folds
     from zoo.evaluation.config import OperatingPoint
     from zoo.report.screen import Screen
+    from zoo.run.folder import RunFolder
     from zoo.run.results import Comparison
 
 
@@ -54,7 +56,6 @@ def report(
     wide: bool,
 ) -> None:
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
-    from zoo.files import check_writable
     from zoo.run import results
     from zoo.run.folder import RunFolder
 
@@ -62,15 +63,32 @@ def report(
     narrowed = bool(names) or folds is not None or operating_point is not None or prevalence is not None
     folder, out = RunFolder(run), out or (None if narrowed else run)
     folder.read()
-    with ExitStack() as stack:
-        if out:
-            check_writable(out)
-            if out.resolve() == run.resolve():  # a run at work writes the same files
-                stack.callback(folder.lock().release)
+    with writing(folder, out):
         done = results.compare(folder, names, folds, metric, operating_point, rope, prevalence)
         if out:
             done.write(out)
         publish(console(wide), done, out)
+
+
+@contextmanager
+def writing(folder: RunFolder, out: Path | None) -> Iterator[None]:
+    """Sees to it that `out`, None for nowhere, can be written, and if it is the run folder that no run writes there."""
+    from zoo.files import check_writable
+
+    with ExitStack() as stack:
+        if out:
+            check_writable(out)
+            if out.resolve() == folder.path.resolve():
+                stack.callback(folder.lock().release)
+        yield
+
+
+def remark(screen: Screen, done: Comparison) -> None:
+    """Say what a reader must know of the numbers, and which jobs are missing."""
+    for note in done.notes:
+        say(screen, f"note: {note}", style="magenta")
+    for job in done.missing:
+        say(screen, f"missing: {job}", style="red")
 
 
 def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
@@ -88,10 +106,7 @@ def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
         screen.print(pairs.other_tests(shown.comparison))
         for line in pairs.explained(shown.comparison):
             tell(screen, f"  {line}")
-    for note in done.notes:
-        say(screen, f"note: {note}", style="magenta")
-    for job in done.missing:
-        say(screen, f"missing: {job}", style="red")
+    remark(screen, done)
     if out is None:
         say(screen, "Nothing was written; --out DIR keeps these tables and their pictures.")
     else:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from zoo.commands.options import PATH, Command, console, point_options, say, wide_option
-from zoo.errors import ConfigError, unknown
+from zoo.commands.report import remark, writing
+from zoo.evaluation.config import require_two
 
 if TYPE_CHECKING:
     from zoo.evaluation.config import OperatingPoint
@@ -34,7 +34,6 @@ def threshold(
     Thresholds are chosen on the validation role alone; those of the operating point are then scored on test. All
     models are shown unless one is named.
     """
-    from zoo.files import check_writable
     from zoo.report import comparison_plots, tables, words
     from zoo.report.screen import tell
     from zoo.run import results
@@ -42,14 +41,9 @@ def threshold(
 
     folder = RunFolder(run)
     record = folder.read()
-    if len(record["data"]["classes"]) != 2:
-        raise ConfigError(f"{run}: an operating point is for two classes, not {len(record['data']['classes'])}")
-    if model is not None and model not in record["recipes"]:
-        raise ConfigError(f"{run}: {unknown('model', model, [*record['recipes']])}")
-    with ExitStack() as stack:
-        check_writable(out or run)
-        if (out or run).resolve() == run.resolve():  # a run at work writes the same files
-            stack.callback(folder.lock().release)
+    require_two(record["data"]["classes"], f"{run}: ")
+    folder.require_models(record, [model] if model else [])
+    with writing(folder, out or run):
         done = results.compare(folder, point=operating_point, prevalence=prevalence)
         if out is None and (operating_point or prevalence):
             folder.write({**folder.read(), "evaluation": done.aim.table()})
@@ -60,10 +54,7 @@ def threshold(
                 screen.print(tables.trade_off(table, done.titles[name]))
         done.write_point(out or run)
     screen.print(tables.operating_points(done, model))
-    for note in done.notes:
-        say(screen, f"note: {note}", style="magenta")
-    for job in done.missing:
-        say(screen, f"missing: {job}", style="red")
+    remark(screen, done)
     say(screen, f"Tables: {out or run}; pictures: {pictures}")
     for name in [model] if model else done.titles:
         for sentence in words.at_point(done, name):

@@ -139,14 +139,15 @@ def summary(predictions: pd.DataFrame, results: pd.DataFrame, to_train: Mapping[
     repeats = results["repeat"].nunique() > 1
     rows = []
     for model, jobs in results.groupby("model", sort=False):
-        scored = _scored(predictions[predictions["model"] == model])
+        own = predictions[predictions["model"] == model]
         for role in SCORED_ROLES:
+            folds = scored_folds(own[own["role"] == role])
             for name in metrics.METRICS:
                 values = jobs.pivot_table(
                     index="fold", columns="repeat", values=metrics.column(name, role), dropna=False
                 )
                 means = values.mean(axis=1).dropna().to_numpy()
-                low, high = intervals.interval(name, scored[role], to_train[role])
+                low, high = intervals.interval(name, folds, to_train[role])
                 row: dict[str, object] = {
                     "model": model,
                     "role": role,
@@ -166,19 +167,17 @@ def summary(predictions: pd.DataFrame, results: pd.DataFrame, to_train: Mapping[
     return table.merge(marks(results).reset_index(), on="model", how="left")
 
 
-def _scored(predictions: pd.DataFrame) -> dict[str, list[list[intervals.Scored]]]:
-    """The predictions of one model: for each role its folds, and for each fold its repeats."""
-    parts: dict[str, list[list[intervals.Scored]]] = {role: [] for role in SCORED_ROLES}
-    for role in SCORED_ROLES:
-        for _, fold in predictions[predictions["role"] == role].groupby("fold", sort=True):
-            ordered = [rows.sort_values("image") for _, rows in fold.groupby("repeat", sort=True)]
-            parts[role].append(
-                [
-                    intervals.Scored(rows["label"].to_numpy(), probabilities(rows), clusters(rows), thresholds(rows))
-                    for rows in ordered
-                ]
-            )
-    return parts
+def scored_folds(predictions: pd.DataFrame) -> list[list[intervals.Scored]]:
+    """The predictions of one model for one role: its folds, and for each fold its repeats, as intervals take them."""
+    return [
+        [scored(rows.sort_values("image")) for _, rows in fold.groupby("repeat", sort=True)]
+        for _, fold in predictions.groupby("fold", sort=True)
+    ]
+
+
+def scored(rows: pd.DataFrame) -> intervals.Scored:
+    """The predictions of one job for one role, in their order."""
+    return intervals.Scored(rows["label"].to_numpy(), probabilities(rows), clusters(rows), thresholds(rows))
 
 
 def clusters(predictions: pd.DataFrame) -> np.ndarray:
@@ -221,18 +220,24 @@ class Pooled:
     called: np.ndarray
 
 
-def pooled(predictions: pd.DataFrame) -> Pooled:
-    """Pool the test predictions of one model. Of repeats the first is taken.
+def tested_images(predictions: pd.DataFrame) -> pd.DataFrame:
+    """A row for each image that one model tests, by its hash in ascending order, repeats but the first left out.
 
-    The probabilities of an image that several folds test are averaged, and so are their thresholds.
+    Probabilities of an image that several folds test are averaged, and so are their thresholds; of what else stands
+    beside them the first is taken.
     """
     first = predictions["repeat"] == predictions["repeat"].min()
     test = predictions[first & (predictions["role"] == "test")]
-    images = test.groupby("image", sort=True)
-    columns = [name for name in test.columns if name.startswith("probability") or name == "threshold"]
-    means, labels = images[columns].mean(), images["label"].first().to_numpy()
-    whose = clusters(images["group"].first().reset_index())
-    return Pooled(labels, probabilities(means), whose, called(means))
+    means = [name for name in test.columns if name.startswith("probability") or name == "threshold"]
+    others = test.columns.difference(["image", *means], sort=False)
+    return test.groupby("image", sort=True).agg({**dict.fromkeys(means, "mean"), **dict.fromkeys(others, "first")})
+
+
+def pooled(predictions: pd.DataFrame) -> Pooled:
+    """Pool the test predictions of one model, see `tested_images`."""
+    images = tested_images(predictions)
+    whose = clusters(images.reset_index())
+    return Pooled(images["label"].to_numpy(), probabilities(images), whose, called(images))
 
 
 def draws(images: Pooled) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -84,6 +84,12 @@ class EvaluationConfig:
         """As registry.toml has it, and run.json."""
         prevalence = {} if self.prevalence is None else {"prevalence": self.prevalence}
         return {"operating_point": self.operating_point.table(), **prevalence}
+
+
+def require_two(classes: Sequence[str], where: str = "") -> None:
+    """Raise ConfigError if there are more than two classes, for which there is no operating point."""
+    if len(classes) != 2:
+        raise ConfigError(f"{where}an operating point is for two classes, not {len(classes)}")
 
 
 def point_of(fields: Mapping[str, Any]) -> OperatingPoint:

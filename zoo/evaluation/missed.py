@@ -29,6 +29,11 @@ COLUMNS = [
 ]
 
 
+def named(point: OperatingPoint, classes: Sequence[str]) -> str:
+    """What the column `point` says."""
+    return str(point) if len(classes) == 2 else "most probable"
+
+
 def missed(predictions: pd.DataFrame, point: OperatingPoint, classes: Sequence[str]) -> pd.DataFrame:
     """A row for each model and test image that it gets wrong, as the counts of `operating_point.tested` have it.
 
@@ -44,7 +49,7 @@ def missed(predictions: pd.DataFrame, point: OperatingPoint, classes: Sequence[s
     table = pd.concat(each, ignore_index=True)
     of_image = table.groupby("image")["is_wrong"]
     table = table.assign(wrong_models=of_image.transform("sum"), models=of_image.transform("size"))
-    table = table[table["is_wrong"]].assign(point=str(point) if len(classes) == 2 else "most probable")
+    table = table[table["is_wrong"]].assign(point=named(point, classes))
     order = {model: number for number, model in enumerate(predictions["model"].unique())}
     table = table.assign(of_model=table["model"].map(order), of_kind=table["kind"].map(KINDS.index))
     table = table.sort_values(["of_model", "of_kind", "far"], ascending=[True, True, False], kind="stable")
@@ -52,28 +57,25 @@ def missed(predictions: pd.DataFrame, point: OperatingPoint, classes: Sequence[s
 
 
 def _of_model(test: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """A row for each image that a model tests, decided as `comparison.pooled` does."""
-    first = test[test["repeat"] == test["repeat"].min()].assign(threshold=lambda rows: comparison.thresholds(rows))
-    images = first.groupby("image", sort=True)
-    columns = [name for name in first.columns if name.startswith("probability") or name == "threshold"]
-    means, about = images[columns].mean(), images[["model", "label", "path", "group"]].first()
-    probabilities, called = comparison.probabilities(means), comparison.called(means)
-    labels, rows = about["label"].to_numpy(), np.arange(len(about))
+    """A row for each image that a model tests, decided as `comparison.pooled` has it."""
+    images = comparison.tested_images(test)
+    probabilities, called = comparison.probabilities(images), comparison.called(images)
+    labels, rows = images["label"].to_numpy(), np.arange(len(images))
     if len(classes) == 2:
-        kinds = np.where(labels == 1, MISSED, ALARM)
-        shown, far = probabilities[:, 1], np.abs(probabilities[:, 1] - means["threshold"].to_numpy())
+        kinds, thresholds = np.where(labels == 1, MISSED, ALARM), comparison.thresholds(images)
+        shown, far = probabilities[:, 1], np.abs(probabilities[:, 1] - thresholds)
     else:
-        kinds = np.full(len(rows), CONFUSED)
+        kinds, thresholds = np.full(len(rows), CONFUSED), np.full(len(rows), np.nan)
         shown = probabilities[rows, labels]
-        far, means = probabilities[rows, called] - shown, means.assign(threshold=np.nan)
+        far = probabilities[rows, called] - shown
     jobs = test.assign(is_wrong=comparison.called(test) != test["label"]).groupby("image", sort=True)["is_wrong"]
     names = np.asarray(classes, dtype=object)
-    return about.assign(
+    return images.assign(
         label=names[labels],
         called=names[called],
         kind=kinds,
         probability=shown,
-        threshold=means["threshold"],
+        threshold=thresholds,
         far=far,
         is_wrong=called != labels,
         wrong=jobs.sum(),

@@ -20,9 +20,12 @@ from zoo.evaluation import comparison, intervals, metrics
 from zoo.evaluation.comparison import JOB
 from zoo.evaluation.config import HALF, EvaluationConfig, OperatingPoint
 
-POINT_COLUMNS = ["model", "fold", "repeat", "point", "threshold", "chosen_on", "supported"]
 COLUMNS = [
-    *POINT_COLUMNS,
+    *JOB,
+    "point",
+    "threshold",
+    "chosen_on",
+    "supported",
     *(f"{name}{end}" for name in ("sensitivity", "specificity", "ppv", "npv") for end in ("", "_low", "_high")),
     "prevalence",
     "positives",
@@ -30,8 +33,7 @@ COLUMNS = [
     "negatives",
     "alarms",
 ]
-# What `tested` has a row for over all folds of a model, and the columns that say how the thresholds came about.
-ALL_FOLDS = "all"
+ALL_FOLDS = "all"  # the `fold` of the row of `tested` that is over all folds of a model
 ROUNDING = 1e-9  # 0.1 times 10 images is a whole image
 
 
@@ -126,15 +128,12 @@ def tested(
             about = {name: job[name] for name in [*JOB, "threshold", "chosen_on"]}
             about |= {"supported": int(not job["fault"]), "point": str(point)}
             labels, called = part["label"].to_numpy(), comparison.called(part)
-            rows.append(about | _tested([[_scored(part)]], labels, called, 0.0, prevalence))
+            rows.append(about | _tested([[comparison.scored(part)]], labels, called, 0.0, prevalence))
         pooled = comparison.pooled(of_model)
-        folds = [
-            [_scored(each.sort_values("image")) for _, each in of_fold.groupby("repeat", sort=True)]
-            for _, of_fold in test.groupby("fold", sort=True)
-        ]
         about = {"model": model, "fold": ALL_FOLDS, "repeat": 0, "point": str(point)}
         about |= {"threshold": own["threshold"].mean(), "chosen_on": own["chosen_on"].min()}
         about |= {"supported": int((own["fault"] == "").all())}
+        folds = comparison.scored_folds(test)
         rows.append(about | _tested(folds, pooled.labels, pooled.called, to_train, prevalence))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -172,12 +171,6 @@ def with_thresholds(predictions: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataF
     """The predictions with the threshold of the job of each."""
     return predictions.drop(columns="threshold", errors="ignore").merge(
         chosen[[*JOB, "threshold"]], on=JOB, how="left", sort=False
-    )
-
-
-def _scored(rows: pd.DataFrame) -> intervals.Scored:
-    return intervals.Scored(
-        rows["label"].to_numpy(), comparison.probabilities(rows), comparison.clusters(rows), comparison.thresholds(rows)
     )
 
 

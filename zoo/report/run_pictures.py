@@ -58,7 +58,7 @@ def draw_comparison(done: Comparison, out: Path) -> None:
         comparison_plots.metric_by_model(
             done.results, done.summary, done.metric, role, pictures / f"{done.metric}-{role}"
         )
-    aimed = done.missed[done.missed["point"] == done.missed["point"].iloc[-1:].sum()]
+    aimed = done.missed[done.missed["point"] == missed.named(done.aim.operating_point, done.classes)]
     for model, kind in product(histories, missed.KINDS):
         rows = aimed[(aimed["model"] == model) & (aimed["kind"] == kind)]
         _draw_missed(rows, done.root, done.classes, titles[model], pictures / f"{kind}-{model}.png")

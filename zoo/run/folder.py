@@ -18,7 +18,7 @@ import pydantic
 from filelock import FileLock, Timeout
 
 from zoo.data import known_copies, splits
-from zoo.errors import ConfigError, shorten
+from zoo.errors import ConfigError, shorten, unknown
 from zoo.files import DRAFT, delete, hash_file, read_csv, read_json, read_record, write_csv, write_record
 from zoo.interfaces import RUN_ENTRIES, model_name_fault
 
@@ -213,18 +213,6 @@ class RunFolder:
         return self._own("comparison.csv")
 
     @property
-    def thresholds(self) -> Path:
-        return self._own("threshold.csv")
-
-    @property
-    def missed(self) -> Path:
-        return self._own("missed.csv")
-
-    @property
-    def calibration(self) -> Path:
-        return self._own("calibration.csv")
-
-    @property
     def duplicates(self) -> Path:
         """The near-duplicates among its images and those that its weights have seen, as far as audits know them."""
         return self._own("duplicates.csv")
@@ -343,6 +331,12 @@ class RunFolder:
             for repeat in range(record.get("repeats", 1))
         ]
 
+    def require_models(self, record: Mapping[str, Any], models: Iterable[str]) -> None:
+        """Raise ConfigError for a model that the run, of which `record` is run.json, doesn't have."""
+        for model in models:
+            if model not in record["recipes"]:
+                raise ConfigError(f"{self.path}: {unknown('model', model, list(record['recipes']))}")
+
     def check(self, record: Mapping[str, Any], jobs: Iterable[JobKey]) -> list[str]:
         """Refuse files of these jobs that have been changed since zoo wrote them; what else to know of them.
 
@@ -408,9 +402,10 @@ class RunFolder:
             ("trackers", {f"{tracker}.log" for tracker in record.get("trackers", ())}),
         ):
             _clear_folder(self._own(name), own)
-        tables = (self.results, self.summary, self.comparison, self.thresholds, self.missed, self.calibration)
-        for file in (self.splits, *tables, self.duplicates, self.request):
-            delete(file)
+        for name in RUN_ENTRIES:
+            if name.endswith(".csv"):
+                delete(self._own(name))
+        delete(self.request)
 
     @staticmethod
     def _clear_model(folder: Path) -> None:

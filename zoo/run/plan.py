@@ -15,6 +15,7 @@ from zoo.data import demo, images, known_copies, labels
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.errors import ConfigError, ZooError, unknown
+from zoo.evaluation.config import require_two
 from zoo.files import expand, write_csv
 from zoo.interfaces import Recipe, title
 from zoo.plugins import discovery, registry
@@ -70,8 +71,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     trackers = [found.get("tracker", name).plugin for name in dict.fromkeys(request.trackers)]
     data = load_data(models.data, request, request.folds, progress, request.splits)
     notes += data.notes
-    if request.operating_point and len(data.config.classes) != 2:
-        raise ConfigError(f"an operating point is for two classes, not {len(data.config.classes)}")
+    if request.operating_point:
+        require_two(data.config.classes)
     for recipe in recipes.values():
         _check_class_weights(recipe, data.config.classes)
     options = request.training(start_from=start_from_file(request))

@@ -7,15 +7,16 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from zoo.data import splits
-from zoo.errors import ConfigError, DataError, line, unknown
+from zoo.errors import DataError, line
 from zoo.evaluation import calibration, comparison, metrics, missed, operating_point
-from zoo.evaluation.config import HALF, EvaluationConfig, OperatingPoint, point_of
+from zoo.evaluation.config import HALF, EvaluationConfig, OperatingPoint, point_of, require_two
 from zoo.files import read_csv, read_json, replacing, write_csv, write_json
 from zoo.limits import ROPE
 from zoo.plugins.registry import from_table
@@ -32,9 +33,8 @@ class Comparison:
     `comparison` one per pair of models (comparison.csv), `predictions` one per model, fold, role and image. They are at
     `point`, 0.5 unless another is asked for. `thresholds` has a row per model and fold, and one over folds, at 0.5 and
     at the operating point that the run aims at (threshold.csv; for two classes), and `missed` has a row per model and
-    test image that it gets wrong there (missed.csv). `calibration` says whether probabilities are right
-    (calibration.csv). `missing` names the jobs that are not done, `notes` says what a reader must know of the numbers.
-    Paths of images begin at `root`.
+    test image that it gets wrong there (missed.csv). `missing` names the jobs that are not done, `notes` says what a
+    reader must know of the numbers. Paths of images begin at `root`.
     """
 
     run: RunFolder
@@ -46,7 +46,6 @@ class Comparison:
     notes: list[str]
     thresholds: pd.DataFrame
     missed: pd.DataFrame
-    calibration: pd.DataFrame
     metric: str
     rope: float
     point: OperatingPoint
@@ -54,6 +53,12 @@ class Comparison:
     classes: list[str]
     roles: dict[str, str]
     root: Path
+
+    @cached_property
+    def calibration(self) -> pd.DataFrame:
+        """Whether probabilities are right (calibration.csv); no row for more than two classes."""
+        table = calibration.calibration(self.predictions if len(self.classes) == 2 else self.predictions[:0])
+        return table.merge(comparison.marks(self.predictions).reset_index(), on="model", how="left")
 
     @property
     def words(self) -> list[str]:
@@ -142,22 +147,20 @@ def compare(
         operating_point=point or aim.operating_point,
         prevalence=aim.prevalence if prevalence is None else prevalence,
     )
-    if point and len(record["data"]["classes"]) != 2:
-        raise ConfigError(f"{run.path}: an operating point is for two classes, not {len(record['data']['classes'])}")
-    for model in models:
-        if model not in record["recipes"]:
-            raise ConfigError(f"{run.path}: {unknown('model', model, list(record['recipes']))}")
+    if point:
+        require_two(record["data"]["classes"], f"{run.path}: ")
+    run.require_models(record, models)
     chosen = splits.choose(record["data"]["folds"], folds, str(run.path))
     wanted = [job for job in run.expected(record) if (not models or job[0] in models) and job[1] in chosen]
     said = run.check(record, wanted)
     table = run.read_splits(record)
     predictions, to_train = read_predictions(run, wanted, table), _to_train(table)
-    thresholds, wrong, unsupported = _at_points(predictions, aim, to_train, record["data"]["classes"])
+    points = dict.fromkeys([HALF, aim.operating_point]) if len(record["data"]["classes"]) == 2 else ()
+    of_points = {each: operating_point.thresholds(predictions, each, aim.prevalence) for each in points}
+    thresholds, wrong, unsupported = _at_points(predictions, of_points, aim, to_train, record["data"]["classes"])
     point = point or HALF
     if point != HALF:
-        predictions = operating_point.with_thresholds(
-            predictions, operating_point.thresholds(predictions, point, aim.prevalence)
-        )
+        predictions = operating_point.with_thresholds(predictions, of_points[point])
     results = _with_weights(run, comparison.results(predictions))
     summaries = [comparison.summary(predictions, results, to_train)]
     if results["model"].nunique() > 1:
@@ -180,7 +183,6 @@ def compare(
         ],
         thresholds,
         wrong,
-        _calibration(predictions, record["data"]["classes"]),
         metric,
         rope,
         point,
@@ -337,9 +339,13 @@ def _missing(run: RunFolder, job: JobKey) -> str | None:
 
 
 def _at_points(
-    predictions: pd.DataFrame, aim: EvaluationConfig, to_train: dict[str, float], classes: Sequence[str]
+    predictions: pd.DataFrame,
+    chosen: Mapping[OperatingPoint, pd.DataFrame],
+    aim: EvaluationConfig,
+    to_train: dict[str, float],
+    classes: Sequence[str],
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """threshold.csv and missed.csv, at 0.5 and at what the run aims at, and a note where validation can't choose that.
+    """threshold.csv and missed.csv at the thresholds of each point, and a note where validation can't choose them.
 
     For more than two classes the most probable class is taken, and there are no thresholds.
     """
@@ -348,21 +354,14 @@ def _at_points(
         wrong = missed.missed(predictions, HALF, classes).merge(marks, on="model", how="left")
         return pd.DataFrame(columns=operating_point.COLUMNS), wrong, []
     tables, lists, said = [], [], []
-    for point in dict.fromkeys([HALF, aim.operating_point]):
-        chosen = operating_point.thresholds(predictions, point, aim.prevalence)
-        tables.append(operating_point.tested(predictions, chosen, point, to_train["test"], aim.prevalence))
-        lists.append(missed.missed(operating_point.with_thresholds(predictions, chosen), point, classes))
-        for model, jobs in chosen[chosen["fault"] != ""].groupby("model", sort=False):
+    for point, of_jobs in chosen.items():
+        tables.append(operating_point.tested(predictions, of_jobs, point, to_train["test"], aim.prevalence))
+        lists.append(missed.missed(operating_point.with_thresholds(predictions, of_jobs), point, classes))
+        for model, jobs in of_jobs[of_jobs["fault"] != ""].groupby("model", sort=False):
             where = ", ".join(map(str, jobs["fold"].unique()))
             said.append(f"{model}: no {point} is sure in fold {where}: {jobs['fault'].iloc[0]}")
     thresholds, wrong = (pd.concat(each, ignore_index=True).merge(marks, on="model") for each in (tables, lists))
     return thresholds, wrong, said
-
-
-def _calibration(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """calibration.csv; no row for more than two classes."""
-    table = calibration.calibration(predictions if len(classes) == 2 else predictions[:0])
-    return table.merge(comparison.marks(predictions).reset_index(), on="model", how="left")
 
 
 def _calls_all(name: str, point: OperatingPoint) -> str:
