@@ -14,6 +14,16 @@ from zoo.run.folder import RunFolder
 from zoo.run.provenance import Provenance
 from zoo.run.request import Request
 
+HISTORY = pd.DataFrame(
+    {
+        "stage": ["head", "head"],
+        "epoch": [1, 2],
+        "learning_rate": [0.001, 0.001],
+        "seconds": [1.0, 1.0],
+        **{name: [0.5, 0.4] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_auc")},
+    }
+)
+
 
 def finish(request: Request, seen: Provenance | None = None) -> RunFolder:
     """The run folder of a request, every job with probabilities by chance and a file in place of its model.
@@ -32,7 +42,7 @@ def finish(request: Request, seen: Provenance | None = None) -> RunFolder:
             job.folder.path.mkdir(parents=True)
             write_csv(job.folder.predictions, table)
             write_json(job.folder.metrics, scores)
-            write_csv(job.folder.history, pd.DataFrame({"stage": ["head"], "epoch": [1], "val_loss": [0.5]}))
+            write_csv(job.folder.history, HISTORY)
             own = made.splits[(made.splits["fold"] == job.fold) & (made.splits["role"] != "test")]["image"]
             write_json(job.folder.provenance, (seen or Provenance()).seeing(own).table())
             job.folder.best.write_bytes(b"a model")

@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from zoo import __version__
-from zoo.commands import cache, data, init, plugins, report, show, threshold, train, weights
+from zoo.commands import cache, data, explain, init, plugins, report, show, threshold, train, weights
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
 from zoo.errors import ZooError, debugging, of_system, one_line
@@ -31,7 +31,16 @@ def cli() -> None:
 
 
 GROUPS = (plugins.plugins, data.data, weights.weights, cache.cache)
-ALONE = (train.run, train.compare, report.report, threshold.threshold, show.show, show.list_, init.init)
+ALONE = (
+    train.run,
+    train.compare,
+    report.report,
+    threshold.threshold,
+    explain.explain,
+    show.show,
+    show.list_,
+    init.init,
+)
 for command in (*ALONE, *GROUPS):
     cli.add_command(command)
 

@@ -439,6 +439,7 @@ def test_the_same_code_under_jax(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "backend jax" in done.stdout
     assert json.loads((tmp_path / "run/run.json").read_text())["machine"]["backend"] == "jax"
+    assert pd.read_csv(tmp_path / "run/whole/fold-0/heatmaps.csv")["change"].abs().max() > 0
 
 
 @pytest.mark.slow

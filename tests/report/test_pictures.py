@@ -170,11 +170,22 @@ def test_plain_lines_with_an_honest_eta() -> None:
 def test_the_missed_images_are_shown_and_a_lost_file_is_grey(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "there $1$.png"), np.full((40, 60, 3), (0, 0, 255), np.uint8))
     rows = pd.DataFrame({"path": ["there $1$.png", "lost.png"], "probability": [0.1, 0.2]})
-    rows = rows.assign(kind="missed", point="sensitivity 0.9")
+    rows = rows.assign(kind="missed", point="sensitivity 0.9", image=["0", "1"])
     path = tmp_path / "pictures/missed-m.png"
-    run_pictures._draw_missed(rows, tmp_path, ["normal", "abnormal"], "m", path)
+    run_pictures._draw_missed(rows, tmp_path, ["normal", "abnormal"], "m", {}, path)
     picture = cv2.imread(str(path)).reshape(-1, 3)
     assert (picture == (0, 0, 255)).all(axis=1).sum() > 1000
     assert (picture == 200).all(axis=1).sum() > 1000
-    run_pictures._draw_missed(rows[:0], tmp_path, ["normal", "abnormal"], "m", path)
+    run_pictures._draw_missed(rows[:0], tmp_path, ["normal", "abnormal"], "m", {}, path)
     assert not path.exists()  # nothing is missed any more
+
+
+def test_a_heat_map_lies_over_its_place() -> None:
+    image = np.full((40, 60, 3), 128, dtype=np.uint8)
+    both = plots.overlaid(image, np.array([[1.0, 0.0], [0.0, -1.0]]))
+    assert both.shape == (40, 120, 3)
+    assert (both[:, :60] == image).all()
+    (first, last) = both[2, 62].astype(int), both[-3, -3].astype(int)
+    assert first[0] - first[2] > 60  # orange
+    assert last[2] - last[0] > 60  # blue
+    assert (plots.overlaid(image, np.zeros((1, 1)))[:, 60:] == 128).all()

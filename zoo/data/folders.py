@@ -90,7 +90,7 @@ def _read_places(
     for (fold, role), (place, name) in places.items():
         for label, class_name in enumerate(classes):
             folder = subfolder(place, class_name)
-            found, others = _images(folder)
+            found, others = images_in(folder)
             if ignored is not None:
                 ignored.update(others)
             if not found:
@@ -109,7 +109,7 @@ def read_classes(root: Path, classes: Sequence[str], ignored: Ignored | None = N
     faults = []
     for label, class_name in enumerate(classes):
         folder = subfolder(root, class_name)
-        found, others = _images(folder)
+        found, others = images_in(folder)
         ignored.update(others)
         if not found:
             faults.append(f"{class_name} {_nothing(folder, others)}")
@@ -141,7 +141,7 @@ def _what_is_there(root: Path, most: int = 20) -> str:
     """The folders right below `root` by name, and its files by kind."""
     folders = [folder.name for folder in subfolders(root)]
     more = f" and {len(folders) - most} more" if len(folders) > most else ""
-    images, others = _images(root)
+    images, others = images_in(root)
     files = Counter(_kind(image) for image in images) + others
     del files["folder"]
     return f"folders there: {', '.join(folders[:most]) or 'none'}{more}" + f"; files there: {_kinds(files)}" * bool(
@@ -149,7 +149,7 @@ def _what_is_there(root: Path, most: int = 20) -> str:
     )
 
 
-def _images(folder: Path | None) -> tuple[list[Path], Ignored]:
+def images_in(folder: Path | None) -> tuple[list[Path], Ignored]:
     """The image files right in a folder, in order of their names, and what else it holds; None holds nothing.
 
     Raises DataError if it cannot be read, or a name cannot be written down.

@@ -27,6 +27,7 @@ COLUMNS = [
     "models",
     "image",
 ]
+SHOWN = 20  # of each kind, of one model, that people are shown: the worst
 
 
 def named(point: OperatingPoint, classes: Sequence[str]) -> str:
@@ -54,6 +55,23 @@ def missed(predictions: pd.DataFrame, point: OperatingPoint, classes: Sequence[s
     table = table.assign(of_model=table["model"].map(order), of_kind=table["kind"].map(KINDS.index))
     table = table.sort_values(["of_model", "of_kind", "far"], ascending=[True, True, False], kind="stable")
     return table[COLUMNS].reset_index(drop=True)
+
+
+def worst(test: pd.DataFrame, classes: int) -> pd.DataFrame:
+    """The test predictions of one job that may be among those shown, whatever the threshold: SHOWN of each kind.
+
+    Its column `called` is the number of the class that a reader asks about: of two the positive one, of more the one
+    that the image is called by mistake.
+    """
+    probabilities, labels = comparison.probabilities(test), test["label"].to_numpy()
+    if classes == 2:
+        far = np.where(labels == 1, -probabilities[:, 1], probabilities[:, 1])
+        ranked = test.assign(called=1, far=far).sort_values("far", ascending=False, kind="stable")
+        return ranked.groupby("label", sort=False).head(SHOWN)
+    called = probabilities.argmax(axis=1)
+    rows = np.arange(len(test))
+    ranked = test.assign(called=called, far=probabilities[rows, called] - probabilities[rows, labels])
+    return ranked[called != labels].sort_values("far", ascending=False, kind="stable").head(SHOWN)
 
 
 def _of_model(test: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

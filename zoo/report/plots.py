@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
@@ -23,6 +25,7 @@ from zoo.interfaces import MONITORS, Monitored
 DPI = 200
 # Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
+FOR, AGAINST = (213, 94, 0), (0, 114, 178)  # the same as RGB: what speaks for a class, and against it
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -156,7 +159,8 @@ def learning_rates(stages: Sequence[tuple[str, np.ndarray]], title: str, steps_p
 def image_grid(images: np.ndarray, captions: Sequence[str], title: str, path: Path, columns: int = 5) -> None:
     """uint8 RGB images (n, height, width, 3) in rows of `columns`, each with its caption."""
     rows = math.ceil(len(images) / columns)
-    figure = Figure(figsize=(1.75 * columns, 2.0 * rows + 0.4), layout="constrained")
+    across = 1.75 * images.shape[2] / images.shape[1]
+    figure = Figure(figsize=(across * columns, 2.0 * rows + 0.4), layout="constrained")
     grid: Any = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -164,4 +168,34 @@ def image_grid(images: np.ndarray, captions: Sequence[str], title: str, path: Pa
         axes.imshow(image)
         axes.set_title(caption, fontsize=9)
     figure.suptitle(title, fontsize=11)
+    save(figure, path)
+
+
+def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """An image, uint8 RGB (height, width, 3), and beside it what speaks for a class in orange, against it in blue.
+
+    `heat` is (rows, columns), as of zoo.training.heatmap; its own largest value has the strongest colour.
+    """
+    height, width = image.shape[:2]
+    relative = (heat / max(float(np.abs(heat).max()), 1e-6)).astype(np.float32)
+    strength = cv2.resize(relative, (width, height), interpolation=cv2.INTER_CUBIC)
+    share = np.clip(np.abs(strength), 0, 1)[..., None] * 0.65
+    colour = np.where(strength[..., None] > 0, np.array(FOR), np.array(AGAINST))
+    grey = image.mean(axis=2, keepdims=True)
+    return np.hstack([image, (grey * (1 - share) + colour * share).round().astype(np.uint8)])
+
+
+def heat_map(image: np.ndarray, heat: np.ndarray, title: str, asked: str, path: Path) -> None:
+    """An image and its heat map, see `overlaid`; `asked` is the class that was asked about."""
+    both = overlaid(image, heat)
+    figure = Figure(figsize=(8.0, 1.0 + 8.0 * both.shape[0] / both.shape[1]), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(both)
+    axes.axis("off")
+    figure.suptitle(title, fontsize=10)
+    handles = [
+        Patch(color="#{:02x}{:02x}{:02x}".format(*colour), label=f"{how} {asked}")
+        for how, colour in (("speaks for", FOR), ("against", AGAINST))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     save(figure, path)

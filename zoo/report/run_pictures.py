@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from zoo.evaluation.comparison import JOB, pooled
 from zoo.files import read_csv
 from zoo.interfaces import Monitored
 from zoo.report import comparison_plots, plots
+from zoo.run import heatmaps
 from zoo.run.folder import JobFolder
 from zoo.run.results import Comparison, mark
 
-SHOWN = 20  # images of a contact sheet
 THUMBNAIL = 128  # pixels
 
 
@@ -59,9 +59,10 @@ def draw_comparison(done: Comparison, out: Path) -> None:
             done.results, done.summary, done.metric, role, pictures / f"{done.metric}-{role}"
         )
     aimed = done.missed[done.missed["point"] == missed.named(done.aim.operating_point, done.classes)]
+    maps = {model: heat_maps(done, model) for model in histories}
     for model, kind in product(histories, missed.KINDS):
         rows = aimed[(aimed["model"] == model) & (aimed["kind"] == kind)]
-        _draw_missed(rows, done.root, done.classes, titles[model], pictures / f"{kind}-{model}.png")
+        _draw_missed(rows, done.root, done.classes, titles[model], maps[model], pictures / f"{kind}-{model}.png")
     if len(done.classes) == 2:
         scaled = calibration.scaled(first)
         for model in histories:
@@ -71,23 +72,39 @@ def draw_comparison(done: Comparison, out: Path) -> None:
     comparison_plots.verdicts(done.comparison, pictures / "verdicts")
 
 
-def _draw_missed(rows: pd.DataFrame, root: Path, classes: Sequence[str], title: str, path: Path) -> None:
+def heat_maps(done: Comparison, model: str) -> dict[str, np.ndarray]:
+    """What a model looked at in its test images, by image hash, as far as its jobs have written it down."""
+    jobs = done.predictions.loc[done.predictions["model"] == model, JOB].drop_duplicates()
+    return heatmaps.read([done.run.job(*job).heatmaps for job in jobs.itertuples(index=False, name=None)])
+
+
+def _draw_missed(
+    rows: pd.DataFrame, root: Path, classes: Sequence[str], title: str, maps: Mapping[str, np.ndarray], path: Path
+) -> None:
     """The worst of the images that a model gets wrong, each with its probability and file; none for no rows.
 
-    Files that are no longer there are grey.
+    Beside each, where there are any, what the network looked at. Files that are no longer there are grey.
     """
     path.unlink(missing_ok=True)
     if rows.empty:
         return
-    shown, (kind, point) = rows[:SHOWN], rows[["kind", "point"]].iloc[0]
-    images = np.stack([_thumbnail(root / file) for file in shown["path"]])
+    shown, (kind, point) = rows[: missed.SHOWN], rows[["kind", "point"]].iloc[0]
+    images = [thumbnail(root / file) for file in shown["path"]]
     captions = [f"{row['probability']:.2f}  {Path(row['path']).name[-16:]}" for row in shown.to_dict("records")]
-    what = {missed.MISSED: f"{classes[-1]}, missed", missed.ALARM: f"{classes[0]}, called {classes[-1]}"}
+    ill = classes[-1]
+    what = {missed.MISSED: f"{ill}, missed", missed.ALARM: f"{classes[0]}, called {ill}"}
     about = f"{what.get(kind, 'called another class')}: the worst {len(shown):,} of {len(rows):,} at {point}"
-    plots.image_grid(images, captions, f"{title}\n{about}", path)
+    if with_maps := not maps.keys().isdisjoint(shown["image"]):
+        images = [
+            plots.overlaid(picture, maps.get(image, np.zeros((1, 1))))
+            for picture, image in zip(images, shown["image"], strict=True)
+        ]
+        asked = "the class it is called" if kind == missed.CONFUSED else ill
+        about += f"\nbeside each what speaks for {asked} (orange) and against it (blue)"
+    plots.image_grid(np.stack(images), captions, f"{title}\n{about}", path, columns=3 if with_maps else 5)
 
 
-def _thumbnail(file: Path) -> np.ndarray:
+def thumbnail(file: Path) -> np.ndarray:
     """An image, small: uint8 RGB (THUMBNAIL, THUMBNAIL, 3)."""
     try:
         return resize(read_image(file).pixels, THUMBNAIL)

@@ -107,6 +107,11 @@ class JobFolder:
         return self.path / "metrics.json"
 
     @property
+    def heatmaps(self) -> Path:
+        """What the network looked at; not every job has it."""
+        return self.path / "heatmaps.csv"
+
+    @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ConfigError, LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
 from zoo.files import read_json, write_csv, write_json
-from zoo.run import provenance
+from zoo.run import heatmaps, provenance
 from zoo.run.folder import JobFolder, RunFolder
 from zoo.run.job import Job
 from zoo.run.provenance import Provenance
@@ -124,6 +124,10 @@ def run(job: Job, notify: Notify) -> None:
     model, inputs = trainer.to_score(network, trainer.stages_of(recipe, job), [validation, test], reuse, notify)
     model = precision.in_full(model)
     scores = score(job, model, dict(zip(("validation", "test"), inputs, strict=True)), folder, leaks)
+    try:
+        heatmaps.write(job, network, test)
+    except Exception as error:  # a network may be such that it cannot be cut; its numbers are there
+        notify({"event": "warning", "text": f"no heat maps: {one_line(error)}"})
     folder.set_status("done", **used, **({"leaked": len(leaks)} if leaks else {}))
     checkpoint.remove()
     notify({"event": "job_ended", "metrics": scores})

@@ -231,6 +231,19 @@ def frozen_prefix(model: keras.Model, first_unfrozen: int) -> keras.KerasTensor 
 
     What comes before it is the same in every epoch: nothing there is trained.
     """
+    limit = model.operations.index(model.layers[first_unfrozen])
+    before = [cut for number, cut in _cuts(model) if number < limit]
+    return before[-1] if before else None
+
+
+def feature_map(model: keras.Model) -> keras.KerasTensor | None:
+    """The deepest tensor (n, height, width, channels) of more than one place through which all data passes, if any."""
+    maps = [cut for _, cut in _cuts(model) if len(cut.shape) == 4 and math.prod(cut.shape[1:3]) > 1]
+    return maps[-1] if maps else None
+
+
+def _cuts(model: keras.Model) -> Iterator[tuple[int, keras.KerasTensor]]:
+    """Each tensor through which all data passes but the input, and the number of the operation that makes it."""
     operations = model.operations  # in topological order: the layers, and bare operations such as x / 255 between them
     produced_by = {id(operation.output): index for index, operation in enumerate(operations)}
     last_used_by: dict[int, int] = {}
@@ -238,13 +251,11 @@ def frozen_prefix(model: keras.Model, first_unfrozen: int) -> keras.KerasTensor 
         for tensor in [] if isinstance(operation, keras.layers.InputLayer) else keras.tree.flatten(operation.input):
             if id(tensor) in produced_by:  # a bare operation may read constants too
                 last_used_by[produced_by[id(tensor)]] = index
-    cut = None
     open_until = 0  # the last operation that reads anything made before the operation at hand
-    for index, operation in enumerate(operations[: operations.index(model.layers[first_unfrozen])]):
+    for index, operation in enumerate(operations):
         if open_until <= index and not isinstance(operation, keras.layers.InputLayer):
-            cut = operation.output
+            yield index, operation.output
         open_until = max(open_until, last_used_by.get(index, index))
-    return cut
 
 
 def splits_block(network: Network, stage: Stage, first_unfrozen: int) -> str | None:
