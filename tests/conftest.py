@@ -19,6 +19,7 @@ import pytest
 
 from tests.venvs import TOP, Venv, build
 from zoo import cli
+from zoo.report import plots
 from zoo.run import scheduler, worker
 from zoo.run.job import Job
 from zoo.run.warm_workers import WarmWorkers
@@ -240,7 +241,16 @@ def no_processes(monkeypatch: pytest.MonkeyPatch, no_warm_workers: None) -> None
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch, no_processes: None, here: Path, capsys: pytest.CaptureFixture[str]) -> Zoo:
-    """As `zoo`, but the command and its jobs run in this process."""
+    """As `zoo`, but the command and its jobs run in this process, and pictures are empty files.
+
+    To draw them takes longer than to train what tests train; tests of pictures and the processes of `zoo` do.
+    """
+
+    def save(figure: object, path: Path, dpi: int = 0) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    monkeypatch.setattr(plots, "save", save)
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         with monkeypatch.context() as patch:

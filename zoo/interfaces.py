@@ -34,6 +34,7 @@ NAMING = "use at most 100 letters, digits, dots, dashes and underscores, a lette
 RUN_ENTRIES = (
     "run.json",
     "splits.csv",
+    "sources.csv",
     "results.csv",
     "summary.csv",
     "comparison.csv",
@@ -41,6 +42,7 @@ RUN_ENTRIES = (
     "missed.csv",
     "calibration.csv",
     "duplicates.csv",
+    "report.html",
     "best",
     "pictures",
     "trackers",

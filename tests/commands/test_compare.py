@@ -15,7 +15,9 @@ import pytest
 
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, write_folds
-from zoo.report import tables
+from zoo.report import plots, tables
+
+SAVE = plots.save
 
 # Three stages with all that must survive a kill, at a pace at which a test can hit each of them.
 SLOW = """
@@ -150,7 +152,13 @@ def explosive(folds: Path) -> float:
 
 
 def test_a_comparison_from_all_sides(
-    parts: None, folds: Path, inline: Zoo, main: Main, no_warm_workers: None, tmp_path: Path
+    parts: None,
+    folds: Path,
+    inline: Zoo,
+    main: Main,
+    no_warm_workers: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """Two jobs at a time; a model that explodes in one of two folds; then one more model, a redo and a report."""
     (tmp_path / "here/registry.toml").write_text(REGISTRY.format(mean=explosive(folds)))
@@ -183,14 +191,16 @@ def test_a_comparison_from_all_sides(
     summary = pd.read_csv(run / "summary.csv")
     assert list(summary.columns) == ["model", "role", "metric", "folds", "mean", "sd", "low", "high"]
     check_best(run, results)
+    assert list(run.rglob(".*")) == []
+
+    monkeypatch.setattr(plots, "save", SAVE)  # what `inline` leaves out
+    check_report(run, main, tmp_path)
     for picture in ("auc-test", "auc-validation", "confusion-test", "confusion-validation", "roc", "verdicts"):
         for ending in ("png", "svg"):
             assert (run / f"pictures/{picture}.{ending}").stat().st_size > 1000
-    assert (run / "tiny/curves.svg").exists()
-    assert (run / "tiny-wide/roc.png").exists()
-    assert list(run.rglob(".*")) == []
-
-    check_report(run, main, tmp_path)
+    assert (run / "tiny/curves.svg").stat().st_size > 1000
+    assert (run / "tiny-wide/roc.png").stat().st_size > 1000
+    assert (run / "report.html").stat().st_size > 10_000
     (tmp_path / "registry.toml").write_text(REGISTRY.format(mean=explosive(folds)))
     status, _, errors = main(*command, "--max-epochs", 1)
     assert status == 2

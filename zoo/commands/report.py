@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where to write tables and pictures; default RUN for all models and folds at 0.5, else nowhere.",
 )
+@click.option("--html", type=PATH, metavar="FILE", help="Write the page to share there too.")
+@click.option("--no-images", is_flag=True, help="No photographs in the page.")
 @wide_option
 def report(
     run: Path,
@@ -53,6 +55,8 @@ def report(
     operating_point: OperatingPoint | None,
     prevalence: float | None,
     out: Path | None,
+    html: Path | None,
+    no_images: bool,
     wide: bool,
 ) -> None:
     """Rebuild every table and picture of RUN from its predictions, with other choices if you like. Trains nothing."""
@@ -67,7 +71,10 @@ def report(
         done = results.compare(folder, names, folds, metric, operating_point, rope, prevalence)
         if out:
             done.write(out)
-        publish(console(wide), done, out)
+        screen = console(wide)
+        publish(screen, done, out, not no_images)
+        if html:
+            share(screen, done, html, not no_images)
 
 
 @contextmanager
@@ -91,13 +98,17 @@ def remark(screen: Screen, done: Comparison) -> None:
         say(screen, f"missing: {job}", style="red")
 
 
-def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
-    """Print the tables of a comparison, and draw its pictures beside those written to `out` unless that is None."""
+def publish(screen: Screen, done: Comparison, out: Path | None, with_images: bool = True) -> None:
+    """Tell what a comparison means, print its tables, and put pictures and page beside those written to `out`.
+
+    That is None for nowhere; `with_images` is whether the page has photographs.
+    """
     from zoo.report import pairs, tables, words
-    from zoo.report.run_pictures import draw_comparison
     from zoo.report.screen import tell
 
     shown = done.marked()
+    for sentence in [*words.verdict(done), *words.of_each(shown), *pairs.said(shown)]:
+        tell(screen, sentence, style="bold")
     if len(shown.results):
         screen.show(tables.summary(shown), tables.summary(shown, wide=False))
     for sentence in tables.spread(shown):
@@ -110,14 +121,32 @@ def publish(screen: Screen, done: Comparison, out: Path | None) -> None:
     if out is None:
         say(screen, "Nothing was written; --out DIR keeps these tables and their pictures.")
     else:
-        try:
-            draw_comparison(done, out)
-        except Exception as error:  # the tables are there
-            say(screen, f"warning: the pictures cannot be drawn: {one_line(error)}", style="magenta")
+        draw(screen, done, out)
+        share(screen, done, out / "report.html", with_images)
         say(screen, f"Tables: {out}")
-    for sentence in [*words.of_each(shown), *pairs.said(shown), *words.at_point(done, words.best(done))]:
-        tell(screen, sentence, style="bold")
     if len(done.results):
         say(screen, "Next:")
     for step in words.next_of(done) if len(done.results) else ():
         say(screen, f"  {step}")
+
+
+def draw(screen: Screen, done: Comparison, out: Path) -> None:
+    """The pictures of a comparison beside its tables, which are there without them."""
+    from zoo.report.run_pictures import draw_comparison
+
+    try:
+        draw_comparison(done, out)
+    except Exception as error:
+        say(screen, f"warning: the pictures cannot be drawn: {one_line(error)}", style="magenta")
+
+
+def share(screen: Screen, done: Comparison, file: Path, with_images: bool = True) -> None:
+    """Write the page of a run, and say where it is; its tables are there without it."""
+    from zoo.report import page
+
+    try:
+        page.write(done, file, with_images)
+    except Exception as error:
+        say(screen, f"warning: the page cannot be made: {one_line(error)}", style="magenta")
+    else:
+        say(screen, f"Page to share: {file}")

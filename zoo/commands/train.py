@@ -44,6 +44,7 @@ KINDS = ("model", "fold", "repeat")
 @wide_option
 def run(model: str, wide: bool, **options: Any) -> None:
     """Train MODEL on the first fold, or on the folds given, and score it."""
+    from zoo.commands.report import share
     from zoo.data import demo
     from zoo.report import tables, words
     from zoo.report.progress import JobProgress
@@ -67,6 +68,7 @@ def run(model: str, wide: bool, **options: Any) -> None:
         data_again = again({name: options[name] for name in OF_DATA})
         for step in words.next_steps(done, model, data_again):
             say(screen, f"  {step}")
+        share(screen, done, run.plan.run.path / "report.html")
     _end(screen, run)
 
 

@@ -32,6 +32,12 @@ class Dataset:
     notes: list[str]
 
     @property
+    def sources(self) -> dict[str, str]:
+        """The source of each path of which it is known."""
+        known = self.table[self.table["source"] != ""]
+        return dict(zip(known["path"], known["source"].astype(str), strict=True))
+
+    @property
     def in_folds(self) -> bool:
         """Whether the data come in folds of their own."""
         return "fold" in self.table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -47,7 +47,8 @@ class Data:
     """The images and splits of a request.
 
     `config` has the root, image size and roles that were really used; `split_file` is the name and sha256 of the file
-    that the splits come from, if they do; `notes` says what to know.
+    that the splits come from, if they do; `notes` says what to know; `sources` has the source of each path of which it
+    is known.
     """
 
     config: DataConfig
@@ -56,6 +57,7 @@ class Data:
     notes: list[str]
     is_demo: bool = False
     split_file: dict[str, str] | None = None
+    sources: dict[str, str] = field(default_factory=dict)
 
 
 def load_data(
@@ -81,7 +83,7 @@ def load_data(
         found = listed(settled, None, folds)
         if found.in_folds:
             store, table = _decode(found, found.table, progress)
-            data = Data(found.config, table[splits.SPLIT_COLUMNS], store, found.notes)
+            data = Data(found.config, table[splits.SPLIT_COLUMNS], store, found.notes, sources=found.sources)
             if found.config.roles != dataset.with_own_roles(config).roles and not settled.is_demo:
                 played = ", ".join(f"{name} as {role}" for role, name in found.config.roles.items())
                 data.notes.append(f"folders of each fold are taken as [data] roles says: {played}")
@@ -232,7 +234,7 @@ def _from_file(
     store, image_of_path = images.decode(found.root, [*found.table["path"]], found.config.image_size, progress)
     table = splits.in_order(split_file.fill_images(found.table, image_of_path, where)[splits.SPLIT_COLUMNS])
     file = None if isinstance(splits_from, pd.DataFrame) else {"path": where, "sha256": hash_file(splits_from)}
-    return Data(found.config, table, store, found.notes, split_file=file)
+    return Data(found.config, table, store, found.notes, split_file=file, sources=found.sources)
 
 
 def _divide(found: Dataset, how: SplitConfig, progress: images.Progress | None) -> Data:
@@ -241,7 +243,8 @@ def _divide(found: Dataset, how: SplitConfig, progress: images.Progress | None) 
     if found.in_folds:
         table = table.drop_duplicates("image")
     table, notes = splitters.divide(table, how, found.config.classes, known_copies.known(table["image"]))
-    return Data(dataset.with_own_roles(found.config), table, store, [*found.notes, *notes])
+    config = dataset.with_own_roles(found.config)
+    return Data(config, table, store, [*found.notes, *notes], sources=found.sources)
 
 
 def _decode(

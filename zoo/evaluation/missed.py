@@ -57,8 +57,8 @@ def missed(predictions: pd.DataFrame, point: OperatingPoint, classes: Sequence[s
     return table[COLUMNS].reset_index(drop=True)
 
 
-def worst(test: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """The test predictions of one job that may be among those shown, whatever the threshold: SHOWN of each kind.
+def worst(test: pd.DataFrame, classes: int, most: int = SHOWN) -> pd.DataFrame:
+    """The test predictions of one job that may be among those shown, whatever the threshold: `most` of each kind.
 
     Its column `called` is the number of the class that a reader asks about: of two the positive one, of more the one
     that the image is called by mistake.
@@ -67,11 +67,11 @@ def worst(test: pd.DataFrame, classes: int) -> pd.DataFrame:
     if classes == 2:
         far = np.where(labels == 1, -probabilities[:, 1], probabilities[:, 1])
         ranked = test.assign(called=1, far=far).sort_values("far", ascending=False, kind="stable")
-        return ranked.groupby("label", sort=False).head(SHOWN)
+        return ranked.groupby("label", sort=False).head(most)
     called = probabilities.argmax(axis=1)
     rows = np.arange(len(test))
     ranked = test.assign(called=called, far=probabilities[rows, called] - probabilities[rows, labels])
-    return ranked[called != labels].sort_values("far", ascending=False, kind="stable").head(SHOWN)
+    return ranked[called != labels].sort_values("far", ascending=False, kind="stable").head(most)
 
 
 def _of_model(test: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,15 @@ from matplotlib.ticker import MaxNLocator
 from zoo.files import replacing
 from zoo.interfaces import MONITORS, Monitored
 
-DPI = 200
+DPI, OF_PHOTOGRAPHS = 200, 110
 # Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 FOR, AGAINST = (213, 94, 0), (0, 114, 178)  # the same as RGB: what speaks for a class, and against it
 
+_endings: ContextVar[tuple[str, ...]] = ContextVar("endings", default=("png", "svg"))
 
-def save(figure: Figure, path: Path) -> None:
+
+def save(figure: Figure, path: Path, dpi: int = DPI) -> None:
     """Write the figure whole or not at all, in the format that the ending names (.png, .svg).
 
     Names of classes, models and files may be anything: a $ in them begins no formula, and they may be in any script.
@@ -38,17 +42,27 @@ def save(figure: Figure, path: Path) -> None:
         text.set_parse_math(False)
     with replacing(path) as draft, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.savefig(draft, dpi=DPI, format=path.suffix[1:], metadata={"Date": None})
+        figure.savefig(draft, dpi=dpi, format=path.suffix[1:], metadata={"Date": None})
 
 
 def save_png_and_svg(figure: Figure, path: Path) -> list[Path]:
-    """PATH.png and PATH.svg, for a path without ending; the two paths."""
-    paths = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
+    """PATH.png and PATH.svg, for a path without ending; the two paths. Within `svg_only` the latter alone."""
+    paths = [path.with_name(f"{path.name}.{ending}") for ending in _endings.get()]
     # Text stays text in the SVG, to be searched and edited, and the same data gives the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "zoo"}):
         for each in paths:
             save(figure, each)
     return paths
+
+
+@contextmanager
+def svg_only() -> Iterator[None]:
+    """Within, pictures are not drawn as PNG too, which takes longer."""
+    token = _endings.set(("svg",))
+    try:
+        yield
+    finally:
+        _endings.reset(token)
 
 
 def curves(history: pd.DataFrame, title: str, path: Path, monitor: Monitored = "loss") -> None:
@@ -168,7 +182,7 @@ def image_grid(images: np.ndarray, captions: Sequence[str], title: str, path: Pa
         axes.imshow(image)
         axes.set_title(caption, fontsize=9)
     figure.suptitle(title, fontsize=11)
-    save(figure, path)
+    save(figure, path, OF_PHOTOGRAPHS)
 
 
 def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

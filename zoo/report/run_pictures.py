@@ -38,38 +38,45 @@ def drawn(job: JobFolder) -> bool:
     return all((job.path / name).is_file() for name in ("curves.png", "confusion.png"))
 
 
-def draw_comparison(done: Comparison, out: Path) -> None:
-    """pictures/, of all models together, and curves and roc of each model in its own folder; PNG and SVG."""
+def histories_of(done: Comparison) -> dict[str, dict[str, pd.DataFrame]]:
+    """The history.csv of each job, by model and by what tells the jobs of one apart."""
     histories: dict[str, dict[str, pd.DataFrame]] = {}
     for model, fold, repeat in done.predictions[JOB].drop_duplicates().itertuples(index=False, name=None):
         label = f"{fold} repeat {repeat}" if repeat else str(fold)
         histories.setdefault(model, {})[label] = read_csv(done.run.job(model, fold, repeat).history)
-    titles, done = done.titles, done.marked()
-    first = done.predictions[done.predictions["repeat"] == 0]  # as the pooled tests do
+    return histories
+
+
+def draw_comparison(done: Comparison, out: Path) -> None:
+    """pictures/, of all models together, and curves and roc of each model in its own folder; PNG and SVG."""
+    histories = histories_of(done)
+    titles, shown = done.titles, done.marked()
+    first = shown.predictions[shown.predictions["repeat"] == 0]  # as the pooled tests do
     for model, each in histories.items():
         title = titles[model]
         comparison_plots.learning_curves(each, title, out / model / "curves")
         comparison_plots.roc_and_pr(first[first["model"] == title], title, "test", out / model / "roc")
     pictures = out / "pictures"
     for role in ("validation", "test"):
-        comparison_plots.confusion_sums(
-            done.predictions, done.classes, role, done.point, pictures / f"confusion-{role}"
-        )
-        comparison_plots.metric_by_model(
-            done.results, done.summary, done.metric, role, pictures / f"{done.metric}-{role}"
-        )
+        predictions, results = shown.predictions, shown.results
+        comparison_plots.confusion_sums(predictions, done.classes, role, done.point, pictures / f"confusion-{role}")
+        name = f"{done.metric}-{role}"
+        comparison_plots.metric_by_model(results, shown.summary, done.metric, role, pictures / name)
     aimed = done.missed[done.missed["point"] == missed.named(done.aim.operating_point, done.classes)]
     maps = {model: heat_maps(done, model) for model in histories}
     for model, kind in product(histories, missed.KINDS):
         rows = aimed[(aimed["model"] == model) & (aimed["kind"] == kind)]
         _draw_missed(rows, done.root, done.classes, titles[model], maps[model], pictures / f"{kind}-{model}.png")
-    if len(done.classes) == 2:
-        scaled = calibration.scaled(first)
-        for model in histories:
-            before, after = (pooled(table[table["model"] == titles[model]]) for table in (first, scaled))
-            comparison_plots.calibration(before, after, titles[model], pictures / f"calibration-{model}")
+    for model in histories if len(done.classes) == 2 else ():
+        draw_calibration(done, model, pictures / f"calibration-{model}")
     comparison_plots.roc_of_models(first, "test", pictures / "roc")
-    comparison_plots.verdicts(done.comparison, pictures / "verdicts")
+    comparison_plots.verdicts(shown.comparison, pictures / "verdicts")
+
+
+def draw_calibration(done: Comparison, model: str, path: Path) -> list[Path]:
+    """Are the probabilities of a model right, before and after scaling? On all test images."""
+    own = done.predictions[(done.predictions["model"] == model) & (done.predictions["repeat"] == 0)]
+    return comparison_plots.calibration(pooled(own), pooled(calibration.scaled(own)), done.titles[model], path)
 
 
 def heat_maps(done: Comparison, model: str) -> dict[str, np.ndarray]:

@@ -93,6 +93,23 @@ def of_each(done: Comparison) -> list[str]:
     return lines
 
 
+def verdict(done: Comparison) -> list[str]:
+    """The run in a few sentences: the best model, how well it ranks, and what it misses and alarms for."""
+    model = best(done)
+    if not model:
+        return ["No job is done: there is nothing to tell yet."]
+    title, chosen = done.titles[model], _best_of_folds(done)
+    folds = int(chosen.sum())
+    rows = done.summary[(done.summary["model"] == model) & (done.summary["role"] == "test")]
+    auc = {row["metric"]: row for row in rows.to_dict("records")}["auc"]
+    said = []
+    if len(chosen) > 1 or done.results["model"].nunique() > 1:
+        where = f"in {chosen[model]} of {folds} folds" if folds > 1 else "in the only fold"
+        said.append(f"{title} is the best by validation {where}. Its AUC on test is {_interval(auc)}; 0.5 is chance.")
+        return said + at_point(done, model)
+    return [*of_run(done, model), *at_point(done, model)]
+
+
 def best(done: Comparison) -> str:
     """The model that is the best by validation in the most folds, '' if there is none."""
     return str(next(iter(_best_of_folds(done).index), ""))
@@ -113,9 +130,10 @@ def at_point(done: Comparison, model: str) -> list[str]:
 
 def _at(row: Mapping[Any, Any], model: str, classes: Sequence[str]) -> str:
     healthy, ill = classes
+    point = str(row["point"]) + ("" if row["point"].startswith("threshold ") else ", chosen on validation")
     cells = {name: {"mean": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]} for name in VALUES}
     return (
-        f"At {row['point']}, chosen on validation, {model} misses {row['missed']:,} of {row['positives']:,} {ill} test "
+        f"At {point}, {model} misses {row['missed']:,} of {row['positives']:,} {ill} test "
         f"images and calls {row['alarms']:,} of {row['negatives']:,} {healthy} ones {ill}: sensitivity "
         f"{_interval(cells['sensitivity'])}, specificity {_interval(cells['specificity'])}. Where "
         f"{row['prevalence']:.0%} are {ill}, {_of_100(cells['ppv'], 'alarms')}, and "

@@ -303,10 +303,24 @@ class RunFolder:
         """Write run.json."""
         write_record(self.request, record)
 
-    def write_splits(self, table: pd.DataFrame) -> dict[str, str]:
-        """Write splits.csv; the `files` of run.json, by which `check` knows it again."""
+    def write_splits(self, table: pd.DataFrame, sources: Mapping[str, str]) -> dict[str, str]:
+        """Write splits.csv, and sources.csv if any are known; the `files` of run.json, by which they are known again.
+
+        `sources` has the source of each path.
+        """
         write_csv(self.splits, table)
-        return {self.splits.name: hash_file(self.splits)}
+        if sources:
+            write_csv(self._own("sources.csv"), pd.DataFrame({"path": sources.keys(), "source": sources.values()}))
+        written = [self.splits, *([self._own("sources.csv")] if sources else [])]
+        return {file.name: hash_file(file) for file in written}
+
+    def sources(self, record: Mapping[str, Any]) -> dict[str, str]:
+        """The source of each path, as sources.csv has it; none if it is not as zoo wrote it. `record` as run.json."""
+        file = self._own("sources.csv")
+        if record.get("files", {}).get(file.name) != _hash(file):
+            return {}
+        table = read_csv(file, text=["path", "source"])
+        return dict(zip(table["path"], table["source"], strict=True))
 
     def read_splits(self, record: Mapping[str, Any]) -> pd.DataFrame:
         """splits.csv, with class numbers as labels; `record` is the content of run.json.
@@ -408,7 +422,7 @@ class RunFolder:
         ):
             _clear_folder(self._own(name), own)
         for name in RUN_ENTRIES:
-            if name.endswith(".csv"):
+            if name.endswith((".csv", ".html")):
                 delete(self._own(name))
         delete(self.request)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +107,8 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     try:
         resumed = folder.request.exists() and not request.fresh
         described = run_record(request, recipes, data, options, aim(request, models.evaluation))
-        notes += _write_down(folder, request, described, labels.named(data.splits, data.config.classes))
+        table = labels.named(data.splits, data.config.classes)
+        notes += _write_down(folder, request, described, table, data.sources)
         write_csv(folder.duplicates, copies)
     except BaseException:
         lock.release()
@@ -133,7 +134,9 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     return Plan(folder, jobs, data.config, data.splits, notes, lock, data.store, trackers, resumed, data.is_demo)
 
 
-def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame) -> list[str]:
+def _write_down(
+    folder: RunFolder, request: Request, described: dict[str, Any], table: pd.DataFrame, sources: Mapping[str, str]
+) -> list[str]:
     """Write run.json and splits.csv, or add the request to a folder begun with the same data; what to know of that."""
     notes = []
     again = [(model, fold, repeat) for model, fold in request.redo for repeat in range(request.repeats)]
@@ -159,7 +162,7 @@ def _write_down(folder: RunFolder, request: Request, described: dict[str, Any], 
     else:
         folder.check_begun(described["recipes"])
     if not folder.request.exists() or not folder.splits.exists():
-        described = {**described, "files": folder.write_splits(table)}
+        described = {**described, "files": folder.write_splits(table, sources)}
     folder.write(described)
     for job in again:
         folder.job(*job).remove()

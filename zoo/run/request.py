@@ -124,6 +124,7 @@ def run_record(
             "folds": sorted(set(data.splits["fold"].tolist())),
             "split_file": data.split_file,
             "fingerprint": splits.fingerprint(data.splits),
+            "notes": list(data.notes),
         },
         "versions": {"zoo": zoo.__version__, "python": platform.python_version(), **_versions()},
         "machine": {},

@@ -15,7 +15,7 @@ import pandas as pd
 
 from zoo.data import splits
 from zoo.errors import DataError, line
-from zoo.evaluation import calibration, comparison, metrics, missed, operating_point
+from zoo.evaluation import calibration, comparison, metrics, missed, operating_point, sources
 from zoo.evaluation.config import HALF, EvaluationConfig, OperatingPoint, point_of, require_two
 from zoo.files import read_csv, read_json, replacing, write_csv, write_json
 from zoo.limits import ROPE
@@ -60,6 +60,21 @@ class Comparison:
         table = calibration.calibration(self.predictions if len(self.classes) == 2 else self.predictions[:0])
         return table.merge(comparison.marks(self.predictions).reset_index(), on="model", how="left")
 
+    @cached_property
+    def aimed(self) -> pd.DataFrame:
+        """`predictions` with the thresholds of the operating point that the run aims at; for two classes."""
+        chosen = operating_point.thresholds(self.predictions, self.aim.operating_point, self.aim.prevalence)
+        return operating_point.with_thresholds(self.predictions, chosen)
+
+    @cached_property
+    def by_source(self) -> pd.DataFrame:
+        """A row for each model and source of images, at the aim; none where no sources are known, or of more classes.
+
+        Columns as zoo.evaluation.sources has them.
+        """
+        known = self.run.sources(self.run.read()) if len(self.classes) == 2 else {}
+        return sources.by_source(self.aimed if known else self.predictions[:0], known)
+
     @property
     def words(self) -> list[str]:
         """A sentence for each pair of models."""
@@ -95,6 +110,15 @@ class Comparison:
         return compare(
             self.run, [*jobs["model"].unique()], tuple(jobs["fold"].unique()), self.metric, point_of(point), self.rope
         )
+
+    def report(self, file: str | Path, images: bool = True) -> None:
+        """Write the page to share, `report.html`, to a file; with photographs of test images unless told otherwise.
+
+        Raises OSError if it cannot be written.
+        """
+        from zoo.report import page
+
+        page.write(self, Path(file), images)
 
     def write_point(self, folder: Path) -> None:
         """Write missed.csv into a folder, and for two classes threshold.csv."""
