@@ -262,6 +262,24 @@ def test_it_fits_a_phone_and_a_screen(long_names: Path, width: int, scheme: str)
 
 
 @in_browser
+@pytest.mark.parametrize("file", ["done", "long_names"])
+def test_paper_shows_all_of_it(file: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """On A4 with Chromium's margins of a centimetre no table is cut off, and all that folds away is open."""
+    made = request.getfixturevalue(file)
+    path = made if isinstance(made, Path) else tmp_path / "page.html"
+    if path != made:
+        made.report(path)
+    with browser(path, 718) as (opened, wrong):
+        opened.emulate_media(media="print")
+        opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert opened.evaluate("document.documentElement.scrollWidth") == 718
+        assert not opened.query_selector_all("details:not([open])")
+        assert not opened.query_selector(".controls").is_visible()
+        opened.pdf(path=tmp_path / "page.pdf", format="A4")
+        assert wrong == []
+
+
+@in_browser
 def test_names_do_nothing_in_a_browser_either(tiny: None, tmp_path: Path) -> None:
     bad = "<img src=x onerror=alert(1)>"
     done = finished(manifest(tmp_path / "data", bad=bad), tmp_path / "run", classes=(f"well{bad}", "ill"))

@@ -151,4 +151,7 @@
     });
   }
   useModel();
+
+  // On paper nothing can be opened.
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => (each.open = true)));
 })();
