@@ -32,6 +32,7 @@ SECTIONS: dict[str, tuple[str | None, str, list[str] | None]] = {
         "zoo",
         ["compare", "Comparison", "load_model", "read_data", "make_splits", "audit", "Audit"],
     ),
+    "A trained model in use": ("zoo.inference", "zoo", ["load", "Predictor"]),
     "Errors": (
         "zoo.errors",
         "zoo",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from zoo.api import make_splits as make_splits
     from zoo.api import read_data as read_data
     from zoo.auditing.run import Audit as Audit
+    from zoo.inference.predictor import Predictor as Predictor
+    from zoo.inference.predictor import load as load
     from zoo.run.results import Comparison as Comparison
     from zoo.training.model_file import load_model as load_model
 
@@ -38,6 +40,7 @@ __all__ = [
     "Head",
     "LeakError",
     "PluginError",
+    "Predictor",
     "Schedule",
     "Stage",
     "TrainingError",
@@ -48,6 +51,7 @@ __all__ = [
     "audit",
     "compare",
     "hookimpl",
+    "load",
     "load_model",
     "make_splits",
     "read_data",
@@ -60,6 +64,10 @@ def __getattr__(name: str) -> Any:
         from zoo import api
 
         return getattr(api, name)
+    if name in ("load", "Predictor"):
+        from zoo.inference import predictor
+
+        return getattr(predictor, name)
     if name == "load_model":
         from zoo.training.model_file import load_model
 

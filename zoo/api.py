@@ -15,7 +15,7 @@ from zoo.auditing import run
 from zoo.auditing.run import Audit
 from zoo.data import dataset, images, labels, loading
 from zoo.data.options import DataOptions
-from zoo.data.splits import Folds, parse_folds
+from zoo.data.splits import as_folds
 from zoo.errors import UnwrittenError, of_system
 from zoo.evaluation.metrics import check_metric
 from zoo.files import given
@@ -59,7 +59,7 @@ def compare(
         models=tuple(models),
         data=data,
         splits=given(splits) if isinstance(splits, str) else splits,
-        folds=_folds(folds),
+        folds=as_folds(folds),
         out=given(out),
         **options,
     )
@@ -170,13 +170,7 @@ def audit(
     config = _registry(registry).data
     splits = given(splits) if isinstance(splits, str) else splits
     said = DataOptions(data=data, **options)
-    return run.look(config, said, splits, _folds(folds), near_duplicates=near_duplicates, listen=listen)
-
-
-def _folds(folds: str | int | Sequence[int]) -> Folds:
-    if isinstance(folds, str):
-        return parse_folds(folds)
-    return (folds,) if isinstance(folds, int) else tuple(folds)
+    return run.look(config, said, splits, as_folds(folds), near_duplicates=near_duplicates, listen=listen)
 
 
 def _registry(path: str | Path | None) -> Registry:

@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from zoo import __version__
-from zoo.commands import cache, data, explain, init, plugins, report, show, threshold, train, weights
+from zoo.commands import cache, data, explain, init, plugins, predict, report, show, threshold, train, weights
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
 from zoo.errors import ZooError, debugging, of_system, one_line
@@ -37,6 +37,7 @@ ALONE = (
     report.report,
     threshold.threshold,
     explain.explain,
+    predict.predict,
     show.show,
     show.list_,
     init.init,

@@ -65,6 +65,13 @@ def parse_folds(text: str) -> Folds:
     return tuple(dict.fromkeys(folds))
 
 
+def as_folds(folds: str | int | Sequence[int]) -> Folds:
+    """Folds as Python gives them. Raises ConfigError as `parse_folds`."""
+    if isinstance(folds, str):
+        return parse_folds(folds)
+    return (folds,) if isinstance(folds, int) else tuple(folds)
+
+
 def subset(splits: pd.DataFrame, fold: int, role: str, store: ImageStore) -> Subset:
     """One role of one fold, from the table of splits.csv."""
     part = splits[(splits["fold"] == fold) & (splits["role"] == role)]

@@ -99,7 +99,7 @@ def load_model(path: str | Path) -> keras.Model:
     import keras
 
     file = expand(path)
-    classes = _custom_classes(file)
+    classes = custom_classes(file)
     about, found, failed = read_about(file), discovery.discover(), ""
     if about and _unknown(classes):
         failed = _register_layers(about, found)
@@ -116,7 +116,7 @@ def load_model(path: str | Path) -> keras.Model:
         raise WeightsError(f"{file} cannot be loaded: {'; '.join(filter(None, reasons))}") from error
 
 
-def _custom_classes(file: Path) -> list[str]:
+def custom_classes(file: Path) -> list[str]:
     """Under which names the classes of its layers are registered with Keras, its own left out.
 
     Raises WeightsError for what is no model file, or refused.

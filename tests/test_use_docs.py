@@ -1,0 +1,41 @@
+"""docs/use.md: its commands run in order, and so does its Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Zoo
+from zoo.inference.predictor import COLUMNS
+
+TEXT = (Path(__file__).parents[1] / "docs/use.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(sh|py)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+# As the test shortens what trains.
+SHORT = ["--max-epochs", "1", "--image-size", "32"]
+
+
+def test_every_column_is_told() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == {*COLUMNS}
+
+
+@pytest.mark.slow
+def test_every_command_runs_in_order(zoo: Zoo, here: Path) -> None:
+    for language, text in BLOCKS:
+        if language == "py":
+            subprocess.run([sys.executable, "-c", text], cwd=here, check=True, env={**os.environ})
+            continue
+        for line in text.splitlines():
+            program, *command = shlex.split(line)
+            assert program == "zoo"
+            done = zoo(*command, *(SHORT if command[0] in ("run", "compare") else []))
+            assert done.returncode == 0, f"{line}: {done.stderr}"
+    assert len(pd.read_csv(here / "predictions.csv")) >= 50
+    assert len([*(here / "looked-at").iterdir()]) >= 20

@@ -1,0 +1,217 @@
+"""What trained networks say of any pictures: a row an image, in batches, decoded ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.data import known_copies, remarks
+from zoo.data.splits import as_folds
+from zoo.errors import ConfigError, unknown
+from zoo.evaluation import metrics
+from zoo.evaluation.config import point_of
+from zoo.inference import members, reading
+from zoo.inference.members import Ensemble, Member
+from zoo.inference.reading import Read
+from zoo.run import provenance
+from zoo.run.provenance import Provenance
+from zoo.training import logs, model_file
+
+if TYPE_CHECKING:
+    import keras
+
+BATCH = 32  # images that a network takes at once
+AHEAD = 4 * BATCH  # images that are decoded before their turn
+COLUMNS = ("path", "image", "decision", "probability", "calibrated", "spread", "seen", "fault")
+VIEWS = ("none", "flips")
+
+# Called with a step, how much of it is done, and of how much.
+Listen = Callable[[str, int, int], None]
+
+
+class Predictor:
+    """Trained networks that answer together for any pictures: what `zoo.load` gives.
+
+    `ensemble` says which they are and what their thresholds were chosen for, `notes` what a reader of their answers
+    must know.
+    """
+
+    def __init__(self, ensemble: Ensemble, networks: Sequence[keras.Model], seen: Sequence[Provenance]) -> None:
+        from zoo.training import trainer
+
+        self.ensemble = ensemble
+        self.networks = [*networks]
+        self.seen = [*seen]
+        self._together = trainer.scorer(_side_by_side(self.networks))
+        files = dict.fromkeys(name for each in seen for name in each.unknown)
+        untold = [f"{name}: it cannot be told which images these weights have seen" for name in files]
+        self.notes = [*ensemble.notes, *untold]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, the positive one last."""
+        return self.ensemble.classes
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of what the networks take; other images are stretched to it."""
+        return self.ensemble.image_size
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability from which an image is called positive; None for more than two classes."""
+        return self.ensemble.threshold
+
+    def predict(self, images: Any, *, tta: str | None = None, listen: Listen | None = None) -> pd.DataFrame:
+        """What the networks say of images: a row for each, in order.
+
+        `images` are a path or several, of image files, of folders of them or of tables with a column `path`; or uint8
+        RGB arrays, (height, width, 3) each, or (n, height, width, 3). They are read and stretched as for training.
+        `tta` "flips" averages each with its mirror image and "none" does not; None is as the model was trained for.
+        `listen` is called with a step, how much of it is done, and of how much.
+
+        Columns: `path` (of an array its number); `image`, the hash of its pixels as in predictions.csv; `decision`, a
+        class; `probability`, the mean over networks: that of the positive class, and of more than two that of the
+        decision, with a column `probability_<class>` for each. `calibrated` is the mean after each network's scaling,
+        see calibration.csv, NaN if none is known; `spread` the standard deviation of `probability` over networks, NaN
+        of a single one. `seen` counts the networks that were trained or selected on this picture or a known
+        near-duplicate: such a number says nothing of new images. `fault` says why a file has no numbers, '' if it has.
+        `attrs["notes"]` says what to know of the files.
+
+        Raises DataError for folders and tables without images and for arrays of other kinds, ConfigError for a `tta`
+        that is none.
+        """
+        if tta not in (None, *VIEWS):
+            raise ConfigError(unknown("tta", str(tta), list(VIEWS)))
+        wanted, tell = reading.pictures(images), listen or (lambda step, done, total: None)
+        told: list[Read] = []
+        answers: list[np.ndarray] = []
+        for batch in _batches(reading.read(wanted, self.image_size, AHEAD)):
+            whole = [each.pixels for each in batch if each.pixels is not None]
+            if whole:
+                answers.append(self._answers(np.stack(whole), tta, padded=len(wanted) > BATCH))
+            told += [_without_pixels(each) for each in batch]
+            tell("predicting", len(told), len(wanted))
+        empty = np.zeros((len(self.networks), 0, len(self.classes)))
+        return self._table(told, np.concatenate([empty, *answers], axis=1))
+
+    def heat_maps(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """What the networks looked at, on average: float32 (n, rows, columns), see `zoo.training.heatmap.heat_maps`.
+
+        `images` are uint8 RGB (n, image_size, image_size, 3), `labels` (n,) the class asked about for each.
+        """
+        from zoo.training import heatmap
+
+        return np.mean([heatmap.heat_maps(network, images, labels) for network in self.networks], axis=0)
+
+    def _answers(self, images: np.ndarray, tta: str | None, padded: bool) -> np.ndarray:
+        """Probabilities (networks, n, classes) of uint8 images (n, size, size, 3).
+
+        Those of fewer than BATCH are `padded`, so that a network is not compiled again for the last batch.
+        """
+        count = len(images)
+        if padded and count < BATCH:
+            images = np.concatenate([images, np.zeros((BATCH - count, *images.shape[1:]), np.uint8)])
+        flips = (tta or self.ensemble.members[0].about.recipe.get("tta")) == "flips"
+        views = [images, images[:, :, ::-1]] if flips else [images]
+        outputs = np.mean([self._together.predict_on_batch(view) for view in views], axis=0)[:count]
+        return np.stack([metrics.per_class(outputs[:, number]) for number in range(len(self.networks))])
+
+    def _table(self, told: list[Read], answers: np.ndarray) -> pd.DataFrame:
+        """The table of `predict`; `answers` (networks, images without a fault, classes)."""
+        mean, threshold = answers.mean(axis=0), self.threshold
+        called = metrics.predict(mean, 0.5 if threshold is None else threshold)
+        shown = np.ones(len(mean), dtype=int) if threshold is not None else called
+        rows = np.arange(len(mean))
+        several = len(self.networks) > 1
+        scaled = [
+            member.scaling.apply(each[:, 1])
+            for member, each in zip(self.ensemble.members, answers, strict=True)
+            if member.scaling and threshold is not None
+        ]
+        images = [each.image for each in told if not each.fault]
+        values: dict[str, Any] = {
+            "decision": np.asarray(self.classes, dtype=object)[called],
+            "probability": mean[rows, shown],
+            "calibrated": np.mean(scaled, axis=0) if len(scaled) == len(self.networks) else np.nan,
+            "spread": answers[:, rows, shown].std(axis=0, ddof=1) if several else np.nan,
+            "seen": self._seen(images),
+        }
+        if threshold is None:
+            values |= {f"probability_{name}": mean[:, number] for number, name in enumerate(self.classes)}
+        answered = pd.DataFrame(values, index=[row for row, each in enumerate(told) if not each.fault])
+        table = pd.DataFrame({name: [getattr(each, name) for each in told] for name in ("path", "image", "fault")})
+        table = table.join(answered)
+        table["seen"] = table["seen"].fillna(0).astype(int)
+        table["decision"] = table["decision"].fillna("").astype(object)
+        table.attrs["notes"] = [str(remark) for remark in remarks.told({each.path: each.remarks for each in told})]
+        return table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]]
+
+    def _seen(self, images: Sequence[str]) -> list[int]:
+        """How many networks have seen each picture, itself or as a near-duplicate that some audit knows."""
+        every = frozenset[str]().union(*(each.images for each in self.seen))
+        copies = pd.concat([self.ensemble.copies, known_copies.known({*images, *every})])
+        leaks = [{*provenance.leaked(images, each.images, copies)} for each in self.seen]
+        return [sum(image in of_network for of_network in leaks) for image in images]
+
+
+def load(
+    path: str | Path,
+    *,
+    model: str | None = None,
+    folds: str | int | Sequence[int] = "all",
+    listen: Listen | None = None,
+    **point: Any,
+) -> Predictor:
+    """The trained networks of a run folder, or of one .keras file, ready to answer: `zoo predict`.
+
+    Of a run folder `model` names the model whose folds answer together, which may be left out where there is one, and
+    `folds` some of them. Images are called positive at the operating point that the run aims at, chosen on validation,
+    or at another `point`: one of `threshold`, `sensitivity`, `specificity`, `youden`, `cost`; a .keras file has none
+    but `threshold`. `listen` is called with each step, and how much of it is done.
+
+    Raises ConfigError for what is neither, WeightsError for networks that cannot be loaded.
+    """
+    ensemble = members.open_model(path, model, as_folds(folds), point_of(point) if point else None)
+    return ready(ensemble, listen)
+
+
+def ready(ensemble: Ensemble, listen: Listen | None = None) -> Predictor:
+    """The networks of an ensemble, loaded. Raises WeightsError for one that cannot be."""
+    tell = listen or (lambda step, done, total: None)
+    networks, seen = [], []
+    for number, member in enumerate(ensemble.members):
+        tell("loading networks", number, len(ensemble.members))
+        networks.append(_load(member))
+        seen.append(provenance.read_provenance(member.file))
+    tell("loading networks", len(networks), len(networks))
+    return Predictor(ensemble, networks, seen)
+
+
+def _side_by_side(networks: Sequence[keras.Model]) -> keras.Model:
+    """One network that gives what each of these makes of images (n, networks, …): compiled once, not each by itself."""
+    import keras
+
+    inputs = keras.Input(networks[0].inputs[0].shape[1:])
+    for number, network in enumerate(networks):
+        network.name = f"network_{number}"  # all of one recipe have one name, and Keras wants them to differ
+    return keras.Model(inputs, keras.ops.stack([network(inputs) for network in networks], axis=1))
+
+
+def _load(member: Member) -> keras.Model:
+    with logs.loading():
+        return model_file.load_model(member.file)
+
+
+def _batches(read: Iterator[Read]) -> Iterator[list[Read]]:
+    while batch := [*islice(read, BATCH)]:
+        yield batch
+
+
+def _without_pixels(read: Read) -> Read:
+    return Read(read.path, None, read.image, read.remarks, read.fault)
