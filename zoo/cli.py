@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from zoo import __version__
-from zoo.commands import cache, data, explain, init, plugins, predict, report, show, threshold, train, weights
+from zoo.commands import cache, data, evaluate, explain, init, plugins, predict, report, show, threshold, train, weights
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
 from zoo.errors import ZooError, debugging, of_system, one_line
@@ -38,6 +38,7 @@ ALONE = (
     threshold.threshold,
     explain.explain,
     predict.predict,
+    evaluate.evaluate,
     show.show,
     show.list_,
     init.init,

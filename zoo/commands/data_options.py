@@ -41,18 +41,8 @@ splits_option = click.option(
     "--splits", type=PATH, metavar="FILE", help="Take the folds from FILE, see zoo data split."
 )
 size_option = click.option("--image-size", type=Number(limits.IMAGE_SIZE), help="Height and width in pixels.")
-OPTIONS: tuple[Decorator, ...] = (
-    data_option,
-    click.option("--test-data", metavar="DIR|FILE", help="Images of the test role, where they lie apart from --data."),
-    click.option(
-        "--classes",
-        metavar="NAME,…",
-        callback=_names,
-        help="The classes by name, the positive one last; else those of the registry, or found in the data.",
-    ),
-    click.option(
-        "--positive", metavar="NAME", help="The class to find, of two; else the last, or the one that isn't healthy."
-    ),
+# What is said of a table's columns and labels, and of patients, whatever the classes are.
+MEANINGS: tuple[Decorator, ...] = (
     click.option(
         "--columns",
         metavar="path=NAME,…",
@@ -75,6 +65,20 @@ OPTIONS: tuple[Decorator, ...] = (
         metavar="REGEX",
         help="Its capture group takes the patient from an image's path, as in '([0-9]+)_(left|right)'.",
     ),
+)
+OPTIONS: tuple[Decorator, ...] = (
+    data_option,
+    click.option("--test-data", metavar="DIR|FILE", help="Images of the test role, where they lie apart from --data."),
+    click.option(
+        "--classes",
+        metavar="NAME,…",
+        callback=_names,
+        help="The classes by name, the positive one last; else those of the registry, or found in the data.",
+    ),
+    click.option(
+        "--positive", metavar="NAME", help="The class to find, of two; else the last, or the one that isn't healthy."
+    ),
+    *MEANINGS,
 )
 
 

@@ -97,18 +97,18 @@ def predict(
     elif form == "json":
         echo(json.dumps(without_nan(as_json(predictor, table)), indent=2, allow_nan=False))
     # What is piped is the table alone: words go to standard error.
-    aside = console(wide) if out or form == "table" else _aside()
+    words = console(wide) if out or form == "table" else aside()
     if out is None and form == "table" and (table["fault"] == "").any():
-        aside.print(_shown(predictor, table))
+        words.print(_shown(predictor, table))
     for line in summary(predictor, table):
-        say(aside, line, style="bold")
+        say(words, line, style="bold")
     for note in [*predictor.notes, *table.attrs["notes"]]:
-        say(aside, f"note: {note}", style="magenta")
+        say(words, f"note: {note}", style="magenta")
     if explain:
         explained.draw(predictor, table, explain)
-        say(aside, f"Pictures: {explain}")
+        say(words, f"Pictures: {explain}")
     if out:
-        say(aside, f"Table: {out}")
+        say(words, f"Table: {out}")
     refuse(table)
 
 
@@ -121,7 +121,7 @@ def opened(
     from zoo.training import logs
 
     ensemble = members.open_model(place, model, folds, point, prevalence)
-    with StepProgress(_aside()) as listen, logs.loading():
+    with StepProgress(aside()) as listen, logs.loading():
         from zoo.inference import predictor
 
         return predictor.ready(ensemble, listen)
@@ -131,7 +131,7 @@ def answered(predictor: Predictor, files: list[Path], tta: str | None = None) ->
     """What `Predictor.predict` says of these files; how far it is stands on standard error."""
     from zoo.report.progress import StepProgress
 
-    with StepProgress(_aside()) as listen:
+    with StepProgress(aside()) as listen:
         return predictor.predict(files, tta=tta, listen=listen)
 
 
@@ -200,7 +200,8 @@ def _shown(predictor: Predictor, table: pd.DataFrame) -> Table:
     return shown
 
 
-def _aside() -> Screen:
+def aside() -> Screen:
+    """Standard error: where it is said how far something is."""
     from zoo.report.screen import Screen
 
     return Screen(stderr=True, width=None if sys.stderr.isatty() else 160)

@@ -87,15 +87,16 @@ def calibration(predictions: pd.DataFrame) -> pd.DataFrame:
     for number, table in enumerate((test, scaled(predictions))):
         for (model, fold, repeat), job in table.groupby(JOB, sort=False):
             about = {"model": model, "fold": fold, "repeat": repeat, "scaled": number}
-            rows.append(about | _of(job["label"].to_numpy(), job["probability"].to_numpy(dtype=np.float64)))
+            rows.append(about | measured(job["label"].to_numpy(), job["probability"].to_numpy(dtype=np.float64)))
         for model, of_model in table.groupby("model", sort=False):
             pooled = comparison.pooled(of_model)
             about = {"model": model, "fold": ALL_FOLDS, "repeat": 0, "scaled": number}
-            rows.append(about | _of(pooled.labels, pooled.probabilities[:, 1]))
+            rows.append(about | measured(pooled.labels, pooled.probabilities[:, 1]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _of(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def measured(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """The numbers of a row of `calibration`, of labels (n,), 0 or 1, and probabilities (n,)."""
     slope = intercept = math.nan
     odds, ill = _log_odds(probabilities), int(labels.sum())
     if 0 < ill < len(labels):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,12 +29,16 @@ def by_source(predictions: pd.DataFrame, sources: Mapping[str, str]) -> pd.DataF
     for model, of_model in predictions.groupby("model", sort=False):
         images = comparison.tested_images(of_model).reset_index()
         for source, part in images.groupby(images["path"].map(sources), sort=True):
-            scored = comparison.scored(part)
             row: dict[str, Any] = {"model": model, "source": source, "images": len(part)}
             row["positives"] = int((part["label"] == 1).sum())
-            values = metrics.score(scored.labels, scored.probabilities, scored.threshold)
-            for name in METRICS:
-                low, high = intervals.interval(name, [[scored]])
-                row |= {name: values[name], f"{name}_low": low, f"{name}_high": high}
+            for name, (value, low, high) in with_intervals(part, METRICS).items():
+                row |= {name: value, f"{name}_low": low, f"{name}_high": high}
             rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def with_intervals(images: pd.DataFrame, names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """(value, low, high) of these metrics, of predictions with a row an image; by patient where patients are known."""
+    scored = comparison.scored(images)
+    values = metrics.score(scored.labels, scored.probabilities, scored.threshold)
+    return {name: (values[name], *intervals.interval(name, [[scored]])) for name in names}

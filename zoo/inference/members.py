@@ -39,7 +39,8 @@ class Member:
 class Ensemble:
     """Networks of one model, whose probabilities are averaged.
 
-    `point` is what their thresholds were chosen for, `notes` says what a reader of their answers must know, `copies`
+    `point` is what their thresholds were chosen for, `prevalence` the share of positives that predictive values are
+    for, None for that of whatever is scored. `notes` says what a reader of their answers must know, `copies`
     are near-duplicates that audits found, see `zoo.data.known_copies`.
     """
 
@@ -48,6 +49,7 @@ class Ensemble:
     point: OperatingPoint
     notes: tuple[str, ...]
     copies: pd.DataFrame
+    prevalence: float | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -101,6 +103,7 @@ def open_model(
         OperatingPoint(threshold=threshold),
         tuple(said),
         pd.DataFrame(columns=known_copies.NEAR_COLUMNS),
+        prevalence,
     )
 
 
@@ -137,11 +140,11 @@ def _of_run(
     lost = [RunFolder.title(*job) for job in jobs if job[1] in chosen and job not in done]
     notes += [f"left out, as not done: {', '.join(lost)}"] if lost else []
     aim = from_table(EvaluationConfig, record.get("evaluation", {}), f"{run.request}: evaluation")
-    point = point or aim.operating_point
+    point, prevalence = point or aim.operating_point, aim.prevalence if prevalence is None else prevalence
     thresholds: Mapping[Any, float] = {}
     scalings: Mapping[Any, Scaling] = {}
     if len(classes) == 2:
-        table = operating_point.thresholds(predictions, point, aim.prevalence if prevalence is None else prevalence)
+        table = operating_point.thresholds(predictions, point, prevalence)
         thresholds = table.set_index(comparison.JOB)["threshold"].to_dict()
         scalings = calibration.scalings(predictions)
         faults = table.loc[table["fault"] != "", "fault"]
@@ -154,4 +157,4 @@ def _of_run(
             raise ConfigError(f"{file} is not the network that {run.request} tells of; train again: --redo MODEL:FOLD")
         title = RunFolder.title(*job).removeprefix(f"{model}, ")
         members.append(Member(title, file, about, thresholds.get(job, HALF.threshold or 0.5), scalings.get(job)))
-    return Ensemble(model, tuple(members), point, tuple(notes), run.known_duplicates())
+    return Ensemble(model, tuple(members), point, tuple(notes), run.known_duplicates(), prevalence)

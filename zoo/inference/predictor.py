@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from zoo.data import known_copies, remarks
+from zoo.data.options import DataOptions
 from zoo.data.splits import as_folds
 from zoo.errors import ConfigError, unknown
 from zoo.evaluation import metrics
 from zoo.evaluation.config import point_of
-from zoo.inference import members, reading
+from zoo.inference import evaluation, members, reading
+from zoo.inference.evaluation import Evaluation
 from zoo.inference.members import Ensemble, Member
 from zoo.inference.reading import Read
 from zoo.run import provenance
@@ -99,6 +101,31 @@ class Predictor:
             tell("predicting", len(told), len(wanted))
         empty = np.zeros((len(self.networks), 0, len(self.classes)))
         return self._table(told, np.concatenate([empty, *answers], axis=1))
+
+    def evaluate(
+        self,
+        data: str | Path | pd.DataFrame,
+        *,
+        by: str | None = None,
+        allow_leak: bool = False,
+        tta: str | None = None,
+        listen: Listen | None = None,
+        **options: Any,
+    ) -> Evaluation:
+        """How the networks do on labelled images of another place: `zoo evaluate`.
+
+        `data` is a folder or a table as for `zoo.compare`, of the classes that the networks know; of data in folds or
+        roles each image is taken once. `by` is a column of a table, whose values get a row each, in place of `source`.
+        `options` are other fields of `zoo.data.options.DataOptions`: columns, label, labels, groups. Thresholds and
+        scalings are those that were chosen before: nothing is fitted to these images. `tta` and `listen` as for
+        `predict`.
+
+        Raises LeakError where networks were trained or selected on some of the images, unless `allow_leak`: then every
+        number is marked. Raises DataError and ConfigError for data that cannot be used.
+        """
+        found = evaluation.labelled(DataOptions(data=data, **options), self.ensemble, by)
+        files = [found.root / path for path in found.table["path"]]
+        return evaluation.evaluate(self.ensemble, found, self.predict(files, tta=tta, listen=listen), allow_leak)
 
     def heat_maps(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """What the networks looked at, on average: float32 (n, rows, columns), see `zoo.training.heatmap.heat_maps`.

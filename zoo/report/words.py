@@ -32,7 +32,9 @@ def of_run(done: Comparison, model: str, best_accuracy: float | None = None) -> 
     cells = {row["metric"]: row for row in rows.to_dict("records")}
     labels, called = test["label"].to_numpy(), comparison.called(test)
     said = (
-        [_missed(labels, called, cells, done.classes), _ranked(cells, done.classes)] if len(done.classes) == 2 else []
+        [_missed(labels, called, cells, done.classes), ranked(cells["auc"], done.classes)]
+        if len(done.classes) == 2
+        else []
     )
     said += _blind(called, done.classes)
     if best_accuracy is not None:
@@ -53,8 +55,8 @@ def _missed(labels: np.ndarray, called: np.ndarray, cells: dict[str, Any], class
     )
 
 
-def _ranked(cells: dict[str, Any], classes: list[str]) -> str:
-    auc = cells["auc"]
+def ranked(auc: Mapping[Any, Any], classes: Sequence[str]) -> str:
+    """How well a model ranks images, of the mean and the interval (mean, low, high) of its AUC."""
     if pd.isna(auc["mean"]):
         return "The AUC is not known: the test role lacks a class."
     chance = "; 0.5 is chance, and not ruled out" if auc["low"] <= 0.5 <= auc["high"] else "; 0.5 is chance"
@@ -125,10 +127,11 @@ def at_point(done: Comparison, model: str) -> list[str]:
     """What a model misses and alarms for at the point that the run aims at; nothing for more than two classes."""
     rows = done.thresholds[(done.thresholds["fold"] == ALL_FOLDS) & (done.thresholds["model"] == model)]
     aimed = rows[rows["point"] == str(done.aim.operating_point)]
-    return [_at(row, done.titles[row["model"]], done.classes) for row in aimed.to_dict("records")]
+    return [at(row, done.titles[row["model"]], done.classes) for row in aimed.to_dict("records")]
 
 
-def _at(row: Mapping[Any, Any], model: str, classes: Sequence[str]) -> str:
+def at(row: Mapping[Any, Any], model: str, classes: Sequence[str]) -> str:
+    """What a model misses and alarms for, of a row of threshold.csv that is over all images."""
     healthy, ill = classes
     point = str(row["point"]) + ("" if row["point"].startswith("threshold ") else ", chosen on validation")
     cells = {name: {"mean": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]} for name in VALUES}

@@ -1,0 +1,126 @@
+"""zoo evaluate: what trained networks are worth on labelled images of another place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.commands.data_options import MEANINGS
+from zoo.commands.options import PATH, Command, console, echo, point_options, say, table_of, wide_option
+from zoo.commands.predict import aside, model_options, opened
+
+if TYPE_CHECKING:
+    from zoo.data.splits import Folds
+    from zoo.evaluation.config import OperatingPoint
+    from zoo.inference.evaluation import Evaluation
+
+
+def _meanings(command: Any) -> Any:
+    for option in reversed(MEANINGS):
+        command = option(command)
+    return command
+
+
+@click.command(cls=Command)
+@model_options
+@click.option("--data", required=True, metavar="DIR|FILE", help="Labelled images, a folder per class or a table.")
+@_meanings
+@click.option("--by", metavar="COLUMN", help="A column of the table: scores for each of its values; default source.")
+@point_options
+@click.option("--tta", type=click.Choice(["none", "flips"]), help="Average mirror images; default as it was trained.")
+@click.option("--allow-leak", is_flag=True, help="Score images that networks were trained on, and mark every number.")
+@click.option(
+    "--out", type=PATH, metavar="DIR", default=Path("evaluation"), show_default=True, help="Where tables are written."
+)
+@wide_option
+def evaluate(
+    place: Path,
+    model: str | None,
+    folds: Folds,
+    data: str,
+    by: str | None,
+    operating_point: OperatingPoint | None,
+    prevalence: float | None,
+    tta: str | None,
+    allow_leak: bool,
+    out: Path,
+    wide: bool,
+    **meanings: Any,
+) -> None:
+    """Score MODEL, as zoo predict takes it, on labelled images of another place.
+
+    Decisions are made at the operating point that was chosen before, and probabilities scaled as before: nothing is
+    fitted to these images.
+    """
+    from zoo.files import check_writable
+    from zoo.report.progress import StepProgress
+    from zoo.report.screen import tell
+
+    check_writable(out)
+    predictor = opened(place, model, folds, operating_point, prevalence)
+    with StepProgress(aside()) as listen:
+        done = predictor.evaluate(data, by=by, allow_leak=allow_leak, tta=tta, listen=listen, **meanings)
+    done.write(out)
+    screen = console(wide)
+    for sentence in summary(done):
+        tell(screen, sentence, style="bold")
+    screen.print(table_of([_score(row) for row in done.scores.to_dict("records")]))
+    if done.sourced:
+        screen.print(table_of([_of_source(row, by or "source") for row in done.by_source.to_dict("records")]))
+    if len(done.calibration):
+        screen.print(table_of([_calibrated(row) for row in done.calibration.to_dict("records")]))
+    for note in done.notes:
+        say(screen, f"note: {note}", style="magenta")
+    say(screen, f"Tables: {out}")
+    for row in done.refused.to_dict("records"):
+        echo(f"zoo: {row['path']}: {row['fault']}", err=True)
+    if len(done.refused):
+        click.get_current_context().exit(1)
+
+
+def summary(done: Evaluation) -> list[str]:
+    """An evaluation in words."""
+    from zoo.report import words
+
+    classes, predictions = done.ensemble.classes, done.predictions.drop_duplicates("image")
+    counts = ", ".join(f"{(predictions['label'] == name).sum():,} {name}" for name in classes)
+    networks = len(done.ensemble.members)
+    who = f"{done.title}, mean of {networks} networks" if networks > 1 else done.title
+    said = [f"{who}, on {len(predictions):,} images of {done.root}: {counts}."]
+    if len(classes) == 2:
+        scores = done.scores.rename(columns={"value": "mean"}).set_index("metric")
+        said.append(words.ranked(scores.loc["auc"].to_dict(), classes))
+        aimed = done.thresholds[done.thresholds["point"] == str(done.ensemble.point)].iloc[0]
+        said.append(words.at(aimed.to_dict(), done.title, classes))
+    return said
+
+
+def _score(row: Mapping[Any, Any]) -> dict[str, Any]:
+    from zoo.evaluation.metrics import NAMES
+
+    return {"metric": NAMES.get(row["metric"], row["metric"]), **_cells("value", row, "value", "low", "high")}
+
+
+def _of_source(row: Mapping[Any, Any], by: str) -> dict[str, Any]:
+    cells = {by: row["source"], "images": f"{row['images']:,}", "positive": f"{row['positives']:,}"}
+    for name, heading in {"auc": "AUC", "recall": "sensitivity", "specificity": "specificity"}.items():
+        value, between = _cells(heading, row, name, f"{name}_low", f"{name}_high").values()
+        cells[heading] = f"{value} ({between})" if between else value
+    return cells
+
+
+def _calibrated(row: Mapping[Any, Any]) -> dict[str, Any]:
+    about = {"probabilities": "calibrated" if row["scaled"] else "as they are"}
+    return about | {name: _number(row[name]) for name in ("brier", "slope", "intercept")}
+
+
+def _cells(heading: str, row: Mapping[Any, Any], value: str, low: str, high: str) -> dict[str, str]:
+    between = "" if row[low] != row[low] else f"{row[low]:.3f} – {row[high]:.3f}"
+    return {heading: _number(row[value]), "95 %": between}
+
+
+def _number(value: float) -> str:
+    return "–" if value != value else f"{value:.3f}"
