@@ -15,7 +15,6 @@ from zoo.commands.predict import aside, model_options, opened
 if TYPE_CHECKING:
     from zoo.data.splits import Folds
     from zoo.evaluation.config import OperatingPoint
-    from zoo.inference.evaluation import Evaluation
 
 
 def _meanings(command: Any) -> Any:
@@ -35,6 +34,7 @@ def _meanings(command: Any) -> Any:
 @click.option(
     "--out", type=PATH, metavar="DIR", default=Path("evaluation"), show_default=True, help="Where tables are written."
 )
+@click.option("--no-images", is_flag=True, help="Leave photographs out of report.html.")
 @wide_option
 def evaluate(
     place: Path,
@@ -47,6 +47,7 @@ def evaluate(
     tta: str | None,
     allow_leak: bool,
     out: Path,
+    no_images: bool,
     wide: bool,
     **meanings: Any,
 ) -> None:
@@ -56,6 +57,7 @@ def evaluate(
     fitted to these images.
     """
     from zoo.files import check_writable
+    from zoo.report import evaluation_page, words
     from zoo.report.progress import StepProgress
     from zoo.report.screen import tell
 
@@ -65,7 +67,7 @@ def evaluate(
         done = predictor.evaluate(data, by=by, allow_leak=allow_leak, tta=tta, listen=listen, **meanings)
     done.write(out)
     screen = console(wide)
-    for sentence in summary(done):
+    for sentence in words.of_evaluation(done):
         tell(screen, sentence, style="bold")
     screen.print(table_of([_score(row) for row in done.scores.to_dict("records")]))
     if done.sourced:
@@ -74,28 +76,13 @@ def evaluate(
         screen.print(table_of([_calibrated(row) for row in done.calibration.to_dict("records")]))
     for note in done.notes:
         say(screen, f"note: {note}", style="magenta")
+    evaluation_page.write(done, out / "report.html", with_images=not no_images)
+    say(screen, f"Page to share: {out / 'report.html'}")
     say(screen, f"Tables: {out}")
     for row in done.refused.to_dict("records"):
         echo(f"zoo: {row['path']}: {row['fault']}", err=True)
     if len(done.refused):
         click.get_current_context().exit(1)
-
-
-def summary(done: Evaluation) -> list[str]:
-    """An evaluation in words."""
-    from zoo.report import words
-
-    classes, predictions = done.ensemble.classes, done.predictions.drop_duplicates("image")
-    counts = ", ".join(f"{(predictions['label'] == name).sum():,} {name}" for name in classes)
-    networks = len(done.ensemble.members)
-    who = f"{done.title}, mean of {networks} networks" if networks > 1 else done.title
-    said = [f"{who}, on {len(predictions):,} images of {done.root}: {counts}."]
-    if len(classes) == 2:
-        scores = done.scores.rename(columns={"value": "mean"}).set_index("metric")
-        said.append(words.ranked(scores.loc["auc"].to_dict(), classes))
-        aimed = done.thresholds[done.thresholds["point"] == str(done.ensemble.point)].iloc[0]
-        said.append(words.at(aimed.to_dict(), done.title, classes))
-    return said
 
 
 def _score(row: Mapping[Any, Any]) -> dict[str, Any]:

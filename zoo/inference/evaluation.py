@@ -33,7 +33,8 @@ class Evaluation:
     that was chosen before. `thresholds` has that point and 0.5, `calibration` whether probabilities are right, as they
     are and scaled, `by_source` a row for each source (or what stands in its place), `missed` a row for each image that
     is called wrong; their columns are those of the tables of a run. `predictions` has a row an image, `refused` those
-    that could not be used. `notes` says what a reader must know.
+    that could not be used. `scored` is `predictions` with a row a picture, as zoo.evaluation.comparison takes them.
+    `notes` says what a reader must know.
     """
 
     ensemble: Ensemble
@@ -45,7 +46,13 @@ class Evaluation:
     missed: pd.DataFrame
     predictions: pd.DataFrame
     refused: pd.DataFrame
+    scored: pd.DataFrame
     notes: list[str]
+
+    @property
+    def name(self) -> str:
+        """What people are shown as the place of the images: the last folder of their path."""
+        return self.root.resolve().name or str(self.root)
 
     @property
     def title(self) -> str:
@@ -140,6 +147,7 @@ def evaluate(ensemble: Ensemble, found: Dataset, answers: pd.DataFrame, allow_le
         missed.missed(predictions, point, ensemble.classes),
         named[[*shown, *(f"probability_{name}" for name in ensemble.classes if not two)]].reset_index(drop=True),
         refused[["path", "fault"]].reset_index(drop=True),
+        predictions,
         notes,
     )
 

@@ -131,6 +131,8 @@
   for (const [number, each] of data.models.entries()) at("model").append(new Option(each.title, number));
   at("model").value = 0;
   at("model").addEventListener("change", () => { state.model = Number(at("model").value); useModel(); });
+  const mapped = data.models.some((each) => Object.keys(each.maps).length);
+  at("heat").closest("label").hidden = at("colours").hidden = !mapped;
   at("heat").addEventListener("change", () => document.body.classList.toggle("no-heat", !at("heat").checked));
   if (two) {
     at("slider").addEventListener("input", () => {

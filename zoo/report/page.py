@@ -23,6 +23,7 @@ from zoo import __version__
 from zoo.data import splits
 from zoo.errors import printable
 from zoo.evaluation import comparison, metrics, missed
+from zoo.evaluation.config import OperatingPoint
 from zoo.evaluation.operating_point import ALL_FOLDS
 from zoo.files import read_csv, read_json, write_text
 from zoo.report import comparison_plots, guidelines, pairs, plots, run_pictures, words
@@ -32,11 +33,11 @@ MOST_THUMBNAILS = 900  # in all: about 6 KB each
 PER_KIND = 60  # of each kind, of one model
 JPEG_QUALITY = 75
 CONTENTS = {
-    "models": "Models",
+    "models": "Scores",
     "threshold": "Threshold and missed images",
     "points": "Operating points",
     "calibration": "Probabilities",
-    "data": "Images and folds",
+    "data": "Images",
     "training": "Training",
     "settings": "Settings",
     "guidelines": "Guidelines",
@@ -55,39 +56,47 @@ def write(done: Comparison, file: Path, with_images: bool = True) -> None:
 
 def html(done: Comparison, with_images: bool = True) -> str:
     """The page as text. Whatever stands in names of files, classes and models is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("zoo", "report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["cell"] = lambda value: printable(str(value), keep="\n\N{NO-BREAK SPACE}")
-    script, style = (resources.files("zoo.report").joinpath(f"page.{end}").read_text("utf-8") for end in ("js", "css"))
     record, two, models = done.run.read(), len(done.classes) == 2, _models(done)
     charts = _charts(done, models)
-    explorer = _explorer(done, models, with_images) if models else None
-    left_out = {*(("points", "calibration") if not two else ()), *(("threshold",) if explorer is None else ())}
-    return environment.get_template("page.html").render(
+    explorer = _explorer_of(done, models, with_images) if models else None
+    return render(
         title=_headline(done, models),
         about=_about(record, explorer),
         verdict=words.verdict(done),
         notes=done.notes,
         missing=done.missing,
-        contents=[(name, heading) for name, heading in CONTENTS.items() if name not in left_out],
         models=_model_table(done),
         pairs=pairs.said(done.marked()) if len(models) > 1 else [],
         charts=charts["models"],
         explorer=explorer,
-        two=two,
-        negative=done.classes[0],
-        positive=done.classes[-1],
+        classes=done.classes,
         aim=str(done.aim.operating_point),
         intervals_by=", by patient" if (done.predictions["group"] != "").any() else "",
         points=_points(done) if two and len(done.thresholds) else None,
-        calibration=_calibration(done) | {"charts": charts["calibration"]},
+        calibration=_calibration(done) | {"charts": charts["calibration"]} if two else None,
         data=_data(done, record),
         sources=_sources(done),
         training=_training(done, record, models) | {"charts": charts["training"]},
         settings=_settings(done, record, models),
         guidelines=guidelines.ITEMS,
         cite=_cite(record),
+    )
+
+
+def render(*, classes: Sequence[str], **sections: Any) -> str:
+    """The page of these sections, which page.html names; one that is None is left out."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("zoo", "report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["cell"] = lambda value: printable(str(value), keep="\n\N{NO-BREAK SPACE}")
+    script, style = (resources.files("zoo.report").joinpath(f"page.{end}").read_text("utf-8") for end in ("js", "css"))
+    shown = {name: sections["explorer" if name == "threshold" else name] for name in CONTENTS}
+    return environment.get_template("page.html").render(
+        **sections,
+        contents=[(name, CONTENTS[name]) for name, section in shown.items() if section],
+        two=len(classes) == 2,
+        negative=classes[0],
+        positive=classes[-1],
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=style,
@@ -124,9 +133,8 @@ def _charts(done: Comparison, models: Sequence[str]) -> dict[str, list[dict[str,
     with plots.svg_only(), TemporaryDirectory() as folder:
 
         def add(section: str, caption: str, draw: Callable[..., list[Path]], *arguments: Any) -> None:
-            for file in draw(*arguments, Path(folder) / str(sum(map(len, charts.values())))):
-                encoded = base64.b64encode(file.read_bytes()).decode()
-                charts[section].append({"caption": caption, "data": f"data:image/svg+xml;base64,{encoded}"})
+            files = draw(*arguments, Path(folder) / str(sum(map(len, charts.values()))))
+            charts[section] += [chart(caption, file) for file in files]
 
         if done.results["fold"].nunique() > 1:
             by_model = (shown.results, shown.summary, done.metric, "test")
@@ -142,6 +150,11 @@ def _charts(done: Comparison, models: Sequence[str]) -> dict[str, list[dict[str,
             caption = f"{title}: learning curves of each fold"
             add("training", caption, comparison_plots.learning_curves, histories[model], title)
     return charts
+
+
+def chart(caption: str, file: Path) -> dict[str, str]:
+    """An SVG file as what an <img> takes."""
+    return {"caption": caption, "data": f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"}
 
 
 def _model_table(done: Comparison) -> dict[str, Any]:
@@ -168,7 +181,7 @@ def _model_table(done: Comparison) -> dict[str, Any]:
         rows.append(row)
     folds = int(main["folds"].max()) if len(main) else 0
     caption = f"Test, mean over {folds} fold{'s' * (folds != 1)} with 95 % interval, decided at {done.point}"
-    return {"columns": columns, "rows": rows, "caption": caption}
+    return {"heading": "Models", "columns": columns, "rows": rows, "caption": caption}
 
 
 def _title(done: Comparison, model: str) -> str:
@@ -178,10 +191,11 @@ def _title(done: Comparison, model: str) -> str:
 
 
 def _cell(cell: Mapping[Any, Any]) -> str:
-    return _value(cell["mean"], cell["low"], cell["high"])
+    return value(cell["mean"], cell["low"], cell["high"])
 
 
-def _value(mean: float, low: float, high: float) -> str:
+def value(mean: float, low: float, high: float) -> str:
+    """A number with its interval below it; a dash for none."""
     if pd.isna(mean):
         return "–"
     return f"{mean:.3f}" + ("" if pd.isna(low) else f"\n{low:.3f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:.3f}")
@@ -193,7 +207,7 @@ def _points(done: Comparison) -> dict[str, Any]:
     rows: dict[bool, list[list[str]]] = {True: [], False: []}
     for row in done.thresholds.to_dict("records"):
         values = [
-            _value(row[name], row[f"{name}_low"], row[f"{name}_high"])
+            value(row[name], row[f"{name}_low"], row[f"{name}_high"])
             for name in ("sensitivity", "specificity", "ppv", "npv")
         ]
         fold = f"{row['fold']}" + (f", repeat {row['repeat']}" if row["repeat"] else "")
@@ -210,7 +224,10 @@ def _points(done: Comparison) -> dict[str, Any]:
         )
     prevalence = done.thresholds["prevalence"].iloc[0]
     columns[6:8] = [f"PPV where {prevalence:.0%}\nare {done.classes[1]}", "NPV there"]
-    return {"columns": columns, "rows": rows[True], "folds": rows[False]}
+    chosen = (
+        "Thresholds are chosen on the validation images of all folds but those that a fold tests, and then met by its "
+    )
+    return {"columns": columns, "rows": rows[True], "folds": rows[False], "chosen": f"{chosen}test images."}
 
 
 def _calibration(done: Comparison) -> dict[str, Any]:
@@ -223,27 +240,44 @@ def _calibration(done: Comparison) -> dict[str, Any]:
     return {"columns": ["model", "probabilities", "Brier score", "slope", "intercept"], "rows": rows}
 
 
-def _explorer(done: Comparison, models: Sequence[str], with_images: bool) -> dict[str, Any]:
-    """What the script of the page needs: images, and of each model probabilities, thresholds and heat maps."""
-    two = len(done.classes) == 2
-    aimed = done.aimed if two else done.predictions
-    tested = {model: comparison.tested_images(aimed[aimed["model"] == model]) for model in models}
+def _explorer_of(done: Comparison, models: Sequence[str], with_images: bool) -> dict[str, Any]:
+    aimed = done.aimed if len(done.classes) == 2 else done.predictions
+    tested = {done.titles[model]: comparison.tested_images(aimed[aimed["model"] == model]) for model in models}
+    maps = {done.titles[model]: run_pictures.heat_maps(done, model) for model in models if with_images}
+    return explorer(tested, done.classes, done.aim.operating_point, done.aim.prevalence, done.root, maps, with_images)
+
+
+def explorer(
+    tested: Mapping[str, pd.DataFrame],
+    classes: Sequence[str],
+    aim: OperatingPoint,
+    prevalence: float | None,
+    root: Path,
+    maps: Mapping[str, Mapping[str, np.ndarray]],
+    with_images: bool,
+) -> dict[str, Any]:
+    """What the script of the page needs: images, and of each model probabilities, thresholds and heat maps.
+
+    `tested` has the test images of each model by their hashes, see `comparison.tested_images`, and `maps` the heat maps
+    of some of them; paths of images begin at `root`.
+    """
+    two = len(classes) == 2
     images = pd.concat(tested.values())
     images = images[~images.index.duplicated()].sort_index()
     place = {image: number for number, image in enumerate(images.index)}
-    per_kind = min(PER_KIND, MOST_THUMBNAILS // (2 * len(models)))
+    per_kind = min(PER_KIND, MOST_THUMBNAILS // (2 * len(tested)))
     parts, wanted = [], dict[str, None]()
-    for model, own in tested.items():
-        worst = missed.worst(own.reset_index(), len(done.classes), per_kind)
+    for title, own in tested.items():
+        worst = missed.worst(own.reset_index(), len(classes), per_kind)
         wanted |= dict.fromkeys(worst["image"])
-        maps = run_pictures.heat_maps(done, model) if with_images else {}
+        known = maps.get(title, {})
         part: dict[str, Any] = {
-            "title": done.titles[model],
-            "maps": {place[image]: _relative(maps[image]) for image in worst["image"] if image in maps},
+            "title": title,
+            "maps": {place[image]: _relative(known[image]) for image in worst["image"] if image in known},
         }
         if two:
             rows = own.reindex(images.index)
-            part["p"] = [None if math.isnan(value) else value for value in rows["probability"]]
+            part["p"] = [None if math.isnan(each) else each for each in rows["probability"]]
             part["t"] = rows["threshold"].fillna(0.5).tolist()
         else:
             called = comparison.called(own)
@@ -253,14 +287,14 @@ def _explorer(done: Comparison, models: Sequence[str], with_images: bool) -> dic
             part["wrong"] = [[place[row.image], row.p, row.called] for row in wrong.itertuples()]
         parts.append(part)
     paths = images["path"].to_dict()
-    files = [done.root / paths[image] for image in wanted] if with_images else []
+    files = [root / paths[image] for image in wanted] if with_images else []
     with ThreadPoolExecutor() as pool:
         thumbnails = list(pool.map(_jpeg, files))
     number = {image: index for index, image in enumerate(wanted)} if with_images else {}
     return {
-        "classes": done.classes,
-        "aim": str(done.aim.operating_point),
-        "prevalence": done.aim.prevalence,
+        "classes": [*classes],
+        "aim": str(aim),
+        "prevalence": prevalence,
         "images": [
             {
                 "path": printable(row["path"]),
@@ -325,7 +359,7 @@ def _data(done: Comparison, record: Mapping[str, Any]) -> dict[str, Any]:
         else "No near-duplicates are known; zoo data audit looks for changed copies of images across folds."
     )
     columns = ["fold", "role", *done.classes, "images", *(["groups"] if known else [])]
-    return {"said": said, "columns": columns, "rows": rows, "leaks": leaks}
+    return {"heading": "Images and folds", "said": said, "columns": columns, "rows": rows, "leaks": leaks}
 
 
 def _sources(done: Comparison) -> dict[str, Any] | None:
@@ -333,18 +367,23 @@ def _sources(done: Comparison) -> dict[str, Any] | None:
     table = done.by_source
     if table.empty:
         return None
-    names = {"auc": "AUC", "recall": f"sensitivity at {done.aim.operating_point}", "specificity": "specificity there"}
+    return of_sources(table.replace({"model": done.titles}), done.classes, done.aim.operating_point)
+
+
+def of_sources(table: pd.DataFrame, classes: Sequence[str], aim: OperatingPoint) -> dict[str, Any]:
+    """A table as zoo.evaluation.sources makes it, for people."""
+    names = {"auc": "AUC", "recall": f"sensitivity at {aim}", "specificity": "specificity there"}
     rows = [
         [
-            done.titles[row["model"]],
+            row["model"],
             row["source"],
             f"{row['images']:,}",
             f"{row['positives']:,}",
-            *(_value(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names),
+            *(value(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names),
         ]
         for row in table.to_dict("records")
     ]
-    return {"columns": ["model", "source", "test images", done.classes[1], *names.values()], "rows": rows}
+    return {"columns": ["model", "source", "test images", classes[1], *names.values()], "rows": rows}
 
 
 def _divided(record: Mapping[str, Any]) -> str:
@@ -387,7 +426,7 @@ def _settings(
     done: Comparison, record: Mapping[str, Any], models: Sequence[str]
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """All of run.json that a reader may ask for, flat."""
-    recipes = [(f"Model {name}", _flat(record["recipes"][name])) for name in models]
+    recipes = [(f"Model {name}", flat(record["recipes"][name])) for name in models]
     evaluation = {**record.get("evaluation", {}), "metric": done.metric, "rope": done.rope}
     names = ("max_epochs", "min_learning_rate", "repeats", "start_from", "allow_leak", "precision")
     training = {name: record.get(name) for name in names}
@@ -395,14 +434,15 @@ def _settings(
     data = {name: value for name, value in record["data"].items() if name not in ("fingerprint", "notes")}
     data |= {name: Path(data.get(name) or "").name for name in ("root", "test_root")}  # where is nobody's business
     rest = {"Evaluation": evaluation, "Training": training, "Data": data, "Machine and versions": machine}
-    return [*recipes, *((name, _flat(table)) for name, table in rest.items())]
+    return [*recipes, *((name, flat(table)) for name, table in rest.items())]
 
 
-def _flat(table: Any, where: str = "") -> list[tuple[str, str]]:
+def flat(table: Any, where: str = "") -> list[tuple[str, str]]:
+    """A nested table as rows of (dotted name, value)."""
     if isinstance(table, Mapping) and table:
-        return [row for key, value in table.items() for row in _flat(value, f"{where}.{key}" if where else str(key))]
+        return [row for key, value in table.items() for row in flat(value, f"{where}.{key}" if where else str(key))]
     if isinstance(table, Sequence) and any(isinstance(each, Mapping) for each in table):
-        return [row for number, each in enumerate(table) for row in _flat(each, f"{where}.{number}")]
+        return [row for number, each in enumerate(table) for row in flat(each, f"{where}.{number}")]
     return [(where, json.dumps(table, ensure_ascii=False) if not isinstance(table, str) else table)]
 
 

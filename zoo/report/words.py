@@ -12,6 +12,7 @@ import pandas as pd
 from zoo.evaluation import comparison, statistics
 from zoo.evaluation.comparison import CHOSEN, pooled
 from zoo.evaluation.operating_point import ALL_FOLDS
+from zoo.inference.evaluation import Evaluation
 from zoo.run.results import Comparison
 
 SHOWN = 10  # models; the rest is in summary.csv
@@ -180,3 +181,17 @@ def next_steps(done: Comparison, model: str, data: Sequence[str] = ()) -> list[s
     if len(done.classes) == 2:
         steps.append(f"what fewer missed cost in false alarms: zoo threshold {where}")
     return steps
+
+
+def of_evaluation(done: Evaluation) -> list[str]:
+    """What networks do on labelled images of another place, at the operating point that was chosen before."""
+    classes, predictions = done.ensemble.classes, done.predictions.drop_duplicates("image")
+    counts = ", ".join(f"{(predictions['label'] == name).sum():,} {name}" for name in classes)
+    networks = len(done.ensemble.members)
+    who = f"{done.title}, mean of {networks} networks" if networks > 1 else done.title
+    said = [f"{who}, on {len(predictions):,} images of {done.name}: {counts}."]
+    if len(classes) == 2:
+        scores = done.scores.rename(columns={"value": "mean"}).set_index("metric")
+        said.append(ranked(scores.loc["auc"].to_dict(), classes))
+        said.append(at(done.thresholds.iloc[-1].to_dict(), done.title, classes))
+    return said
