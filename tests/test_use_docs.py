@@ -37,5 +37,6 @@ def test_every_command_runs_in_order(zoo: Zoo, here: Path) -> None:
             assert program == "zoo"
             done = zoo(*command, *(SHORT if command[0] in ("run", "compare") else []))
             assert done.returncode == 0, f"{line}: {done.stderr}"
-    assert len(pd.read_csv(here / "predictions.csv")) >= 50
+    for file in ("predictions.csv", "elsewhere/predictions.csv"):
+        assert len(pd.read_csv(here / file)) >= 50
     assert len([*(here / "looked-at").iterdir()]) >= 20

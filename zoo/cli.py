@@ -17,7 +17,21 @@ from typing import NoReturn
 import click
 
 from zoo import __version__
-from zoo.commands import cache, data, evaluate, explain, init, plugins, predict, report, show, threshold, train, weights
+from zoo.commands import (
+    bundle,
+    cache,
+    data,
+    evaluate,
+    explain,
+    init,
+    plugins,
+    predict,
+    report,
+    show,
+    threshold,
+    train,
+    weights,
+)
 from zoo.commands.options import Group, echo
 from zoo.encoding import make_streams_plain
 from zoo.errors import ZooError, debugging, of_system, one_line
@@ -39,6 +53,7 @@ ALONE = (
     explain.explain,
     predict.predict,
     evaluate.evaluate,
+    bundle.bundle,
     show.show,
     show.list_,
     init.init,

@@ -72,7 +72,7 @@ def predict(
 ) -> None:
     """Tell what MODEL makes of each IMAGE: a file, a folder of them, or a table with a column path.
 
-    MODEL is a run folder, the networks of whose folds answer together, or a .keras file. A number is marked as seen
+    MODEL is a run folder, the networks of whose folds answer together, a bundle or a .keras file. A number is marked as seen
     where a network was trained or selected on that picture.
     """
     from zoo.files import check_writable, without_nan, write_csv, write_json
@@ -116,11 +116,11 @@ def opened(
     place: Path, model: str | None, folds: Folds, point: OperatingPoint | None = None, prevalence: float | None = None
 ) -> Predictor:
     """The networks that are asked for, loaded; how far that is stands on standard error."""
-    from zoo.inference import members
+    from zoo.inference import opening
     from zoo.report.progress import StepProgress
     from zoo.training import logs
 
-    ensemble = members.open_model(place, model, folds, point, prevalence)
+    ensemble = opening.open_model(place, model, folds, point, prevalence)
     with StepProgress(aside()) as listen, logs.loading():
         from zoo.inference import predictor
 

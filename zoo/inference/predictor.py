@@ -16,7 +16,7 @@ from zoo.data.splits import as_folds
 from zoo.errors import ConfigError, unknown
 from zoo.evaluation import metrics
 from zoo.evaluation.config import point_of
-from zoo.inference import evaluation, members, reading
+from zoo.inference import evaluation, opening, reading
 from zoo.inference.evaluation import Evaluation
 from zoo.inference.members import Ensemble, Member
 from zoo.inference.reading import Read
@@ -195,16 +195,16 @@ def load(
     listen: Listen | None = None,
     **point: Any,
 ) -> Predictor:
-    """The trained networks of a run folder, or of one .keras file, ready to answer: `zoo predict`.
+    """The trained networks of a run folder, of a bundle or of one .keras file, ready to answer: `zoo predict`.
 
     Of a run folder `model` names the model whose folds answer together, which may be left out where there is one, and
     `folds` some of them. Images are called positive at the operating point that the run aims at, chosen on validation,
-    or at another `point`: one of `threshold`, `sensitivity`, `specificity`, `youden`, `cost`; a .keras file has none
-    but `threshold`. `listen` is called with each step, and how much of it is done.
+    or at another `point`: one of `threshold`, `sensitivity`, `specificity`, `youden`, `cost`. A bundle brings its
+    own, a .keras file has none, and both take no other than `threshold`. `listen` is called with each step, and how much of it is done.
 
-    Raises ConfigError for what is neither, WeightsError for networks that cannot be loaded.
+    Raises ConfigError for what is none of these, WeightsError for networks that cannot be loaded.
     """
-    ensemble = members.open_model(path, model, as_folds(folds), point_of(point) if point else None)
+    ensemble = opening.open_model(path, model, as_folds(folds), point_of(point) if point else None)
     return ready(ensemble, listen)
 
 
