@@ -72,8 +72,8 @@ def predict(
 ) -> None:
     """Tell what MODEL makes of each IMAGE: a file, a folder of them, or a table with a column path.
 
-    MODEL is a run folder, the networks of whose folds answer together, a bundle or a .keras file. A number is marked as seen
-    where a network was trained or selected on that picture.
+    MODEL is a run folder, the networks of whose folds answer together, a bundle or a .keras file. A number is marked as
+    seen where a network was trained or selected on that picture.
     """
     from zoo.files import check_writable, without_nan, write_csv, write_json
     from zoo.inference import reading
