@@ -199,9 +199,9 @@ def load(
 
     Of a run folder `model` names the model whose folds answer together, which may be left out where there is one, and
     `folds` some of them. Images are called positive at the operating point that the run aims at, chosen on validation,
-    or at another `point`: one of `threshold`, `sensitivity`, `specificity`, `youden`, `cost`. A bundle brings its own, a
-    .keras file has none, and both take no other than `threshold`. `listen` is called with each step, and how much of it
-    is done.
+    or at another `point`: one of `threshold`, `sensitivity`, `specificity`, `youden`, `cost`. A bundle brings its own,
+    a .keras file has none, and both take no other than `threshold`. `listen` is called with each step, and how much of
+    it is done.
 
     Raises ConfigError for what is none of these, WeightsError for networks that cannot be loaded.
     """
