@@ -132,6 +132,8 @@ def test_each_source_or_other_column_has_a_row(loaded: Predictor, tmp_path: Path
             assert row["recall"] == pytest.approx((part["decision"][truth] == "abnormal").mean())
     with pytest.raises(DataError, match="no column age"):
         loaded.evaluate(file, by="age")
+    rows.assign(eye="").to_csv(file, index=False)
+    assert "no image has anything in column eye: there are no rows by it" in loaded.evaluate(file, by="eye").notes
     rows.loc[:4, "source"] = ""
     rows.to_csv(file, index=False)
     assert "5 images have no source, and are in no row by source" in loaded.evaluate(file).notes
@@ -202,6 +204,23 @@ def test_data_of_other_kinds_are_refused(loaded: Predictor, data: Path, tmp_path
         (tmp_path / "new" / name).write_bytes(b"no picture")
     with pytest.raises(DataError, match="none of 60 images can be used"):
         loaded.evaluate(file, labels={"0": "normal", "2": "abnormal"})
+
+
+def test_one_class_alone_tells_what_it_can(loaded: Predictor, main: Main, run: RunFolder, tmp_path: Path) -> None:
+    file = table(tmp_path / "new")
+    rows = pd.read_csv(file)
+    rows[rows["label"] == "abnormal"].to_csv(file, index=False)
+    done = loaded.evaluate(file)
+    scores = done.scores.set_index("metric")["value"]
+    assert np.isnan(scores["auc"])
+    assert np.isnan(scores["specificity"])
+    assert scores["recall"] == (done.predictions["decision"] == "abnormal").mean()
+    status, output, errors = main("evaluate", run.path, "--data", file, "--out", "e")
+    assert status == 0, errors
+    words = " ".join(output.split())
+    assert "on 20 images of t.csv: 0 normal, 20 abnormal. The AUC is not known: the images lack a class." in words
+    assert "alarms are right" not in words
+    assert "there are no alarms" not in words
 
 
 def test_a_picture_counts_once(loaded: Predictor, tmp_path: Path) -> None:

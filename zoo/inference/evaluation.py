@@ -27,7 +27,7 @@ ANSWERS = ["decision", "probability", "calibrated", "spread", "seen"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How trained networks do on labelled images, as data frames; `write` keeps them.
+    """How trained networks do on the labelled images of `name`, as data frames; `write` keeps them.
 
     `scores` has a row a metric with its 95 % interval, by patient where patients are known, at the operating point
     that was chosen before. `thresholds` has that point and 0.5, `calibration` whether probabilities are right, as they
@@ -38,6 +38,7 @@ class Evaluation:
     """
 
     ensemble: Ensemble
+    name: str
     root: Path
     scores: pd.DataFrame
     thresholds: pd.DataFrame
@@ -48,11 +49,6 @@ class Evaluation:
     refused: pd.DataFrame
     scored: pd.DataFrame
     notes: list[str]
-
-    @property
-    def name(self) -> str:
-        """What people are shown as the place of the images: the last folder of their path."""
-        return self.root.resolve().name or str(self.root)
 
     @property
     def title(self) -> str:
@@ -105,6 +101,8 @@ def labelled(options: DataOptions, ensemble: Ensemble, by: str | None = None) ->
     notes = [*said, *found.notes]
     if found.in_folds:
         notes.append("the folds or roles of these data are passed over: each image is taken once")
+    if by is not None and (found.table["source"] == "").all():
+        notes.append(f"no image has anything in column {by}: there are no rows by it")
     table = found.table.drop_duplicates(["path", "label"])[["path", "label", "group", "source"]]
     return dataclasses.replace(found, table=table.reset_index(drop=True), notes=notes)
 
@@ -139,6 +137,7 @@ def evaluate(ensemble: Ensemble, found: Dataset, answers: pd.DataFrame, allow_le
     shown = [name for name in ("path", "image", "label", "group", "source", *ANSWERS) if name in named]
     return Evaluation(
         ensemble,
+        Path(found.config.root).resolve().name,
         found.root,
         pd.DataFrame(scores, columns=SCORES),
         _thresholds(predictions, ensemble) if two else pd.DataFrame(columns=operating_point.COLUMNS),

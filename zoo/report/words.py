@@ -59,7 +59,7 @@ def _missed(labels: np.ndarray, called: np.ndarray, cells: dict[str, Any], class
 def ranked(auc: Mapping[Any, Any], classes: Sequence[str]) -> str:
     """How well a model ranks images, of the mean and the interval (mean, low, high) of its AUC."""
     if pd.isna(auc["mean"]):
-        return "The AUC is not known: the test role lacks a class."
+        return "The AUC is not known: the images lack a class."
     chance = "; 0.5 is chance, and not ruled out" if auc["low"] <= 0.5 <= auc["high"] else "; 0.5 is chance"
     return f"AUC {_interval(auc)}{chance}: how often {classes[1]} images are ranked above {classes[0]} ones."
 
@@ -136,11 +136,15 @@ def at(row: Mapping[Any, Any], model: str, classes: Sequence[str]) -> str:
     healthy, ill = classes
     point = str(row["point"]) + ("" if row["point"].startswith("threshold ") else ", chosen on validation")
     cells = {name: {"mean": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]} for name in VALUES}
-    return (
+    said = (
         f"At {point}, {model} misses {row['missed']:,} of {row['positives']:,} {ill} test "
         f"images and calls {row['alarms']:,} of {row['negatives']:,} {healthy} ones {ill}: sensitivity "
-        f"{_interval(cells['sensitivity'])}, specificity {_interval(cells['specificity'])}. Where "
-        f"{row['prevalence']:.0%} are {ill}, {_of_100(cells['ppv'], 'alarms')}, and "
+        f"{_interval(cells['sensitivity'])}, specificity {_interval(cells['specificity'])}."
+    )
+    if not row["positives"] or not row["negatives"]:  # of one class alone nothing follows for the other
+        return said
+    return (
+        f"{said} Where {row['prevalence']:.0%} are {ill}, {_of_100(cells['ppv'], 'alarms')}, and "
         f"{_of_100(cells['npv'], f'images called {healthy}')}."
     )
 
