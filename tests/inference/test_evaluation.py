@@ -14,6 +14,7 @@ from sklearn import metrics
 import zoo
 from tests.conftest import Main, disc, write_folds
 from tests.finished import finish
+from zoo.data import known_copies
 from zoo.errors import ConfigError, DataError, LeakError
 from zoo.evaluation.config import OperatingPoint
 from zoo.inference.predictor import Predictor
@@ -204,6 +205,21 @@ def test_data_of_other_kinds_are_refused(loaded: Predictor, data: Path, tmp_path
         (tmp_path / "new" / name).write_bytes(b"no picture")
     with pytest.raises(DataError, match="none of 60 images can be used"):
         loaded.evaluate(file, labels={"0": "normal", "2": "abnormal"})
+
+
+def test_changed_copies_are_known_to_whom_has_looked(loaded: Predictor, run: RunFolder, tmp_path: Path) -> None:
+    file = table(tmp_path / "new")
+    done = loaded.evaluate(file)
+    assert any("nobody has looked for changed copies" in note for note in done.notes)
+    every = [*done.predictions["image"], *loaded.seen[0].images, *loaded.seen[1].images]
+    pairs = pd.DataFrame(columns=known_copies.NEAR_COLUMNS)
+    known_copies.remember(every, pairs)
+    assert not any("nobody has looked" in note for note in loaded.evaluate(file).notes)
+    pairs.loc[0] = [next(iter(loaded.seen[0].images)), done.predictions["image"][0], 0.9, "flipped"]
+    known_copies.remember(every, pairs)
+    with pytest.raises(LeakError, match="1 of 60 images"):
+        loaded.evaluate(file)
+    known_copies.remember(every, pairs[:0])  # other tests have the same images
 
 
 def test_one_class_alone_tells_what_it_can(loaded: Predictor, main: Main, run: RunFolder, tmp_path: Path) -> None:

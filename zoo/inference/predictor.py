@@ -50,6 +50,7 @@ class Predictor:
         self.networks = [*networks]
         self.seen = [*seen]
         self._together = trainer.scorer(_side_by_side(self.networks))
+        self._images = frozenset[str]().union(*(each.images for each in seen))
         files = dict.fromkeys(name for each in seen for name in each.unknown)
         untold = [f"{name}: it cannot be told which images these weights have seen" for name in files]
         self.notes = [*ensemble.notes, *untold]
@@ -125,7 +126,13 @@ class Predictor:
         """
         found = evaluation.labelled(DataOptions(data=data, **options), self.ensemble, by)
         files = [found.root / path for path in found.table["path"]]
-        return evaluation.evaluate(self.ensemble, found, self.predict(files, tta=tta, listen=listen), allow_leak)
+        answers = self.predict(files, tta=tta, listen=listen)
+        if known_copies.unseen({*answers["image"], *self._images} - {""}):
+            answers.attrs["notes"].append(
+                "nobody has looked for changed copies of what the networks were trained on among these images: "
+                "zoo data audit --data TRAINING --test-data THESE looks, and then they are refused too"
+            )
+        return evaluation.evaluate(self.ensemble, found, answers, allow_leak)
 
     def heat_maps(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """What the networks looked at, on average: float32 (n, rows, columns), see `zoo.training.heatmap.heat_maps`.
@@ -181,8 +188,7 @@ class Predictor:
 
     def _seen(self, images: Sequence[str]) -> list[int]:
         """How many networks have seen each picture, itself or as a near-duplicate that some audit knows."""
-        every = frozenset[str]().union(*(each.images for each in self.seen))
-        copies = pd.concat([self.ensemble.copies, known_copies.known({*images, *every})])
+        copies = pd.concat([self.ensemble.copies, known_copies.known({*images, *self._images})])
         leaks = [{*provenance.leaked(images, each.images, copies)} for each in self.seen]
         return [sum(image in of_network for of_network in leaks) for image in images]
 
