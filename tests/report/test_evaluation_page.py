@@ -83,7 +83,7 @@ def test_its_slider_counts_as_scikit_learn_does(done: Evaluation, file: Path, wi
                 opened.fill("#exact", repr(threshold))
             called = chances >= (done.ensemble.threshold if threshold is None else threshold)
             ((tn, fp), (fn, tp)) = metrics.confusion_matrix(truth, called)
-            opened.wait_for_function(f"document.getElementById('fn').textContent === '{fn}'")
+            opened.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             shown = {name: opened.inner_text(f"#{name}") for name in ("tn", "fp", "fn", "tp")}
             assert shown == {"tn": str(tn), "fp": str(fp), "fn": str(fn), "tp": str(tp)}
         assert not opened.is_visible("#heat")  # there are no heat maps to switch on
