@@ -200,7 +200,7 @@ def test_the_slider_counts_as_scikit_learn_does(done: results.Comparison, tmp_pa
     with browser(file) as (opened, wrong):
 
         def shown() -> dict[str, float]:
-            opened.wait_for_timeout(100)
+            opened.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             counts = {name: int(opened.inner_text(f"#{name}")) for name in ("tp", "fn", "fp", "tn")}
             values = {name: float(opened.get_attribute(f"#{name}", "data-value")) for name in SHARES}
             return counts | values
