@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import cv2
@@ -169,7 +170,8 @@ def test_files_that_cannot_be_used_cost_the_others_nothing(loaded: Predictor, ne
     for name, content in hostile.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "folder.png").mkdir()
-    bad = [*(tmp_path / name for name in hostile), tmp_path / "none.png", "null\0.png"]
+    os.mkfifo(tmp_path / "pipe.png")
+    bad = [*(tmp_path / name for name in hostile), tmp_path / "pipe.png", tmp_path / "none.png", "null\0.png"]
     mixed = [good[0], *bad[:4], *good[1:], *bad[4:]]
     table = loaded.predict(mixed)
     faulty = table[table["fault"] != ""]

@@ -130,6 +130,8 @@ def _read(picture: Picture, size: int) -> Read:
         name, pixels = picture
         return Read(name, resize(pixels, size), hash_image(pixels))
     try:
+        if picture.exists() and not picture.is_file():  # a pipe would be waited for without end
+            return Read(str(picture), fault="is no ordinary file, but a pipe, a device or a folder")
         decoded = read_image(picture)
     except DataError as error:
         return Read(str(picture), fault=str(error))
