@@ -295,8 +295,9 @@ def test_more_classes_have_a_probability_each(tmp_path: Path) -> None:
     assert table["decision"].tolist() == [classes[number] for number in each.argmax(axis=1)]
     np.testing.assert_allclose(table["probability"], each.max(axis=1))
     assert table["calibrated"].isna().all()
-    with pytest.raises(ConfigError, match="for two classes, not 3"):
-        zoo.load(run.path, sensitivity=0.9)
+    for place in (run.path, run.job("scratch-cnn", 0).best):
+        with pytest.raises(ConfigError, match="for two classes, not 3"):
+            zoo.load(place, threshold=0.3)
 
 
 def test_what_weights_have_seen_may_be_unknown(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,9 @@ def open_model(
     if about is None:
         model_file.custom_classes(place)  # says what is wrong with a file that is none
         raise ConfigError(f"{place} does not say which classes it knows: only models that zoo has trained do")
-    said = [] if len(about.classes) != 2 else _of_file(place, point)
+    if point:
+        require_two(about.classes, f"{place}: ")
+    said = _of_file(place, point) if len(about.classes) == 2 else []
     threshold = point.threshold if point and point.threshold is not None else 0.5
     return Ensemble(
         about.model,
