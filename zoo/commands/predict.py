@@ -121,9 +121,11 @@ def opened(
     from zoo.training import logs
 
     ensemble = opening.open_model(place, model, folds, point, prevalence)
-    with StepProgress(aside()) as listen, logs.loading():
-        from zoo.inference import predictor
+    with logs.loading():  # what TensorFlow prints of itself, while nobody is told anything yet
+        from zoo.training import trainer  # noqa: F401
+    from zoo.inference import predictor
 
+    with StepProgress(aside()) as listen:
         return predictor.ready(ensemble, listen)
 
 

@@ -18,11 +18,11 @@ from zoo.evaluation import metrics
 from zoo.evaluation.config import point_of
 from zoo.inference import evaluation, opening, reading
 from zoo.inference.evaluation import Evaluation
-from zoo.inference.members import Ensemble, Member
+from zoo.inference.members import Ensemble
 from zoo.inference.reading import Read
 from zoo.run import provenance
 from zoo.run.provenance import Provenance
-from zoo.training import logs, model_file
+from zoo.training import model_file
 
 if TYPE_CHECKING:
     import keras
@@ -221,7 +221,7 @@ def ready(ensemble: Ensemble, listen: Listen | None = None) -> Predictor:
     networks, seen = [], []
     for number, member in enumerate(ensemble.members):
         tell("loading networks", number, len(ensemble.members))
-        networks.append(_load(member))
+        networks.append(model_file.load_model(member.file))
         seen.append(provenance.read_provenance(member.file))
     tell("loading networks", len(networks), len(networks))
     return Predictor(ensemble, networks, seen)
@@ -235,11 +235,6 @@ def _side_by_side(networks: Sequence[keras.Model]) -> keras.Model:
     for number, network in enumerate(networks):
         network.name = f"network_{number}"  # all of one recipe have one name, and Keras wants them to differ
     return keras.Model(inputs, keras.ops.stack([network(inputs) for network in networks], axis=1))
-
-
-def _load(member: Member) -> keras.Model:
-    with logs.loading():
-        return model_file.load_model(member.file)
 
 
 def _batches(read: Iterator[Read]) -> Iterator[list[Read]]:
