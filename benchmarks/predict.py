@@ -67,8 +67,9 @@ def main() -> None:
         folder = Path(name)
         write_model(folder / "model.keras", arguments.size)
         files = write_images(folder / "images", arguments.images, arguments.side)
-        loading = seconds(lambda: zoo.load(folder / "model.keras"))
+        began = time.perf_counter()
         loaded = zoo.load(folder / "model.keras")
+        loading = time.perf_counter() - began
         pixels = np.stack([resize(read_image(file).pixels, arguments.size) for file in files])
         alone = trainer.scorer(loaded.networks[0])
 

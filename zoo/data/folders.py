@@ -8,6 +8,7 @@ counted and said.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,24 @@ from zoo.errors import DataError, shorten
 
 # What was passed over, by kind: ".gif", "folder", …
 Ignored = Counter[str]
+
+
+def images_below(folder: Path, strict: bool = True) -> list[Path]:
+    """The image files of a folder and of those in it, in order; names that begin with a dot are passed over.
+
+    Raises DataError for a folder that cannot be read; unless `strict` it is passed over too.
+    """
+    found: list[Path] = []
+
+    def fail(error: OSError) -> None:
+        if strict:
+            raise DataError(f"folder {error.filename} cannot be read: {error.strerror}") from error
+
+    for place, below, names in os.walk(folder, onerror=fail):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        images = [name for name in names if Path(name).suffix.lower() in IMAGE_ENDINGS and not name.startswith(".")]
+        found += [Path(place) / name for name in sorted(images)]
+    return found
 
 
 def read_folds(

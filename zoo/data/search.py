@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.data.layout import IMAGE_ENDINGS
+from zoo.data.folders import images_below
 from zoo.data.names import Disk
 from zoo.data.table import path_fault
 from zoo.errors import DataError, shorten
@@ -55,13 +55,9 @@ def by_name(cells: pd.Series[str], root: Path, where: str) -> tuple[pd.Series[st
 def _images(root: Path) -> dict[str, list[str]]:
     """The images below a folder, as paths from there with forward slashes, by their names with and without ending."""
     found: dict[str, list[str]] = defaultdict(list)
-    for folder, below, files in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for file in files:
-            path = Path(folder) / file
-            if path.suffix.lower() in IMAGE_ENDINGS and not file.startswith("."):
-                for name in (nfc(path.name), nfc(path.stem)):
-                    found[name].append(path.relative_to(root).as_posix())
+    for path in images_below(root, strict=False):
+        for name in (nfc(path.name), nfc(path.stem)):
+            found[name].append(path.relative_to(root).as_posix())
     return found
 
 

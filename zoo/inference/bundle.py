@@ -73,8 +73,9 @@ def write(ensemble: Ensemble, card: str, file: Path) -> None:
         for number, each in enumerate(ensemble.members)
     ]
     copies = [{str(name): value for name, value in row.items()} for row in ensemble.copies.to_dict("records")]
-    notes = [*ensemble.notes]
-    about = _About(1, __version__, ensemble.model, ensemble.point.table(), ensemble.prevalence, notes, copies, members)
+    about = _About(
+        1, __version__, ensemble.model, ensemble.point.table(), ensemble.prevalence, [*ensemble.notes], copies, members
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as opened:
         opened.writestr(ABOUT, json.dumps(dataclasses.asdict(about), indent=1))

@@ -58,10 +58,12 @@ class Evaluation:
     def write(self, folder: Path) -> None:
         """Write each table as CSV, and evaluation.json, which says by what and of what they are."""
         folder.mkdir(parents=True, exist_ok=True)
-        names = ["scores", "missed", "predictions"]
         two = len(self.ensemble.classes) == 2
-        for name in [*names, *(["thresholds", "calibration"] if two else []), *(["by_source"] if self.sourced else [])]:
-            write_csv(folder / f"{'threshold' if name == 'thresholds' else name}.csv", getattr(self, name))
+        tables = {"scores": self.scores, "missed": self.missed, "predictions": self.predictions}
+        tables |= {"threshold": self.thresholds, "calibration": self.calibration} if two else {}
+        tables |= {"by_source": self.by_source} if self.sourced else {}
+        for name, table in tables.items():
+            write_csv(folder / f"{name}.csv", table)
         members = [{"name": each.title, "sha256": hash_file(each.file)} for each in self.ensemble.members]
         about = {
             "model": self.ensemble.model,
@@ -132,9 +134,9 @@ def evaluate(ensemble: Ensemble, found: Dataset, answers: pd.DataFrame, allow_le
         predictions["threshold"] = ensemble.threshold
     scores = [(name, *values) for name, values in sources.with_intervals(predictions, metrics.METRICS).items()]
     point = ensemble.point if two else HALF
-    notes = [*ensemble.notes, *found.notes, *answers.attrs.get("notes", []), *_notes(whole, refused, seen)]
+    notes = [*ensemble.notes, *found.notes, *answers.attrs["notes"], *_notes(whole, refused, seen)]
     named = labels.named(whole, ensemble.classes)
-    shown = [name for name in ("path", "image", "label", "group", "source", *ANSWERS) if name in named]
+    shown = ["path", "image", "label", "group", "source", *ANSWERS]
     return Evaluation(
         ensemble,
         Path(found.config.root).resolve().name,
@@ -154,7 +156,7 @@ def evaluate(ensemble: Ensemble, found: Dataset, answers: pd.DataFrame, allow_le
 def _thresholds(predictions: pd.DataFrame, ensemble: Ensemble) -> pd.DataFrame:
     """The rows of threshold.csv at 0.5 and at the point of these networks, chosen before."""
     rows = []
-    for point, threshold in {HALF: 0.5, ensemble.point: ensemble.threshold}.items():
+    for point, threshold in {HALF: HALF.threshold, ensemble.point: ensemble.threshold}.items():
         job = {"model": ensemble.model, "fold": 0, "repeat": 0, "threshold": threshold, "chosen_on": 0, "fault": ""}
         tested = operating_point.tested(predictions, pd.DataFrame([job]), point, 0.0, ensemble.prevalence)
         rows.append(tested[tested["fold"] == operating_point.ALL_FOLDS])

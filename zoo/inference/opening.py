@@ -12,7 +12,7 @@ import pandas as pd
 from zoo.data import known_copies
 from zoo.data.splits import Folds, choose
 from zoo.errors import ConfigError
-from zoo.evaluation import calibration, comparison, operating_point
+from zoo.evaluation import calibration, comparison, metrics, operating_point
 from zoo.evaluation.calibration import Scaling
 from zoo.evaluation.config import HALF, EvaluationConfig, OperatingPoint, require_two
 from zoo.files import expand
@@ -44,48 +44,31 @@ def open_model(
         return _of_run(RunFolder(place), model, folds, point, prevalence)
     if model is not None or folds is not None:
         raise ConfigError(f"{place} is no run folder, of which --model and --folds choose networks")
-    if bundle.is_bundle(place):
-        return _decided(bundle.open_bundle(place), place, point, prevalence)
-    about = model_file.read_about(place)
-    if about is None:
-        model_file.custom_classes(place)  # says what is wrong with a file that is none
-        raise ConfigError(f"{place} does not say which classes it knows: only models that zoo has trained do")
-    if point:
-        require_two(about.classes, f"{place}: ")
-    said = _of_file(place, point) if len(about.classes) == 2 else []
-    threshold = point.threshold if point and point.threshold is not None else 0.5
-    return Ensemble(
-        about.model,
-        (Member(place.name, place, about, threshold),),
-        OperatingPoint(threshold=threshold),
-        tuple(said),
-        pd.DataFrame(columns=known_copies.NEAR_COLUMNS),
-        prevalence,
-    )
-
-
-def _of_file(file: Path, point: OperatingPoint | None) -> list[str]:
-    """What to know of decisions by a model file alone. Raises ConfigError for a point that it cannot have."""
-    if point is None:
-        return [
-            f"{file.name} holds no operating point: images are called positive from 0.5 on; its run folder "
-            "has the threshold that validation chose"
-        ]
-    if point.threshold is None:
-        raise ConfigError(f"{file} has no validation images to choose {point} on; name its run folder, or --threshold")
-    return []
-
-
-def _decided(opened: Ensemble, file: Path, point: OperatingPoint | None, prevalence: float | None) -> Ensemble:
-    """The networks of a bundle, whose own point and prevalence hold unless others are given."""
+    opened = bundle.open_bundle(place) if bundle.is_bundle(place) else _of_file(place, told=point is None)
     if prevalence is not None:
         opened = dataclasses.replace(opened, prevalence=prevalence)
     if point is None:
         return opened
-    require_two(opened.classes, f"{file}: ")
-    _of_file(file, point)
-    each = [dataclasses.replace(member, threshold=point.threshold or 0.0) for member in opened.members]
-    return dataclasses.replace(opened, members=tuple(each), point=point)
+    require_two(opened.classes, f"{place}: ")
+    threshold = point.threshold
+    if threshold is None:
+        raise ConfigError(f"{place} has no validation images to choose {point} on; name its run folder, or --threshold")
+    members = tuple(dataclasses.replace(member, threshold=threshold) for member in opened.members)
+    return dataclasses.replace(opened, members=members, point=point)
+
+
+def _of_file(file: Path, told: bool) -> Ensemble:
+    """The network of a model file, which holds no operating point; whether that is `told`."""
+    about = model_file.read_about(file)
+    if about is None:
+        model_file.custom_classes(file)  # says what is wrong with a file that is none
+        raise ConfigError(f"{file} does not say which classes it knows: only models that zoo has trained do")
+    notes = [
+        f"{file.name} holds no operating point: images are called positive from {metrics.THRESHOLD} on; its run folder "
+        "has the threshold that validation chose"
+    ] * (told and len(about.classes) == 2)
+    member = Member(file.name, file, about, metrics.THRESHOLD)
+    return Ensemble(about.model, (member,), HALF, tuple(notes), pd.DataFrame(columns=known_copies.NEAR_COLUMNS))
 
 
 def _of_run(
@@ -125,5 +108,5 @@ def _of_run(
         if about is None or about.classes != classes:
             raise ConfigError(f"{file} is not the network that {run.request} tells of; train again: --redo MODEL:FOLD")
         title = RunFolder.title(*job).removeprefix(f"{model}, ")
-        members.append(Member(title, file, about, thresholds.get(job, HALF.threshold or 0.5), scalings.get(job)))
+        members.append(Member(title, file, about, thresholds.get(job, metrics.THRESHOLD), scalings.get(job)))
     return Ensemble(model, tuple(members), point, tuple(notes), run.known_duplicates(), prevalence)

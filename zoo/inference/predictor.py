@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -98,7 +99,7 @@ class Predictor:
             whole = [each.pixels for each in batch if each.pixels is not None]
             if whole:
                 answers.append(self._answers(np.stack(whole), tta, padded=len(wanted) > BATCH))
-            told += [_without_pixels(each) for each in batch]
+            told += [dataclasses.replace(each, pixels=None) for each in batch]
             tell("predicting", len(told), len(wanted))
         empty = np.zeros((len(self.networks), 0, len(self.classes)))
         return self._table(told, np.concatenate([empty, *answers], axis=1))
@@ -159,7 +160,7 @@ class Predictor:
     def _table(self, told: list[Read], answers: np.ndarray) -> pd.DataFrame:
         """The table of `predict`; `answers` (networks, images without a fault, classes)."""
         mean, threshold = answers.mean(axis=0), self.threshold
-        called = metrics.predict(mean, 0.5 if threshold is None else threshold)
+        called = metrics.predict(mean, metrics.THRESHOLD if threshold is None else threshold)
         shown = np.ones(len(mean), dtype=int) if threshold is not None else called
         rows = np.arange(len(mean))
         several = len(self.networks) > 1
@@ -240,7 +241,3 @@ def _side_by_side(networks: Sequence[keras.Model]) -> keras.Model:
 def _batches(read: Iterator[Read]) -> Iterator[list[Read]]:
     while batch := [*islice(read, BATCH)]:
         yield batch
-
-
-def _without_pixels(read: Read) -> Read:
-    return Read(read.path, None, read.image, read.remarks, read.fault)

@@ -14,8 +14,8 @@ import numpy as np
 
 from zoo.data import search, table
 from zoo.data.decoding import max_pixels, read_image
+from zoo.data.folders import images_below
 from zoo.data.images import hash_image, resize
-from zoo.data.layout import IMAGE_ENDINGS
 from zoo.data.remarks import Remarks
 from zoo.errors import ConfigError, DataError
 
@@ -48,7 +48,7 @@ def files(given: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, given):
         if path.is_dir():
-            inside = _below(path)
+            inside = images_below(path)
             if not inside:
                 raise DataError(f"{path} holds no image files")
             found += inside
@@ -56,20 +56,6 @@ def files(given: Iterable[str | Path]) -> list[Path]:
             found += _listed(path)
         else:
             found.append(path)
-    return found
-
-
-def _below(folder: Path) -> list[Path]:
-    """The image files of a folder and those in it, in order; names that begin with a dot are passed over."""
-    found: list[Path] = []
-
-    def fail(error: OSError) -> None:
-        raise DataError(f"folder {error.filename} cannot be read: {error.strerror}") from error
-
-    for place, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images = [name for name in names if Path(name).suffix.lower() in IMAGE_ENDINGS and not name.startswith(".")]
-        found += [Path(place) / name for name in sorted(images)]
     return found
 
 
