@@ -14,7 +14,7 @@ from sklearn import metrics
 import zoo
 from tests.conftest import disc, write_folds
 from tests.finished import finish
-from tests.report.test_page import browser, explorer, in_browser
+from tests.report.test_run_page import browser, explorer, in_browser
 from zoo.inference.evaluation import Evaluation
 from zoo.report import evaluation_page
 from zoo.run.request import Request

@@ -19,7 +19,7 @@ from sklearn import metrics
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, write_folds
 from tests.finished import finish
 from zoo.evaluation import comparison
-from zoo.report import guidelines, page, words
+from zoo.report import guidelines, run_page, words
 from zoo.run import heatmaps, results
 from zoo.run.folder import RunFolder
 from zoo.run.request import Request
@@ -66,7 +66,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> results.Comparison:
 
 @pytest.fixture(scope="module")
 def text(done: results.Comparison) -> str:
-    return page.html(done)
+    return run_page.html(done)
 
 
 def explorer(text: str) -> Any:
@@ -154,7 +154,7 @@ def test_nothing_of_a_name_becomes_markup(tiny: None, tmp_path: Path) -> None:
     done = finished(
         manifest(tmp_path / "data", bad=bad.replace("/", "")), tmp_path / "run", classes=(f"well{bad}", "ill")
     )
-    text = page.html(done)
+    text = run_page.html(done)
     assert "<img src=x" not in text
     assert "\u202e" not in text
     assert explorer(text)["classes"][0].startswith("well<img")
@@ -162,7 +162,7 @@ def test_nothing_of_a_name_becomes_markup(tiny: None, tmp_path: Path) -> None:
 
 def test_without_images_there_are_none(tiny: None, folds: Path, tmp_path: Path, main: Main) -> None:
     done = finished(folds, tmp_path / "run")
-    assert len(explorer(page.html(done))["thumbnails"]) == 8
+    assert len(explorer(run_page.html(done))["thumbnails"]) == 8
     done.report(tmp_path / "own/page.html", images=False)
     text = (tmp_path / "own/page.html").read_text()
     assert explorer(text)["thumbnails"] == []
@@ -189,7 +189,7 @@ def test_three_models_ten_folds_and_1700_images_are_less_than_ten_megabytes(tiny
         rows = [(image, "", "ill", *divmod(part, 8), part / 7) for image in worst for part in range(64)]
         pd.DataFrame(rows, columns=heatmaps.COLUMNS).to_csv(done.run.job(*job).heatmaps, index=False)
     assert len(done.predictions) == 3 * 10 * 340
-    size = len(page.html(done).encode())
+    size = len(run_page.html(done).encode())
     assert 1_000_000 < size < 10_000_000
 
 

@@ -17,7 +17,7 @@ from tests.finished import contents, finish
 from zoo.errors import ConfigError
 from zoo.evaluation.config import OperatingPoint
 from zoo.files import read_record, write_json, write_record
-from zoo.report import page, run_pictures
+from zoo.report import run_page, run_pictures
 from zoo.run import plan
 from zoo.run.folder import JobFolder, RunFolder
 from zoo.run.provenance import Provenance
@@ -41,7 +41,7 @@ def run(once: Path, install: Install, folds: Path, tmp_path: Path, monkeypatch: 
     install(TINY_PLUGIN)
     monkeypatch.setattr(run_pictures, "draw", lambda job, title, classes: None)
     monkeypatch.setattr(run_pictures, "draw_comparison", lambda done, out: None)
-    monkeypatch.setattr(page, "write", lambda done, file, with_images=True: None)
+    monkeypatch.setattr(run_page, "write", lambda done, file, with_images=True: None)
     monkeypatch.setattr(WarmWorkers, "prepare", lambda self, cores=(): None)
     if not once.exists():
         finish(Request(models=("tiny",), data=str(folds), folds=None, out=once, image_size=32))

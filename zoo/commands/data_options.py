@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from zoo import limits
-from zoo.commands.options import PATH, Decorator, Number
+from zoo.commands.options import PATH, Decorator, Number, all_of
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -87,13 +86,7 @@ OF_DATA = ("data", "test_data", "classes", "positive", "columns", "label", "labe
 
 def data_options(*others: Decorator) -> Decorator:
     """The options of the data, and `others` after them."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed((*OPTIONS, *others)):
-            command = option(command)
-        return command
-
-    return decorate
+    return all_of(*OPTIONS, *others)
 
 
 def again(said: dict[str, Any]) -> list[str]:

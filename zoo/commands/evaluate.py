@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.commands.data_options import MEANINGS
-from zoo.commands.options import PATH, Command, console, echo, point_options, say, table_of, wide_option
-from zoo.commands.predict import aside, model_options, opened
+from zoo.commands.options import PATH, Command, all_of, console, point_options, say, table_of, wide_option
+from zoo.commands.predict import model_options, opened, refuse
 
 if TYPE_CHECKING:
     from zoo.data.splits import Folds
     from zoo.evaluation.config import OperatingPoint
 
 
-def _meanings(command: Any) -> Any:
-    for option in reversed(MEANINGS):
-        command = option(command)
-    return command
-
-
 @click.command(cls=Command)
 @model_options
 @click.option("--data", required=True, metavar="DIR|FILE", help="Labelled images, a folder per class or a table.")
-@_meanings
+@all_of(*MEANINGS)
 @click.option("--by", metavar="COLUMN", help="A column of the table: scores for each of its values; default source.")
 @point_options
 @click.option("--tta", type=click.Choice(["none", "flips"]), help="Average mirror images; default as it was trained.")
@@ -57,13 +51,13 @@ def evaluate(
     fitted to these images.
     """
     from zoo.files import check_writable
-    from zoo.report import evaluation_page, words
+    from zoo.report import evaluation_page, tables, words
     from zoo.report.progress import StepProgress
     from zoo.report.screen import tell
 
     check_writable(out)
     predictor = opened(place, model, folds, operating_point, prevalence)
-    with StepProgress(aside()) as listen:
+    with StepProgress(console(err=True)) as listen:
         done = predictor.evaluate(data, by=by, allow_leak=allow_leak, tta=tta, listen=listen, **meanings)
     done.write(out)
     screen = console(wide)
@@ -73,41 +67,32 @@ def evaluate(
     if done.sourced:
         screen.print(table_of([_of_source(row, by or "source") for row in done.by_source.to_dict("records")]))
     if len(done.calibration):
-        screen.print(table_of([_calibrated(row) for row in done.calibration.to_dict("records")]))
+        screen.print(table_of([tables.calibration(row) for row in done.calibration.to_dict("records")]))
     for note in done.notes:
         say(screen, f"note: {note}", style="magenta")
     evaluation_page.write(done, out / "report.html", with_images=not no_images)
     say(screen, f"Page to share: {out / 'report.html'}")
     say(screen, f"Tables: {out}")
-    for row in done.refused.to_dict("records"):
-        echo(f"zoo: {row['path']}: {row['fault']}", err=True)
-    if len(done.refused):
-        click.get_current_context().exit(1)
+    refuse(done.refused)
 
 
 def _score(row: Mapping[Any, Any]) -> dict[str, Any]:
     from zoo.evaluation.metrics import NAMES
+    from zoo.report.tables import number
 
-    return {"metric": NAMES.get(row["metric"], row["metric"]), **_cells("value", row, "value", "low", "high")}
+    name, between = NAMES.get(row["metric"], row["metric"]), _between(row["low"], row["high"])
+    return {"metric": name, "value": number(row["value"], 3), "95 %": between}
 
 
 def _of_source(row: Mapping[Any, Any], by: str) -> dict[str, Any]:
+    from zoo.report.tables import number
+
     cells = {by: row["source"], "images": f"{row['images']:,}", "positive": f"{row['positives']:,}"}
     for name, heading in {"auc": "AUC", "recall": "sensitivity", "specificity": "specificity"}.items():
-        value, between = _cells(heading, row, name, f"{name}_low", f"{name}_high").values()
-        cells[heading] = f"{value} ({between})" if between else value
+        between = _between(row[f"{name}_low"], row[f"{name}_high"])
+        cells[heading] = number(row[name], 3) + (f" ({between})" if between else "")
     return cells
 
 
-def _calibrated(row: Mapping[Any, Any]) -> dict[str, Any]:
-    about = {"probabilities": "calibrated" if row["scaled"] else "as they are"}
-    return about | {name: _number(row[name]) for name in ("brier", "slope", "intercept")}
-
-
-def _cells(heading: str, row: Mapping[Any, Any], value: str, low: str, high: str) -> dict[str, str]:
-    between = "" if row[low] != row[low] else f"{row[low]:.3f} – {row[high]:.3f}"
-    return {heading: _number(row[value]), "95 %": between}
-
-
-def _number(value: float) -> str:
-    return "–" if value != value else f"{value:.3f}"
+def _between(low: float, high: float) -> str:
+    return "" if low != low else f"{low:.3f} – {high:.3f}"

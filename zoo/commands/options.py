@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+def all_of(*options: Decorator) -> Decorator:
+    """Several arguments and options as one decorator; help shows them in this order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 class _Path(click.Path):
     """A path; an empty one, as of a variable that isn't set, is none, and not the working folder."""
 
@@ -145,12 +156,13 @@ def folds_option(default: str) -> Decorator:
     )
 
 
-def console(wide: bool = False) -> Screen:
-    """Where commands print tables; `wide` ones may be wider than the terminal."""
+def console(wide: bool = False, err: bool = False) -> Screen:
+    """Where commands print tables, on standard error if `err`; `wide` ones may be wider than the terminal."""
     from zoo.report.screen import Screen
 
     # Piped output is read by people and programs alike: don't fold it at the width of no terminal.
-    return Screen(wide, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+    told = (sys.stderr if err else sys.stdout).isatty() or "COLUMNS" in os.environ
+    return Screen(wide, stderr=err, width=None if told else 160)
 
 
 def table_of(rows: list[dict[str, Any]], sentences: Sequence[str] = ()) -> Table:
@@ -215,54 +227,50 @@ def _names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
 
 
-def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of the commands that train, beside those of the data."""
-    options = [
-        click.option("--out", type=PATH, metavar="DIR", help="The run folder; the same again resumes it."),
-        click.option("--weights", metavar="auto|imagenet|none|FILE", help="What the backbone starts from."),
-        click.option(
-            "--start-from",
-            type=PATH,
-            metavar="FILE.keras",
-            help="A model of the same recipe whose weights training starts from.",
-        ),
-        click.option(
-            "--allow-leak",
-            is_flag=True,
-            help="Score weights on images that they have seen, and mark every number as leaked.",
-        ),
-        click.option("--seed", type=Number(limits.SEED), help="Of initial weights, shuffling, dropout, augmentation."),
-        click.option("--max-epochs", type=Number(limits.EPOCHS), help="At most so many epochs a stage."),
-        click.option(
-            "--feature-cache/--no-feature-cache",
-            default=True,
-            help="Whether what frozen layers make of an image is computed once and kept.",
-        ),
-        click.option(
-            "--precision",
-            type=click.Choice(PRECISIONS),
-            default=PRECISIONS[0],
-            show_default=True,
-            help="What the backbone computes in while it is trained; the mixed ones are for GPUs.",
-        ),
-        click.option(
-            "--tracker",
-            "trackers",
-            metavar="NAME",
-            multiple=True,
-            envvar="ZOO_TRACKERS",
-            show_envvar=True,
-            callback=_names,
-            help="Tell a tracker how the run goes, see zoo list trackers; may be repeated.",
-        ),
-        click.option("--fresh", is_flag=True, help="Delete what the run folder holds and start over."),
-        click.option(
-            "--redo", metavar="MODEL:FOLD", multiple=True, callback=_jobs, help="Run one job again; may be repeated."
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+# The options of the commands that train, beside those of the data.
+training_options = all_of(
+    click.option("--out", type=PATH, metavar="DIR", help="The run folder; the same again resumes it."),
+    click.option("--weights", metavar="auto|imagenet|none|FILE", help="What the backbone starts from."),
+    click.option(
+        "--start-from",
+        type=PATH,
+        metavar="FILE.keras",
+        help="A model of the same recipe whose weights training starts from.",
+    ),
+    click.option(
+        "--allow-leak",
+        is_flag=True,
+        help="Score weights on images that they have seen, and mark every number as leaked.",
+    ),
+    click.option("--seed", type=Number(limits.SEED), help="Of initial weights, shuffling, dropout, augmentation."),
+    click.option("--max-epochs", type=Number(limits.EPOCHS), help="At most so many epochs a stage."),
+    click.option(
+        "--feature-cache/--no-feature-cache",
+        default=True,
+        help="Whether what frozen layers make of an image is computed once and kept.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default=PRECISIONS[0],
+        show_default=True,
+        help="What the backbone computes in while it is trained; the mixed ones are for GPUs.",
+    ),
+    click.option(
+        "--tracker",
+        "trackers",
+        metavar="NAME",
+        multiple=True,
+        envvar="ZOO_TRACKERS",
+        show_envvar=True,
+        callback=_names,
+        help="Tell a tracker how the run goes, see zoo list trackers; may be repeated.",
+    ),
+    click.option("--fresh", is_flag=True, help="Delete what the run folder holds and start over."),
+    click.option(
+        "--redo", metavar="MODEL:FOLD", multiple=True, callback=_jobs, help="Run one job again; may be repeated."
+    ),
+)
 
 
 def _cost(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, float] | None:
@@ -293,7 +301,7 @@ def point_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, operating_point=point_of(fields) if fields else None, **options)
 
     share = Number(limits.SHARE)
-    options = [
+    options = all_of(
         click.option("--sensitivity", type=share, help="The share of positive images that is to be found."),
         click.option("--specificity", type=share, help="The share of negative images that is to be left alone."),
         click.option(
@@ -302,11 +310,8 @@ def point_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--youden", is_flag=True, help="The largest sum of sensitivity and specificity."),
         click.option("--cost", metavar="MISSED:ALARM", callback=_cost, help="The least cost, such as 10:1."),
         click.option("--prevalence", type=share, help="The share of positives that predictive values are for."),
-    ]
-    decorated: Callable[..., Any] = with_point
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
+    )
+    return options(with_point)
 
 
 metric_option = click.option(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import click
 from zoo.commands.options import (
     PATH,
     Command,
-    Decorator,
+    all_of,
     console,
     echo,
     folds_option,
@@ -31,21 +30,16 @@ if TYPE_CHECKING:
     from zoo.data.splits import Folds
     from zoo.evaluation.config import OperatingPoint
     from zoo.inference.predictor import Predictor
-    from zoo.report.screen import Screen
 
 FORMATS = ("table", "csv", "json")
 
 
-def model_options(command: Any) -> Any:
-    """MODEL, --model and --folds: which networks answer. The command is given `place`, `model` and `folds`."""
-    decorators: list[Decorator] = [
-        click.argument("place", type=PATH, metavar="MODEL"),
-        click.option("--model", metavar="NAME", help="Of a run folder the model whose folds answer together."),
-        folds_option("all"),
-    ]
-    for decorator in reversed(decorators):
-        command = decorator(command)
-    return command
+# Which networks answer. The command is given `place`, `model` and `folds`.
+model_options = all_of(
+    click.argument("place", type=PATH, metavar="MODEL"),
+    click.option("--model", metavar="NAME", help="Of a run folder the model whose folds answer together."),
+    folds_option("all"),
+)
 
 
 @click.command(cls=Command)
@@ -97,7 +91,7 @@ def predict(
     elif form == "json":
         echo(json.dumps(without_nan(as_json(predictor, table)), indent=2, allow_nan=False))
     # What is piped is the table alone: words go to standard error.
-    words = console(wide) if out or form == "table" else aside()
+    words = console(wide, err=out is None and form != "table")
     if out is None and form == "table" and (table["fault"] == "").any():
         words.print(_shown(predictor, table))
     for line in summary(predictor, table):
@@ -125,7 +119,7 @@ def opened(
         from zoo.training import trainer  # noqa: F401
     from zoo.inference import predictor
 
-    with StepProgress(aside()) as listen:
+    with StepProgress(console(err=True)) as listen:
         return predictor.ready(ensemble, listen)
 
 
@@ -133,7 +127,7 @@ def answered(predictor: Predictor, files: list[Path], tta: str | None = None) ->
     """What `Predictor.predict` says of these files; how far it is stands on standard error."""
     from zoo.report.progress import StepProgress
 
-    with StepProgress(aside()) as listen:
+    with StepProgress(console(err=True)) as listen:
         return predictor.predict(files, tta=tta, listen=listen)
 
 
@@ -200,10 +194,3 @@ def _shown(predictor: Predictor, table: pd.DataFrame) -> Table:
     shown = table_of(rows, ["image"])
     shown.title = f"Images of {common}"
     return shown
-
-
-def aside() -> Screen:
-    """Standard error: where it is said how far something is."""
-    from zoo.report.screen import Screen
-
-    return Screen(stderr=True, width=None if sys.stderr.isatty() else 160)

@@ -142,10 +142,10 @@ def draw(screen: Screen, done: Comparison, out: Path) -> None:
 
 def share(screen: Screen, done: Comparison, file: Path, with_images: bool = True) -> None:
     """Write the page of a run, and say where it is; its tables are there without it."""
-    from zoo.report import page
+    from zoo.report import run_page
 
     try:
-        page.write(done, file, with_images)
+        run_page.write(done, file, with_images)
     except Exception as error:
         say(screen, f"warning: the page cannot be made: {one_line(error)}", style="magenta")
     else:

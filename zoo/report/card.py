@@ -15,7 +15,7 @@ from zoo.evaluation.operating_point import ALL_FOLDS
 from zoo.files import hash_file
 from zoo.inference.members import Ensemble
 from zoo.plugins.registry import Registry
-from zoo.report import words
+from zoo.report import tables, words
 from zoo.run.results import Comparison
 from zoo.training import pretrained
 
@@ -83,7 +83,7 @@ def _data(done: Comparison, record: Mapping[str, Any]) -> list[str]:
 def _scores(done: Comparison) -> str:
     rows = done.summary[done.summary["role"] == "test"].to_dict("records")
     lines = [
-        f"| {metrics.NAMES.get(row['metric'], row['metric'])} | {_number(row['mean'])} | "
+        f"| {metrics.NAMES.get(row['metric'], row['metric'])} | {tables.number(row['mean'], 3)} | "
         + ("" if pd.isna(row["low"]) else f"{row['low']:.3f} to {row['high']:.3f}")
         + " |"
         for row in rows
@@ -96,12 +96,9 @@ def _calibration(done: Comparison) -> list[str]:
     table = done.calibration[done.calibration["fold"] == ALL_FOLDS]
     if table.empty:
         return []
-    lines = [
-        f"| {'scaled' if row['scaled'] else 'as they are'} | {_number(row['brier'])} | {_number(row['slope'])} | "
-        f"{_number(row['intercept'])} |"
-        for row in table.to_dict("records")
-    ]
-    return ["\n".join(["| probabilities | Brier score | slope | intercept |", "|---|---|---|---|", *lines])]
+    rows = [tables.calibration(row) for row in table.to_dict("records")]
+    lines = [f"| {' | '.join(cells)} |" for cells in (rows[0], *(row.values() for row in rows))]
+    return ["\n".join([lines[0], f"|{'---|' * len(rows[0])}", *lines[1:]])]
 
 
 def _limits(networks: int) -> list[str]:
@@ -128,10 +125,6 @@ def _origins(ensemble: Ensemble, done: Comparison, record: Mapping[str, Any], re
 
 def _listed(sentences: Any) -> str:
     return "\n".join(f"- {_text(sentence)}" for sentence in sentences)
-
-
-def _number(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.3f}"
 
 
 def _text(text: object) -> str:

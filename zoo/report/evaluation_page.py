@@ -11,7 +11,7 @@ from zoo import __version__
 from zoo.evaluation import comparison, metrics
 from zoo.files import hash_file, write_text
 from zoo.inference.evaluation import Evaluation
-from zoo.report import comparison_plots, page, plots, words
+from zoo.report import comparison_plots, page, plots, tables, words
 
 
 def write(done: Evaluation, file: Path, with_images: bool = True) -> None:
@@ -86,32 +86,15 @@ def _charts(done: Evaluation) -> dict[str, list[dict[str, str]]]:
 
 
 def _points(done: Evaluation) -> dict[str, Any]:
-    columns = ["point", "from", "sensitivity", "specificity", "PPV", "NPV", "missed", "false alarms"]
-    rows = [
-        [
-            row["point"],
-            f"{row['threshold']:.3g}",
-            *(page.value(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in words.VALUES),
-            f"{row['missed']:,} of {row['positives']:,}",
-            f"{row['alarms']:,} of {row['negatives']:,}",
-        ]
-        for row in done.thresholds.to_dict("records")
-    ]
-    prevalence = done.thresholds["prevalence"].iloc[0]
-    columns[4:6] = [f"PPV where {prevalence:.0%}\nare {done.ensemble.classes[1]}", "NPV there"]
+    headings, cells = page.points(done.thresholds, done.ensemble.classes[1])
+    rows = [[point, *numbers] for point, numbers in zip(done.thresholds["point"], cells, strict=True)]
     chosen = "The threshold was chosen before, on validation images of the run that the networks come from."
-    return {"columns": columns, "rows": rows, "folds": [], "chosen": chosen}
+    return {"columns": ["point", *headings], "rows": rows, "folds": [], "chosen": chosen}
 
 
 def _calibration(done: Evaluation) -> dict[str, Any]:
-    rows = [
-        [
-            "scaled" if row["scaled"] else "as they are",
-            *(page.value(row[name], float("nan"), float("nan")) for name in ("brier", "slope", "intercept")),
-        ]
-        for row in done.calibration.to_dict("records")
-    ]
-    return {"columns": ["probabilities", "Brier score", "slope", "intercept"], "rows": rows}
+    rows = [tables.calibration(row) for row in done.calibration.to_dict("records")]
+    return {"columns": [*rows[0]], "rows": [[*row.values()] for row in rows]}
 
 
 def _data(done: Evaluation) -> dict[str, Any]:

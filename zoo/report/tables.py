@@ -21,14 +21,21 @@ FOLDS_SHOWN = 10
 SIDE_BY_SIDE = 3  # classes of confusion matrices that stand beside each other
 
 
-def number(value: float | None) -> str:
-    """Four digits after the point, or a dash for a metric that is not defined."""
-    return "–" if value is None or pd.isna(value) else f"{value:.4f}"
+def number(value: float | None, digits: int = 4) -> str:
+    """So many digits after the point, or a dash for a metric that is not defined."""
+    return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}"
 
 
 def p_value(value: float) -> str:
     """As number, but never 0."""
     return "<0.0001" if value < 0.0001 else number(value)
+
+
+def calibration(row: Mapping[Any, Any]) -> dict[str, str]:
+    """A row of calibration.csv for people: the cell of each heading."""
+    names = {"brier": "Brier score", "slope": "slope", "intercept": "intercept"}
+    about = {"probabilities": "scaled" if row["scaled"] else "as they are"}
+    return about | {heading: number(row[name], 3) for name, heading in names.items()}
 
 
 def class_counts(counts: pd.DataFrame, image_size: int, roles: dict[str, str] | None = None) -> Table:
@@ -211,7 +218,7 @@ def intervals(done: Comparison, model: str) -> Table:
 def _mean(cell: Mapping[Any, Any]) -> str:
     """Three digits, since the intervals tell how many of them mean something; the tables on the disk have all."""
     values = [cell["mean"], cell["sd"]] if cell["folds"] > 1 else [cell["mean"]]
-    return " ± ".join("–" if pd.isna(value) else f"{value:.3f}" for value in values)
+    return " ± ".join(number(value, 3) for value in values)
 
 
 def _interval(cell: Mapping[Any, Any]) -> str:

@@ -116,9 +116,9 @@ class Comparison:
 
         Raises OSError if it cannot be written.
         """
-        from zoo.report import page
+        from zoo.report import run_page
 
-        page.write(self, Path(file), images)
+        run_page.write(self, Path(file), images)
 
     def write_point(self, folder: Path) -> None:
         """Write missed.csv into a folder, and for two classes threshold.csv."""
