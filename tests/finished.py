@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,12 @@ def finish(request: Request, seen: Provenance | None = None, networks: bool = Fa
         results.write_best(done)
         results.write_scalings(done)
     return made.run
+
+
+def two_networks(data: Path, out: Path, **changes: Any) -> RunFolder:
+    """The run folder of scratch-cnn on two folds at 32 pixels, with networks; `changes` are fields of the request."""
+    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "out": out, "image_size": 32}
+    return finish(Request(**said | changes), networks=True)
 
 
 def _add_chance(job: Job, made: Plan, seed: int) -> None:

@@ -12,9 +12,8 @@ import pytest
 
 import zoo as package
 from tests.conftest import Main, Zoo, write_folds
-from tests.finished import finish
+from tests.finished import two_networks
 from zoo.run.folder import RunFolder
-from zoo.run.request import Request
 from zoo.training import logs
 
 
@@ -25,8 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path) -> RunFolder:
-    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "image_size": 32}
-    return finish(Request(**said, out=data.parent / "run"), networks=True)
+    return two_networks(data, data.parent / "run")
 
 
 def test_a_table_for_people(main: Main, run: RunFolder, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

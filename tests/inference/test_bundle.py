@@ -12,14 +12,13 @@ import pytest
 
 import zoo
 from tests.conftest import Main, write_folds
-from tests.finished import finish
+from tests.finished import two_networks
 from zoo.data import cache
 from zoo.errors import ConfigError, WeightsError, ZooError
 from zoo.evaluation.config import OperatingPoint
 from zoo.inference import bundle
 from zoo.run import results
 from zoo.run.folder import RunFolder
-from zoo.run.request import Request
 
 SIZE = 32
 
@@ -31,9 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path) -> RunFolder:
-    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "image_size": SIZE}
-    point = OperatingPoint(sensitivity=0.7)
-    return finish(Request(**said, out=data.parent / "run", operating_point=point), networks=True)
+    return two_networks(data, data.parent / "run", operating_point=OperatingPoint(sensitivity=0.7))
 
 
 @pytest.fixture
@@ -93,8 +90,7 @@ def test_folds_may_be_chosen(run: RunFolder, main: Main, tmp_path: Path) -> None
 def test_names_do_nothing_in_a_card(main: Main, tmp_path: Path) -> None:
     classes = ("a|b", "<b>ill")
     data = write_folds(tmp_path / "data", per_class=5, classes=classes)
-    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "image_size": SIZE, "classes": classes}
-    run = finish(Request(**said, out=tmp_path / "run"), networks=True)
+    run = two_networks(data, tmp_path / "run", classes=classes)
     assert main("bundle", run.path, "--out", "x.zoo")[0] == 0
     card = bundle.read_card(tmp_path / "x.zoo")
     assert "<b>" not in card

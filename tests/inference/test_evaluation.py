@@ -13,13 +13,12 @@ from sklearn import metrics
 
 import zoo
 from tests.conftest import Main, disc, write_folds
-from tests.finished import finish
+from tests.finished import two_networks
 from zoo.data import known_copies
 from zoo.errors import ConfigError, DataError, LeakError
 from zoo.evaluation.config import OperatingPoint
 from zoo.inference.predictor import Predictor
 from zoo.run.folder import RunFolder
-from zoo.run.request import Request
 
 SIZE = 32
 
@@ -31,9 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path) -> RunFolder:
-    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "image_size": SIZE}
-    point = OperatingPoint(sensitivity=0.7)
-    return finish(Request(**said, out=data.parent / "run", operating_point=point), networks=True)
+    return two_networks(data, data.parent / "run", operating_point=OperatingPoint(sensitivity=0.7))
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +255,7 @@ def test_a_picture_counts_once(loaded: Predictor, tmp_path: Path) -> None:
 def test_more_classes(tmp_path: Path, main: Main) -> None:
     classes = ("none", "mild", "severe")
     data = write_folds(tmp_path / "data", folds=1, per_class=5, classes=classes)
-    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "image_size": SIZE, "classes": classes}
-    run = finish(Request(**said, out=tmp_path / "run"), networks=True)
+    run = two_networks(data, tmp_path / "run", classes=classes)
     done = zoo.load(run.path).evaluate(data / "Fold0/valid")
     each = done.predictions[[f"probability_{name}" for name in classes]].to_numpy()
     truth = [classes.index(name) for name in done.predictions["label"]]

@@ -14,7 +14,7 @@ import pytest
 
 import zoo
 from tests.conftest import write_folds
-from tests.finished import finish
+from tests.finished import two_networks
 from zoo.data import known_copies
 from zoo.data.images import hash_image
 from zoo.errors import ConfigError, DataError, WeightsError
@@ -24,7 +24,6 @@ from zoo.inference import predictor as predictors
 from zoo.inference.predictor import BATCH, Predictor
 from zoo.run import results
 from zoo.run.folder import RunFolder
-from zoo.run.request import Request
 from zoo.training import model_file
 
 SIZE = 32
@@ -39,9 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path) -> RunFolder:
     """Networks of two folds, with random weights, and a sensitivity to aim at."""
-    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "image_size": SIZE}
-    point = OperatingPoint(sensitivity=0.8)
-    return finish(Request(**said, out=data.parent / "run", operating_point=point), networks=True)
+    return two_networks(data, data.parent / "run", operating_point=OperatingPoint(sensitivity=0.8))
 
 
 @pytest.fixture(scope="module")
@@ -264,8 +261,7 @@ def test_a_model_file_alone(run: RunFolder, new: Path, tmp_path: Path) -> None:
 
 
 def test_runs_that_cannot_answer_are_refused(data: Path, tmp_path: Path) -> None:
-    said = {"data": str(data), "folds": (0,), "image_size": SIZE, "out": tmp_path / "run"}
-    run = finish(Request(models=("scratch-cnn", "efficientnet-head"), **said), networks=True)
+    run = two_networks(data, tmp_path / "run", folds=(0,), models=("scratch-cnn", "efficientnet-head"))
     with pytest.raises(ConfigError, match="--model scratch-cnn or --model efficientnet-head"):
         zoo.load(run.path)
     with pytest.raises(ConfigError, match="unknown model 'scratch'"):
@@ -285,8 +281,7 @@ def test_runs_that_cannot_answer_are_refused(data: Path, tmp_path: Path) -> None
 def test_more_classes_have_a_probability_each(tmp_path: Path) -> None:
     classes = ("none", "mild", "severe")
     data = write_folds(tmp_path / "data", per_class=5, classes=classes)
-    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "image_size": SIZE, "classes": classes}
-    run = finish(Request(**said, out=tmp_path / "run"), networks=True)
+    run = two_networks(data, tmp_path / "run", classes=classes)
     loaded = zoo.load(run.path)
     assert loaded.threshold is None
     table = loaded.predict(data / "Fold0/test")

@@ -13,11 +13,10 @@ from sklearn import metrics
 
 import zoo
 from tests.conftest import disc, write_folds
-from tests.finished import finish
-from tests.report.test_run_page import browser, explorer, in_browser
+from tests.finished import two_networks
+from tests.report.test_run_page import browser, drawn, explorer, in_browser
 from zoo.inference.evaluation import Evaluation
 from zoo.report import evaluation_page
-from zoo.run.request import Request
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -27,8 +26,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """Two networks on 40 images of other patients, of two sources."""
     folder, rng = tmp_path_factory.mktemp("page"), np.random.default_rng(3)
     data = write_folds(folder / "data")
-    said = {"models": ("scratch-cnn",), "data": str(data), "folds": None, "image_size": 32}
-    run = finish(Request(**said, out=folder / "run"), networks=True)
+    run = two_networks(data, folder / "run")
     (folder / "elsewhere").mkdir()
     rows = []
     for number in range(40):
@@ -83,7 +81,7 @@ def test_its_slider_counts_as_scikit_learn_does(done: Evaluation, file: Path, wi
                 opened.fill("#exact", repr(threshold))
             called = chances >= (done.ensemble.threshold if threshold is None else threshold)
             ((tn, fp), (fn, tp)) = metrics.confusion_matrix(truth, called)
-            opened.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            drawn(opened)
             shown = {name: opened.inner_text(f"#{name}") for name in ("tn", "fp", "fn", "tp")}
             assert shown == {"tn": str(tn), "fp": str(fp), "fn": str(fn), "tp": str(tp)}
         assert not opened.is_visible("#heat")  # there are no heat maps to switch on
