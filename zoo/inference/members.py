@@ -61,3 +61,8 @@ class Ensemble:
         if len(self.classes) != 2:
             return None
         return sum(member.threshold for member in self.members) / len(self.members)
+
+    @property
+    def flips(self) -> bool:
+        """Whether an image and its mirror image are averaged, as these networks were trained for."""
+        return self.members[0].about.recipe.get("tta") == "flips"

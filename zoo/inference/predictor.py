@@ -17,8 +17,10 @@ from zoo.data.splits import as_folds
 from zoo.errors import ConfigError, unknown
 from zoo.evaluation import metrics
 from zoo.evaluation.config import point_of
-from zoo.inference import evaluation, opening, reading
+from zoo.files import expand
+from zoo.inference import evaluation, export, opening, reading
 from zoo.inference.evaluation import Evaluation
+from zoo.inference.export import Exported
 from zoo.inference.members import Ensemble
 from zoo.inference.reading import Read
 from zoo.run import provenance
@@ -92,7 +94,7 @@ class Predictor:
         """
         if tta not in (None, *VIEWS):
             raise ConfigError(unknown("tta", str(tta), list(VIEWS)))
-        wanted, tell = reading.pictures(images), listen or (lambda step, done, total: None)
+        wanted, tell = reading.pictures(images), listen or _silent
         told: list[Read] = []
         answers: list[np.ndarray] = []
         for batch in _batches(reading.read(wanted, self.image_size, AHEAD)):
@@ -135,6 +137,43 @@ class Predictor:
             )
         return evaluation.evaluate(self.ensemble, found, answers, allow_leak)
 
+    def export(
+        self,
+        folder: str | Path,
+        form: str,
+        *,
+        data: str | Path | pd.DataFrame | None = None,
+        quantize: bool = False,
+        listen: Listen | None = None,
+        **options: Any,
+    ) -> Exported:
+        """The networks as one, for a runtime that needs neither zoo nor Keras: `zoo export`.
+
+        `form` is "onnx", "litert" or "savedmodel". The folder, which must not be there yet, gets the network, which
+        gives the mean probabilities of what `predict` stretches images to, with normalisation and mirror images inside;
+        about.json, which says what goes in and comes out; and predict.py, which runs it. What it says under its runtime
+        is compared with what is said here, on the labelled images of `data`, see `evaluate` for these and `options`, or
+        on photographs that zoo draws. `quantize` adds a file with weights of 8 bits.
+
+        What comes back has `files`, a row a file: its `mb`, the largest `difference` of a probability, how many
+        `decisions` differ, and with `data` its `auc` and that of the networks, `auc_before`; of two classes the 95 %
+        interval of their difference, from `low` to `high`. `notes` says what a reader must know.
+
+        Raises ConfigError for what cannot be asked for or is not installed, DataError for images that cannot be used,
+        WeightsError where probabilities differ by more than 1e-4 or nothing can be written: then there is no folder.
+        """
+        folder = expand(folder)
+        export.check(form, quantize, data is not None, folder)
+        images: list[Any] = export.demo_images()
+        labels = None
+        if data is not None:
+            found = evaluation.labelled(DataOptions(data=data, **options), self.ensemble)
+            labels = found.table
+            images = [found.root / path for path in labels["path"]]
+        answers = self.predict(images, listen=listen)
+        reference = export.Reference.of(reading.pictures(images), answers, labels)
+        return export.export(self.ensemble, self.networks, reference, form, folder, quantize, listen or _silent)
+
     def heat_maps(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """What the networks looked at, on average: float32 (n, rows, columns), see `zoo.training.heatmap.heat_maps`.
 
@@ -152,7 +191,7 @@ class Predictor:
         count = len(images)
         if padded and count < BATCH:
             images = np.concatenate([images, np.zeros((BATCH - count, *images.shape[1:]), np.uint8)])
-        flips = (tta or self.ensemble.members[0].about.recipe.get("tta")) == "flips"
+        flips = self.ensemble.flips if tta is None else tta == "flips"
         views = [images, images[:, :, ::-1]] if flips else [images]
         outputs = np.mean([self._together.predict_on_batch(view) for view in views], axis=0)[:count]
         return np.stack([metrics.per_class(outputs[:, number]) for number in range(len(self.networks))])
@@ -218,7 +257,7 @@ def load(
 
 def ready(ensemble: Ensemble, listen: Listen | None = None) -> Predictor:
     """The networks of an ensemble, loaded. Raises WeightsError for one that cannot be."""
-    tell = listen or (lambda step, done, total: None)
+    tell = listen or _silent
     networks, seen = [], []
     for number, member in enumerate(ensemble.members):
         tell("loading networks", number, len(ensemble.members))
@@ -236,6 +275,10 @@ def _side_by_side(networks: Sequence[keras.Model]) -> keras.Model:
     for number, network in enumerate(networks):
         network.name = f"network_{number}"  # all of one recipe have one name, and Keras wants them to differ
     return keras.Model(inputs, keras.ops.stack([network(inputs) for network in networks], axis=1))
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """Nobody listens."""
 
 
 def _batches(read: Iterator[Read]) -> Iterator[list[Read]]:

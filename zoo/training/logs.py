@@ -16,7 +16,10 @@ from contextlib import contextmanager
 VARIABLES = ("TF_CPP_MIN_LOG_LEVEL", "TORCH_CPP_LOG_LEVEL")
 ERRORS, FATAL = "2", "3"  # and worse; both count alike
 # A line of absl's log, as in "I0000 00:00:1795645350.244836    5153 port.cc:153] oneDNN …", or what comes before it.
-LOGGED = re.compile(rb"[IWE]\d{4} [\d:.]+ +\d+ \S+:\d+\] .*|WARNING: All log messages before absl::InitializeLog.*")
+LOGGED = re.compile(
+    rb"[IWE]\d{4} [\d:.]+ +\d+ \S+:\d+\] .*|WARNING: All log messages before absl::InitializeLog.*"
+    rb"|INFO: Created TensorFlow Lite .* delegate.*"
+)
 
 _own: set[str] = set()  # the variables that `quieten` has set
 
