@@ -29,6 +29,7 @@ ROOMS = [
     "api",
     "testing",
     "report",
+    "serving",
     "commands",
     "cli",
 ]

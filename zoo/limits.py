@@ -94,6 +94,8 @@ THRESHOLD = Limit("a probability", 0, 1, whole=False)
 SHARE = Limit("a share", 0.001, 0.999, whole=False)
 COST = Limit("a cost", 0.001, 10**6, whole=False)
 MAX_PIXELS = Limit("a number of pixels", 1, 2**30, "OpenCV decodes no more")
+PORT = Limit("a port", 0, 65_535)
+MEGABYTES = Limit("a number of megabytes", 1, 10_000)
 CACHE_SIZE = Limit("a number of gigabytes", 0, 10**9, whole=False)
 SECONDS = Limit("a number of seconds", 0.001, 10**6, whole=False)
 

@@ -131,7 +131,7 @@ def test_arrays_are_pictures_too(loaded: Predictor, new: Path) -> None:
         with pytest.raises(DataError, match="not uint8 RGB"):
             loaded.predict([*wrong])
     for wrong in (3, [3]):
-        with pytest.raises(ConfigError, match="paths or uint8 arrays, not int"):
+        with pytest.raises(ConfigError, match="paths, bytes or uint8 arrays, not int"):
             loaded.predict(wrong)
 
 

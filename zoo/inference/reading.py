@@ -1,4 +1,4 @@
-"""Pictures to be answered for: files, folders and tables of them, or arrays; decoded ahead of the networks."""
+"""Pictures to be answered for: files, folders and tables of them, bytes, or arrays; decoded ahead of the networks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data import search, table
-from zoo.data.decoding import max_pixels, read_image
+from zoo.data.decoding import max_pixels, read_bytes, read_image
 from zoo.data.folders import images_below
 from zoo.data.images import hash_image, resize
 from zoo.data.remarks import Remarks
 from zoo.errors import ConfigError, DataError
 
 NOTHING = Remarks()
-# A picture to read: its file, or its pixels under a name.
-Picture = Path | tuple[str, np.ndarray]
+# A picture to read: its file, or what a file holds, or pixels, under a name.
+Picture = Path | tuple[str, bytes | np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -72,24 +72,26 @@ def _listed(file: Path) -> list[Path]:
 def pictures(images: object) -> list[Picture]:
     """What Python gives to be answered for, see `Predictor.predict`.
 
-    Raises DataError for arrays of other shapes or types, ConfigError for what is neither paths nor arrays.
+    Raises DataError for arrays of other shapes or types, ConfigError for what is neither paths, bytes nor arrays.
     """
-    if isinstance(images, str | Path):
-        return [*files([images])]
+    if isinstance(images, str | Path | bytes):
+        images = [images]
     if isinstance(images, np.ndarray):
         images = [images] if images.ndim == 3 else [*images]
     if not isinstance(images, Iterable):
-        raise ConfigError(f"images are paths or uint8 arrays, not {type(images).__name__}")
+        raise ConfigError(f"images are paths, bytes or uint8 arrays, not {type(images).__name__}")
     found: list[Picture] = []
     for number, image in enumerate(images):
         if isinstance(image, str | Path):
             found += files([image])
+        elif isinstance(image, bytes):
+            found.append((str(number), image))
         elif isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise DataError(f"image {number} is {image.dtype} {image.shape}, not uint8 RGB (height, width, 3)")
             found.append((str(number), image))
         else:
-            raise ConfigError(f"images are paths or uint8 arrays, not {type(image).__name__}")
+            raise ConfigError(f"images are paths, bytes or uint8 arrays, not {type(image).__name__}")
     return found
 
 
@@ -112,17 +114,20 @@ def read(images: Sequence[Picture], size: int, ahead: int) -> Iterator[Read]:
 
 
 def _read(picture: Picture, size: int) -> Read:
-    if isinstance(picture, tuple):
-        name, pixels = picture
-        return Read(name, resize(pixels, size), hash_image(pixels))
+    name, content = picture if isinstance(picture, tuple) else (str(picture), picture)
+    if isinstance(content, np.ndarray):
+        return Read(name, resize(content, size), hash_image(content))
     try:
-        if picture.exists() and not picture.is_file():  # a pipe would be waited for without end
-            return Read(str(picture), fault="is no ordinary file, but a pipe, a device or a folder")
-        decoded = read_image(picture)
+        if isinstance(content, bytes):
+            decoded = read_bytes(content)
+        elif content.exists() and not content.is_file():  # a pipe would be waited for without end
+            return Read(name, fault="is no ordinary file, but a pipe, a device or a folder")
+        else:
+            decoded = read_image(content)
     except DataError as error:
-        return Read(str(picture), fault=str(error))
+        return Read(name, fault=str(error))
     except OSError as error:
-        return Read(str(picture), fault=f"cannot be read: {error.strerror}")
+        return Read(name, fault=f"cannot be read: {error.strerror}")
     except ValueError as error:  # a name with a null character, which no file has
-        return Read(str(picture), fault=f"cannot be read: {error}")
-    return Read(str(picture), resize(decoded.pixels, size), hash_image(decoded.pixels), decoded.remarks)
+        return Read(name, fault=f"cannot be read: {error}")
+    return Read(name, resize(decoded.pixels, size), hash_image(decoded.pixels), decoded.remarks)

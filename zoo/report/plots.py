@@ -190,13 +190,18 @@ def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
     `heat` is (rows, columns), as of zoo.training.heatmap; its own largest value has the strongest colour.
     """
+    return np.hstack([image, coloured(image, heat)])
+
+
+def coloured(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """An image in grey, with what speaks for a class in orange and against it in blue, see `overlaid`."""
     height, width = image.shape[:2]
     relative = (heat / max(float(np.abs(heat).max()), 1e-6)).astype(np.float32)
     strength = cv2.resize(relative, (width, height), interpolation=cv2.INTER_CUBIC)
     share = np.clip(np.abs(strength), 0, 1)[..., None] * 0.65
     colour = np.where(strength[..., None] > 0, np.array(FOR), np.array(AGAINST))
     grey = image.mean(axis=2, keepdims=True)
-    return np.hstack([image, (grey * (1 - share) + colour * share).round().astype(np.uint8)])
+    return np.asarray((grey * (1 - share) + colour * share).round().astype(np.uint8))
 
 
 def heat_map(image: np.ndarray, heat: np.ndarray, title: str, asked: str, path: Path) -> None:

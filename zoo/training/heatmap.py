@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise, product
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -24,6 +25,8 @@ from zoo.training import model as networks
 MOST = 8  # parts a side: a finer map is blanked by blocks
 BATCH = 16  # images whose features are made at once
 
+_known: WeakKeyDictionary[keras.Model, tuple[keras.Model, keras.Model]] = WeakKeyDictionary()
+
 
 def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """By how much the log odds of a class fall when a part of the image is blanked: float32 (n, rows, columns).
@@ -33,11 +36,8 @@ def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.
 
     Raises ConfigError for a network without a map of features.
     """
-    features = networks.feature_map(model)
-    if features is None:
-        raise ConfigError("its features are no map of the image, so that it cannot be told where it looked")
-    before, after = keras.Model(model.inputs[0], features), keras.Model(features, model.outputs[0])
-    _, height, width, _ = features.shape
+    before, after = _halves(model)
+    _, height, width, _ = after.inputs[0].shape
     masks = _masks(height, width)
     maps = [
         _of_image(after, each, int(label), masks)
@@ -48,6 +48,16 @@ def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.
     ]
     rows, columns = len(_edges(height)) - 1, len(_edges(width)) - 1
     return np.array(maps, dtype=np.float32).reshape(len(images), rows, columns)
+
+
+def _halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """What makes the map of features, and what makes the output of it; made once for each network."""
+    if model not in _known:
+        features = networks.feature_map(model)
+        if features is None:
+            raise ConfigError("its features are no map of the image, so that it cannot be told where it looked")
+        _known[model] = (keras.Model(model.inputs[0], features), keras.Model(features, model.outputs[0]))
+    return _known[model]
 
 
 def is_cheap(network: networks.Network) -> bool:
