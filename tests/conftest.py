@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from zoo.report import plots
 from zoo.run import scheduler, worker
 from zoo.run.job import Job
 from zoo.run.warm_workers import WarmWorkers
+from zoo.training import logs
 
 ROLES = {"train": "train", "validation": "test", "test": "valid"}
 
@@ -175,6 +178,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 SET_BY_OPTIONS = {"ZOO_DEBUG": "0", "ZOO_PLUGINS": ""}
 
 Zoo = Callable[..., "subprocess.CompletedProcess[str]"]
+Served = Callable[..., AbstractContextManager[str]]
 
 
 @pytest.fixture
@@ -200,6 +204,34 @@ def zoo(here: Path, tmp_path: Path) -> Zoo:
         )
 
     return zoo
+
+
+@pytest.fixture
+def served(here: Path, tmp_path: Path) -> Served:
+    """Run zoo serve as a user does, who ends it by Ctrl-C when the block ends; gives the address that it tells."""
+
+    @contextmanager
+    def served(*arguments: object) -> Iterator[str]:
+        environment = {name: value for name, value in os.environ.items() if name not in logs.VARIABLES}
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "zoo.cli", "serve", *map(str, arguments), "--port", "0"],
+            cwd=here,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environment, "PYTHONPATH": str(tmp_path / "site")},
+        )
+        assert process.stdout
+        told = process.stdout.readline()
+        address = told.partition(" ")[0]
+        try:
+            yield address
+        finally:
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=30)
+        assert (told, process.returncode, out, errors) == (f"{address} (Ctrl-C ends it)\n", 0, "", "")
+
+    return served
 
 
 ONE_AT_A_TIME = threading.Lock()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Zoo
+from tests.conftest import Served, Zoo
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "README.md").read_text(encoding="utf-8")
@@ -36,13 +37,17 @@ def test_it_opens_with_the_two_commands() -> None:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_table_runs_in_order(zoo: Zoo) -> None:
+def test_every_command_of_the_table_runs_in_order(zoo: Zoo, served: Served) -> None:
     """In one folder, as a reader would type them; training with fewer epochs of smaller images."""
     assert len(TABLE) >= 10
     for command in TABLE:
         short = (
             ["--max-epochs", "1", "--image-size", "32", "--weights", "none"] if command[0] in ("run", "compare") else []
         )
+        if command[0] == "serve":
+            with served(*command[1:]) as address, urllib.request.urlopen(address) as page:
+                assert page.status == 200
+            continue
         done = zoo(*command, *short)
         assert done.returncode == 0, f"{command}: {done.stderr}"
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.conftest import Zoo
+from tests.conftest import Served, Zoo
 from zoo.inference.predictor import COLUMNS
 
 TEXT = (Path(__file__).parents[1] / "docs/use.md").read_text(encoding="utf-8")
@@ -27,7 +29,7 @@ def test_every_column_is_told() -> None:
 
 
 @pytest.mark.slow
-def test_every_command_runs_in_order(zoo: Zoo, here: Path) -> None:
+def test_every_command_runs_in_order(zoo: Zoo, served: Served, here: Path) -> None:
     for language, text in BLOCKS:
         if language == "py":
             subprocess.run([sys.executable, "-c", text], cwd=here, check=True, env={**os.environ})
@@ -35,6 +37,13 @@ def test_every_command_runs_in_order(zoo: Zoo, here: Path) -> None:
         for line in text.splitlines():
             program, *command = shlex.split(line)
             assert program == "zoo"
+            if command[0] == "serve":
+                (picture,) = [*(here / "demo-images/Fold3/test/abnormal").iterdir()][:1]
+                with served(*command[1:]) as address:
+                    request = urllib.request.Request(f"{address}/predict", picture.read_bytes())
+                    with urllib.request.urlopen(request) as answer:
+                        assert json.load(answer)["decision"] in ("normal", "abnormal")
+                continue
             done = zoo(*command, *(SHORT if command[0] in ("run", "compare") else []))
             assert done.returncode == 0, f"{line}: {done.stderr}"
     for file in ("predictions.csv", "elsewhere/predictions.csv"):

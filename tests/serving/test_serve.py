@@ -6,9 +6,7 @@ import base64
 import io
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,7 +24,7 @@ import pytest
 import uvicorn
 
 import zoo
-from tests.conftest import Main, write_folds
+from tests.conftest import Main, Served, write_folds
 from tests.finished import two_networks
 from tests.report.test_run_page import CHROMIUM, QUIET, in_browser
 from zoo.data.decoding import read_image
@@ -35,7 +33,6 @@ from zoo.inference.predictor import Predictor
 from zoo.report import plots
 from zoo.run.folder import RunFolder
 from zoo.serving import app
-from zoo.training import logs
 
 MOST = 300_000
 
@@ -316,38 +313,16 @@ def test_more_than_two_classes(tmp_path: Path, new: list[Path]) -> None:
         assert wrong == []
 
 
-def test_the_command(run: RunFolder, here: Path, new: list[Path], main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "zoo.cli",
-        "serve",
-        run.path,
-        "--folds",
-        "0",
-        "--threshold",
-        "0.2",
-        "--port",
-        "0",
-    ]
-    told = {
-        name: value for name, value in os.environ.items() if name not in logs.VARIABLES
-    }  # pytest's own Keras is loud
-    process = subprocess.Popen(command, cwd=here, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout
-    line = process.stdout.readline()
-    address = line.partition(" ")[0]
-    assert line == f"{address} (Ctrl-C ends it)\n"
-    assert ask(f"{address}/about")[1]["threshold"] == pytest.approx(0.2)
-    assert ask(f"{address}/predict", new[0].read_bytes())[0] == 200
-    port = address.rpartition(":")[2]
-    status, _, errors = main("serve", run.path, "--port", port)
-    assert status == 2
-    assert f"zoo: port {port} cannot be had: " in errors
-    assert "--port 0 takes a free one" in errors
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=30)
-    assert (process.returncode, out, errors) == (0, "", "")
+def test_the_command(
+    run: RunFolder, served: Served, new: list[Path], main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(run.path, "--folds", 0, "--threshold", 0.2) as address:
+        assert ask(f"{address}/about")[1]["threshold"] == pytest.approx(0.2)
+        assert ask(f"{address}/predict", new[0].read_bytes())[0] == 200
+        port = address.rpartition(":")[2]
+        status, _, errors = main("serve", run.path, "--port", port)
+        assert status == 2
+        assert f"zoo: port {port} cannot be had: " in errors
+        assert "--port 0 takes a free one" in errors
     monkeypatch.setattr("zoo.commands.serve.NEEDED", ("starlette", "nothing_of_the_kind"))
     assert "pip install 'zoo[serve]'" in main("serve", run.path)[2]
