@@ -23,7 +23,7 @@ from tests.finished import two_networks
 from tests.venvs import Venv
 from zoo.errors import ConfigError, DataError, WeightsError
 from zoo.files import hash_file, read_json
-from zoo.inference import export, standalone
+from zoo.inference import export, foreign, standalone
 from zoo.plugins import discovery, registry
 from zoo.run.folder import RunFolder
 from zoo.training import model, model_file
@@ -42,7 +42,7 @@ def run(data: Path) -> RunFolder:
     return two_networks(data, data.parent / "run")
 
 
-def foreign(file: Path, images: np.ndarray) -> np.ndarray:
+def asked(file: Path, images: np.ndarray) -> np.ndarray:
     """What the runtime of a file says of float32 images, asked as its own manual does."""
     if file.suffix == ".onnx":
         return np.asarray(onnxruntime.InferenceSession(file).run(None, {"images": images})[0])
@@ -68,6 +68,11 @@ def plain(files: list[Path], images: np.ndarray, flips: bool = False) -> np.ndar
     return np.asarray(np.mean([each.predict(view, verbose=0) for each in networks for view in views], axis=0))
 
 
+def broken(monkeypatch: pytest.MonkeyPatch, form: str, **changes: Any) -> None:
+    """Have a format do something else."""
+    monkeypatch.setitem(foreign.FORMATS, form, dataclasses.replace(foreign.FORMATS[form], **changes))
+
+
 def noise(images: int = 40, size: int = SIZE) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (images, size, size, 3)).astype(np.float32)
 
@@ -83,8 +88,8 @@ def test_a_runtime_says_what_keras_says(run: RunFolder, main: Main, form: str, t
     assert [*folder.parent.iterdir()] == [folder]
     expected = plain([run.job("scratch-cnn", fold).best for fold in range(2)], noise())
     assert expected.std() > 0.02  # else alike would be equal
-    np.testing.assert_allclose(foreign(folder / about["file"], noise()), expected, atol=1e-5)
-    np.testing.assert_allclose(foreign(folder / about["file"], noise()[:1]), expected[:1], atol=1e-5)  # any number
+    np.testing.assert_allclose(asked(folder / about["file"], noise()), expected, atol=1e-5)
+    np.testing.assert_allclose(asked(folder / about["file"], noise()[:1]), expected[:1], atol=1e-5)  # any number
     assert (about["model"], about["classes"], about["image_size"]) == ("scratch-cnn", ["normal", "abnormal"], SIZE)
     assert (about["threshold"], about["operating_point"]) == (0.3, {"threshold": 0.3})
     assert about["output"] == {"shape": [None, 1], "dtype": "float32", "values": "probability of abnormal"}
@@ -100,7 +105,7 @@ def test_a_runtime_says_what_keras_says(run: RunFolder, main: Main, form: str, t
         assert [(each.name, each.type) for each in session.get_inputs()] == [("images", "tensor(float)")]
         said = session.get_modelmeta().custom_metadata_map
         assert {name: json.loads(text) for name, text in said.items()} == {
-            name: about[name] for name in export.DESCRIBED
+            name: about[name] for name in foreign.DESCRIBED
         }
 
 
@@ -114,7 +119,7 @@ def test_a_smaller_file_has_its_auc_beside(run: RunFolder, data: Path, form: str
     truth = before["path"].str.contains("abnormal")
     images = np.stack([standalone.read(path, SIZE) for path in before["path"]])
     for row in (full, small):
-        said = foreign(tmp_path / "net" / row["file"], images)[:, 0]
+        said = asked(tmp_path / "net" / row["file"], images)[:, 0]
         assert row["auc"] == pytest.approx(metrics.roc_auc_score(truth, said), abs=1e-6)
         assert row["auc_before"] == pytest.approx(metrics.roc_auc_score(truth, before["probability"]), abs=1e-6)
         assert row["difference"] == pytest.approx(np.abs(said - before["probability"]).max(), abs=1e-6)
@@ -154,7 +159,7 @@ def test_more_than_two_classes(tmp_path: Path) -> None:
     assert about["threshold"] is None
     assert done.files["difference"][0] < 1e-5
     expected = plain([run.job("scratch-cnn", fold).best for fold in range(2)], noise())
-    np.testing.assert_allclose(foreign(tmp_path / "net" / about["file"], noise()), expected, atol=1e-5)
+    np.testing.assert_allclose(asked(tmp_path / "net" / about["file"], noise()), expected, atol=1e-5)
     file = next((data / "Fold0/valid/mild").iterdir())
     said = subprocess.run([sys.executable, tmp_path / "net/predict.py", file], capture_output=True, text=True)
     row = loaded.predict(file).iloc[0]
@@ -175,12 +180,12 @@ def test_what_says_something_else_is_not_written(
     def fail(*arguments: Any) -> None:
         raise RuntimeError("no such op: Strange")
 
-    monkeypatch.setitem(export.WRITERS, "savedmodel", fail)
+    broken(monkeypatch, "savedmodel", write=fail)
     with pytest.raises(WeightsError, match="cannot be written as savedmodel: RuntimeError: no such op: Strange"):
         loaded.export(tmp_path / "new/net", "savedmodel")
     assert [*(tmp_path / "new").iterdir()] == []
     monkeypatch.undo()
-    monkeypatch.setitem(export.QUANTIZERS, "litert", fail)
+    broken(monkeypatch, "litert", quantize=fail)
     with pytest.raises(WeightsError, match="cannot be quantised as litert: RuntimeError: no such op: Strange"):
         loaded.export(tmp_path / "new/net", "litert", data=data / "Fold0/valid", quantize=True)
     assert [*(tmp_path / "new").iterdir()] == []
@@ -202,7 +207,7 @@ def test_what_cannot_be_asked_for_is_refused_first(
         status, _, errors = main("export", run.path, *words)
         assert status == 2
         assert said in errors, errors
-    monkeypatch.setitem(export.NEEDED["onnx"], "nothing_of_the_kind", "nothing-of-the-kind")
+    broken(monkeypatch, "onnx", modules=("nothing_of_the_kind",))
     assert main("export", run.path, "--format", "onnx")[2] == (
         "zoo: to write onnx, nothing-of-the-kind must be installed: pip install 'zoo[onnx]'\n"
     )
@@ -255,4 +260,4 @@ def test_efficientnet_with_mirror_images(form: str, tmp_path: Path) -> None:
     assert done.files["difference"][0] < 1e-5
     expected = plain([tmp_path / "model.keras"], noise(), flips=True)
     assert np.abs(expected - plain([tmp_path / "model.keras"], noise())).max() > 1e-3  # mirror images count
-    np.testing.assert_allclose(foreign(tmp_path / "net" / export.FILES[form], noise()), expected, atol=1e-5)
+    np.testing.assert_allclose(asked(tmp_path / "net" / foreign.FORMATS[form].file, noise()), expected, atol=1e-5)

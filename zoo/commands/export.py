@@ -11,17 +11,16 @@ import click
 from zoo.commands.data_options import MEANINGS
 from zoo.commands.options import PATH, Command, all_of, console, point_options, say, table_of
 from zoo.commands.predict import model_options, opened
+from zoo.inference.foreign import FORMATS
 
 if TYPE_CHECKING:
     from zoo.data.splits import Folds
     from zoo.evaluation.config import OperatingPoint
 
-FORMATS = ("onnx", "litert", "savedmodel")
-
 
 @click.command(cls=Command)
 @model_options
-@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What is written.")
+@click.option("--format", "form", type=click.Choice([*FORMATS]), required=True, help="What is written.")
 @click.option("--data", metavar="DIR|FILE", help="Labelled images to compare on; default some that zoo draws.")
 @all_of(*MEANINGS)
 @click.option("--quantize", is_flag=True, help="A smaller file of 8 bits too, with its AUC on --data.")

@@ -6,18 +6,12 @@ about.json, which says what goes in, comes out, and is called positive; and pred
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import importlib.util
-import io
-import json
+import math
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +21,11 @@ import pandas as pd
 
 from zoo import __version__
 from zoo.data import demo
-from zoo.errors import ConfigError, DataError, WeightsError, line, one_line, shorten, unknown
+from zoo.errors import ConfigError, DataError, WeightsError, one_line, shorten, unknown
 from zoo.evaluation import metrics, statistics
 from zoo.files import check_writable, hash_file, write_json
 from zoo.inference import reading, standalone
+from zoo.inference.foreign import FORMATS
 from zoo.inference.members import Ensemble
 from zoo.inference.reading import Picture
 from zoo.training import backend, logs
@@ -38,24 +33,12 @@ from zoo.training import backend, logs
 if TYPE_CHECKING:
     import keras
 
-FILES = {"onnx": "model.onnx", "litert": "model.tflite", "savedmodel": "savedmodel"}
-QUANTIZED = {"onnx": "model-int8.onnx", "litert": "model-int8.tflite"}
-# Modules that write and run each, and their distributions; the extra of zoo has the name of the format.
-NEEDED = {
-    "onnx": {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
-    "litert": {"ai_edge_litert": "ai-edge-litert", "ai_edge_quantizer": "ai-edge-quantizer"},
-    "savedmodel": {"tensorflow": "tensorflow"},
-}
 LARGEST = 1e-4  # difference of a probability that is taken for rounding
 BATCH = 32
 OF_DEMO = 32  # images of the demo that are compared, where none are named
 CALIBRATED_ON = 200  # images that the ranges of activations are taken from, at most
-# What an ONNX file itself says, of what about.json says.
-DESCRIBED = ("model", "classes", "image_size", "threshold", "input", "output", "zoo")
-OPSET = 18  # the newest that tf2onnx knows
 
 Tell = Callable[[str, int, int], None]
-About = dict[str, Any]  # of about.json
 
 
 @dataclass(frozen=True)
@@ -101,17 +84,17 @@ class Reference:
 
 def check(form: str, quantize: bool, labelled: bool, folder: Path) -> None:
     """Raise ConfigError for what cannot be asked for, or where something is missing for it."""
-    if form not in FILES:
-        raise ConfigError(unknown("format", form, [*FILES]))
-    if quantize and form not in QUANTIZED:
-        raise ConfigError(f"a {form} is not quantised; {' and '.join(QUANTIZED)} are")
+    if form not in FORMATS:
+        raise ConfigError(unknown("format", form, [*FORMATS]))
+    if quantize and not FORMATS[form].small:
+        able = [name for name, each in FORMATS.items() if each.small]
+        raise ConfigError(f"a {form} is not quantised; {' and '.join(able)} are")
     if quantize and not labelled:
         raise ConfigError("quantising changes what a network says: name labelled images to see how much, --data DIR")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already; name another with --out DIR")
     check_writable(folder.parent)
-    missing = [name for module, name in NEEDED[form].items() if importlib.util.find_spec(module) is None]
-    if missing:
+    if missing := FORMATS[form].missing():
         raise ConfigError(f"to write {form}, {' and '.join(missing)} must be installed: pip install 'zoo[{form}]'")
     if backend.chosen() != "tensorflow":
         raise ConfigError(
@@ -155,12 +138,13 @@ def _fill(
     quantize: bool,
     tell: Tell,
 ) -> Exported:
-    file, runtime, steps = folder / FILES[form], _runtime(form), 4 if quantize else 2
+    chosen, steps = FORMATS[form], 4 if quantize else 2
+    file, runtime = folder / chosen.file, chosen.version()
     network = _together(networks, ensemble.image_size, ensemble.flips)
     about = _about(ensemble, form, network.output_shape[-1])
     tell(f"writing {form}", 0, steps)
     try:
-        WRITERS[form](network, file, about)
+        chosen.write(network, file, about)
     except Exception as error:  # of converters, for layers of whoever made them
         raise WeightsError(f"{ensemble.model} cannot be written as {form}: {one_line(error)}") from error
     tell(f"writing {form}", 1, steps)
@@ -172,9 +156,10 @@ def _fill(
             f"{rows[0]['difference']:.2g}, more than {LARGEST:g}; nothing is written"
         )
     if quantize:
-        small = folder / QUANTIZED[form]
+        small = folder / chosen.small
+        some = reference.pictures[:: math.ceil(len(reference.pictures) / CALIBRATED_ON)]  # they lie class by class
         try:
-            QUANTIZERS[form](file, small, _batches(reference.pictures[:CALIBRATED_ON], ensemble.image_size), about)
+            chosen.quantize(file, small, _batches(some, ensemble.image_size), about)
         except Exception as error:
             raise WeightsError(f"{ensemble.model} cannot be quantised as {form}: {one_line(error)}") from error
         tell(f"writing {form}", 3, steps)
@@ -196,71 +181,6 @@ def _together(networks: Sequence[keras.Model], size: int, flips: bool) -> keras.
     views = [images, keras.ops.flip(images, axis=2)] if flips else [images]
     outputs = [network(view) for view in views for network in networks]
     return keras.Model(images, keras.ops.mean(keras.ops.stack(outputs), axis=0))
-
-
-def _write_savedmodel(network: keras.Model, folder: Path, about: About) -> None:
-    network.export(folder, format="tf_saved_model", verbose=False)
-
-
-def _write_litert(network: keras.Model, file: Path, about: About) -> None:
-    network.export(file, format="litert", verbose=False)
-
-
-def _write_onnx(network: keras.Model, file: Path, about: About) -> None:
-    """Through a SavedModel: Keras' own export makes the constants of a Normalization into inputs (3.15)."""
-    with tempfile.TemporaryDirectory() as place:
-        network.export(place, format="tf_saved_model", verbose=False)
-        words = ["--saved-model", place, "--tag", "serve", "--signature_def", "serving_default"]
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "tf2onnx.convert", *words, "--opset", str(OPSET), "--output", str(file)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=logs.environment(logs.ERRORS),
-        )
-    if done.returncode:
-        raise RuntimeError(f"tf2onnx: {line(done.stderr[-400:])}")
-    _describe(file, about)
-
-
-def _describe(file: Path, about: About) -> None:
-    """Put what about.json says into an ONNX file too, as JSON each."""
-    import onnx
-
-    model = onnx.load(file)
-    onnx.helper.set_model_props(model, {name: json.dumps(about[name]) for name in DESCRIBED})
-    onnx.save(model, file)
-
-
-def _quantize_onnx(file: Path, target: Path, images: Iterator[np.ndarray], about: About) -> None:
-    """Weights and activations of 8 bits, as onnxruntime advises for convolutions."""
-    from onnxruntime import quantization
-    from onnxruntime.quantization import shape_inference
-
-    class Reader(quantization.CalibrationDataReader):
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            batch = next(images, None)
-            return None if batch is None else {"images": batch}
-
-    with tempfile.TemporaryDirectory() as place:
-        ready = Path(place) / "ready.onnx"
-        shape_inference.quant_pre_process(file, ready, skip_symbolic_shape=True)
-        quantization.quantize_static(ready, target, Reader(), per_channel=True)
-    _describe(target, about)
-
-
-def _quantize_litert(file: Path, target: Path, images: Iterator[np.ndarray], about: About) -> None:
-    """Weights of 8 bits; activations are quantised as they come, so that no images are needed."""
-    from ai_edge_quantizer import quantizer, recipe
-
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its own progress
-        work = quantizer.Quantizer(str(file))
-        work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
-        work.quantize().export_model(str(target))
-
-
-WRITERS = {"onnx": _write_onnx, "litert": _write_litert, "savedmodel": _write_savedmodel}
-QUANTIZERS = {"onnx": _quantize_onnx, "litert": _quantize_litert}
 
 
 def _batches(pictures: Sequence[Picture], size: int) -> Iterator[np.ndarray]:
@@ -297,12 +217,6 @@ def _row(file: Path, ensemble: Ensemble, reference: Reference) -> dict[str, Any]
     return row
 
 
-def _runtime(form: str) -> str:
-    """What answers are compared under, and its version."""
-    name = {"onnx": "onnxruntime", "litert": "ai-edge-litert", "savedmodel": "tensorflow"}[form]
-    return f"{name} {metadata.version(name)}"
-
-
 def _seen(reference: Reference) -> list[str]:
     seen = int((reference.answers["seen"] > 0).sum())
     if not seen or reference.labels is None:
@@ -316,7 +230,7 @@ def _about(ensemble: Ensemble, form: str, outputs: int) -> dict[str, Any]:
     first = ensemble.members[0].about
     return {
         "format": form,
-        "file": FILES[form],
+        "file": FORMATS[form].file,
         "model": ensemble.model,
         "classes": classes,
         "image_size": size,
