@@ -96,6 +96,10 @@ def test_from_the_wheel_to_the_day_it_is_uninstalled(installed: Venv, tmp_path: 
     pd.testing.assert_frame_equal(*(pd.read_csv(run / "results.csv") for run in (whole, killed)), check_exact=True)
     assert json.loads((whole / "run.json").read_text())["origins"]["patches"]["backbone"] == "zoo-patches 1.0"
 
+    for model in ("patches", "scratch-cnn"):
+        bundled = venv.zoo("bundle", whole, "--model", model, "--out", tmp_path / f"{model}.zoo")
+        assert bundled.returncode == 0, bundled.stderr
+
     # Whoever has its model file and not the plug-in is told what to install, whatever they do with it.
     venv.uninstall("zoo-patches")
     best = whole / "patches/fold-0/best.keras"
@@ -111,12 +115,15 @@ def test_from_the_wheel_to_the_day_it_is_uninstalled(installed: Venv, tmp_path: 
         ["run", "patches", *one_fold, "--start-from", best],
         ["run", "scratch-cnn", *one_fold, "--start-from", best],
         ["run", "scratch-cnn", *one_fold, "--weights", best],
+        ["predict", tmp_path / "patches.zoo", data / "Fold0/test"],
     ):
         refused = venv.zoo(*command)
         assert refused.returncode == 2, command
         assert lost in refused.stdout + refused.stderr, command
 
     # What it has done stays, and the others go on.
+    predicted = venv.zoo("predict", tmp_path / "scratch-cnn.zoo", data / "Fold0/test")
+    assert predicted.returncode == 0, predicted.stderr
     report = venv.zoo("report", whole)
     assert report.returncode == 0, report.stderr
     assert "patches" in report.stdout

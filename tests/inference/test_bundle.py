@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 import zoo
-from tests.conftest import Main, write_folds
+from tests.conftest import TINY_PLUGIN, Install, Main, write_folds
 from tests.finished import two_networks
 from zoo.data import cache
 from zoo.errors import ConfigError, WeightsError, ZooError
@@ -64,6 +65,18 @@ def test_it_holds_plain_keras_files(run: RunFolder, file: Path) -> None:
         assert {info.compress_type for info in opened.infolist()} == {zipfile.ZIP_STORED}
         for fold in range(2):
             assert opened.read(f"network-{fold}.keras") == run.job("scratch-cnn", fold).best.read_bytes()
+
+
+def test_it_opens_without_its_plugin_where_keras_can(install: Install, main: Main, data: Path, tmp_path: Path) -> None:
+    install(TINY_PLUGIN)
+    run = two_networks(data, tmp_path / "run", models=("tiny",))
+    assert main("bundle", run.path)[0] == 0
+    picture = next((data / "Fold0/valid/normal").iterdir())
+    for words in ([], ["--no-plugin", "tiny"]):
+        status, output, errors = main("predict", "tiny.zoo", picture, "--format", "csv", *words)
+        assert status == 0, errors
+        table = pd.read_csv(io.StringIO(output))
+        assert table["probability"][0] == pytest.approx(zoo.load(run.path).predict(picture)["probability"][0], abs=1e-6)
 
 
 def test_the_card_says_what_the_tables_say(run: RunFolder, file: Path) -> None:

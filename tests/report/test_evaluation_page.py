@@ -15,8 +15,13 @@ import zoo
 from tests.conftest import disc, write_folds
 from tests.finished import two_networks
 from tests.report.test_run_page import browser, drawn, explorer, in_browser
+from zoo.data.decoding import read_image
+from zoo.data.images import resize
+from zoo.evaluation import missed
+from zoo.inference import predictor
 from zoo.inference.evaluation import Evaluation
-from zoo.report import evaluation_page
+from zoo.inference.predictor import Predictor
+from zoo.report import evaluation_page, explained
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -40,10 +45,27 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def file(done: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def loaded(done: Evaluation) -> Predictor:
+    return predictor.ready(done.ensemble)
+
+
+@pytest.fixture(scope="module")
+def file(done: Evaluation, loaded: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("written") / "report.html"
-    evaluation_page.write(done, path)
+    maps = explained.of_worst(loaded, done, lambda step, number, total: None)
+    evaluation_page.write(done, path, maps=maps)
     return path
+
+
+def test_heat_maps_are_those_of_the_networks(done: Evaluation, loaded: Predictor, file: Path) -> None:
+    told = explorer(file.read_text("utf-8"))
+    (model,) = told["models"]
+    ill = int((done.scored["label"] == 1).sum())
+    assert len(model["maps"]) == ill + missed.SHOWN == 34  # of each class as many as are shown of it
+    for place, heat in list(model["maps"].items())[:5]:
+        pixels = resize(read_image(done.root / told["images"][int(place)]["path"]).pixels, 32)
+        (expected,) = loaded.heat_maps(pixels[None], np.array([1]))
+        np.testing.assert_allclose(np.array(heat) / 100, expected / np.abs(expected).max(), atol=0.006)
 
 
 def test_it_says_what_the_tables_say(done: Evaluation, file: Path) -> None:
@@ -84,6 +106,7 @@ def test_its_slider_counts_as_scikit_learn_does(done: Evaluation, file: Path, wi
             drawn(opened)
             shown = {name: opened.inner_text(f"#{name}") for name in ("tn", "fp", "fn", "tp")}
             assert shown == {"tn": str(tn), "fp": str(fp), "fn": str(fn), "tp": str(tp)}
-        assert not opened.is_visible("#heat")  # there are no heat maps to switch on
-        assert not opened.is_visible("#colours")
+        assert opened.is_visible("#colours")
+        opened.check("#heat")
+        assert opened.locator(".gallery canvas").first.is_visible()
         assert wrong == []

@@ -51,7 +51,7 @@ def evaluate(
     fitted to these images.
     """
     from zoo.files import check_writable
-    from zoo.report import evaluation_page, tables, words
+    from zoo.report import evaluation_page, explained, tables, words
     from zoo.report.progress import StepProgress
     from zoo.report.screen import tell
 
@@ -59,6 +59,7 @@ def evaluate(
     predictor = opened(place, model, folds, operating_point, prevalence)
     with StepProgress(console(err=True)) as listen:
         done = predictor.evaluate(data, by=by, allow_leak=allow_leak, tta=tta, listen=listen, **meanings)
+        maps = {} if no_images else explained.of_worst(predictor, done, listen)
     done.write(out)
     screen = console(wide)
     for sentence in words.of_evaluation(done):
@@ -70,7 +71,7 @@ def evaluate(
         screen.print(table_of([tables.calibration(row) for row in done.calibration.to_dict("records")]))
     for note in done.notes:
         say(screen, f"note: {note}", style="magenta")
-    evaluation_page.write(done, out / "report.html", with_images=not no_images)
+    evaluation_page.write(done, out / "report.html", with_images=not no_images, maps=maps)
     say(screen, f"Page to share: {out / 'report.html'}")
     say(screen, f"Tables: {out}")
     refuse(done.refused)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
 
 from zoo import __version__
 from zoo.evaluation import comparison, metrics
@@ -13,19 +16,22 @@ from zoo.files import hash_file, write_text
 from zoo.inference.evaluation import Evaluation
 from zoo.report import comparison_plots, page, plots, tables, words
 
+Maps = Mapping[str, np.ndarray]  # what networks looked at, (rows, columns), by image hash
 
-def write(done: Evaluation, file: Path, with_images: bool = True) -> None:
+
+def write(done: Evaluation, file: Path, with_images: bool = True, maps: Maps | None = None) -> None:
     """Write the page; without images it holds no photographs. Raises OSError if the file cannot be written."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, html(done, with_images))
+    write_text(file, html(done, with_images, maps))
 
 
-def html(done: Evaluation, with_images: bool = True) -> str:
+def html(done: Evaluation, with_images: bool = True, maps: Maps | None = None) -> str:
     """The page as text. Whatever stands in names of files, classes and models is escaped."""
     ensemble, classes = done.ensemble, done.ensemble.classes
     two, charts = len(classes) == 2, _charts(done)
     tested = {done.title: comparison.tested_images(done.scored)}
-    explorer = page.explorer(tested, classes, ensemble.point, ensemble.prevalence, done.root, {}, with_images)
+    heat = {done.title: maps or {}}
+    explorer = page.explorer(tested, classes, ensemble.point, ensemble.prevalence, done.root, heat, with_images)
     by_source = done.by_source.replace({"model": {ensemble.model: done.title}})
     return page.render(
         title=f"{' or '.join(classes)}? {ensemble.model} on images of {done.name}",

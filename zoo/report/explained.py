@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,29 @@ import pandas as pd
 
 from zoo.data.decoding import read_image
 from zoo.data.images import resize
+from zoo.errors import ConfigError
+from zoo.evaluation import missed
+from zoo.inference.evaluation import Evaluation
 from zoo.inference.predictor import Predictor
 from zoo.report import plots
+
+
+def of_worst(predictor: Predictor, done: Evaluation, tell: Callable[[str, int, int], None]) -> dict[str, np.ndarray]:
+    """What networks looked at in the images that they get most wrong, by image hash; none if that cannot be told.
+
+    Maps are (rows, columns), of the class that `missed.worst` asks about. `tell` is called with the step, how much of
+    it is done, and of how much.
+    """
+    worst = missed.worst(done.scored, len(predictor.classes)).to_dict("records")
+    maps: dict[str, np.ndarray] = {}
+    for number, row in enumerate(worst, 1):
+        pixels = resize(read_image(done.root / row["path"]).pixels, predictor.image_size)
+        try:
+            (maps[row["image"]],) = predictor.heat_maps(pixels[None], np.array([row["called"]]))
+        except ConfigError:  # of networks without a map of features
+            return {}
+        tell("what the networks looked at", number, len(worst))
+    return maps
 
 
 def draw(predictor: Predictor, table: pd.DataFrame, out: Path, name: str | None = None) -> list[dict[str, Any]]:
