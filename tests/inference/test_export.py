@@ -185,6 +185,11 @@ def test_what_says_something_else_is_not_written(
         loaded.export(tmp_path / "new/net", "savedmodel")
     assert [*(tmp_path / "new").iterdir()] == []
     monkeypatch.undo()
+    monkeypatch.setattr(standalone, "load", fail)
+    with pytest.raises(WeightsError, match="cannot be written as savedmodel: RuntimeError: no such op: Strange"):
+        loaded.export(tmp_path / "new/net", "savedmodel")
+    assert [*(tmp_path / "new").iterdir()] == []
+    monkeypatch.undo()
     broken(monkeypatch, "litert", quantize=fail)
     with pytest.raises(WeightsError, match="cannot be quantised as litert: RuntimeError: no such op: Strange"):
         loaded.export(tmp_path / "new/net", "litert", data=data / "Fold0/valid", quantize=True)

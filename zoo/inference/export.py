@@ -11,6 +11,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -143,12 +144,10 @@ def _fill(
     network = _together(networks, ensemble.image_size, ensemble.flips)
     about = _about(ensemble, form, network.output_shape[-1])
     tell(f"writing {form}", 0, steps)
-    try:
+    with _named(f"{ensemble.model} cannot be written as {form}"):
         chosen.write(network, file, about)
-    except Exception as error:  # of converters, for layers of whoever made them
-        raise WeightsError(f"{ensemble.model} cannot be written as {form}: {one_line(error)}") from error
-    tell(f"writing {form}", 1, steps)
-    rows = [_row(file, ensemble, reference)]
+        tell(f"writing {form}", 1, steps)
+        rows = [_row(file, ensemble, reference)]
     tell(f"writing {form}", 2, steps)
     if not rows[0]["difference"] <= LARGEST:
         raise WeightsError(
@@ -158,12 +157,10 @@ def _fill(
     if quantize:
         small = folder / chosen.small
         some = reference.pictures[:: math.ceil(len(reference.pictures) / CALIBRATED_ON)]  # they lie class by class
-        try:
+        with _named(f"{ensemble.model} cannot be quantised as {form}"):
             chosen.quantize(file, small, _batches(some, ensemble.image_size), about)
-        except Exception as error:
-            raise WeightsError(f"{ensemble.model} cannot be quantised as {form}: {one_line(error)}") from error
-        tell(f"writing {form}", 3, steps)
-        rows.append(_row(small, ensemble, reference))
+            tell(f"writing {form}", 3, steps)
+            rows.append(_row(small, ensemble, reference))
         tell(f"writing {form}", 4, steps)
     table, notes = pd.DataFrame(rows), [*ensemble.notes, *reference.notes, *_seen(reference)]
     compared = {"images": len(reference.pictures), "runtime": runtime, "files": table.to_dict("records")}
@@ -171,6 +168,15 @@ def _fill(
     write_json(folder / "about.json", {**about, "sha256": sums, "compared": compared, "notes": notes})
     shutil.copyfile(standalone.__file__, folder / "predict.py")
     return Exported(folder, table, len(reference.pictures), runtime, notes)
+
+
+@contextmanager
+def _named(fault: str) -> Iterator[None]:
+    """What fails within, in converters and runtimes of others, is this fault."""
+    try:
+        yield
+    except Exception as error:
+        raise WeightsError(f"{fault}: {one_line(error)}") from error
 
 
 def _together(networks: Sequence[keras.Model], size: int, flips: bool) -> keras.Model:

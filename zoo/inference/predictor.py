@@ -78,9 +78,8 @@ class Predictor:
 
         `images` are a path or several, of image files, of folders of them or of tables with a column `path`; or bytes,
         what a file holds; or uint8 RGB arrays, (height, width, 3) each, or (n, height, width, 3). They are read and
-        stretched as for training.
-        `tta` "flips" averages each with its mirror image and "none" does not; None is as the model was trained for.
-        `listen` is called with a step, how much of it is done, and of how much.
+        stretched as for training. `tta` "flips" averages each with its mirror image and "none" does not; None is as the
+        model was trained for. `listen` is called with a step, how much of it is done, and of how much.
 
         Columns: `path` (of bytes or an array its number); `image`, the hash of its pixels as in predictions.csv;
         `decision`, a class; `probability`, the mean over networks: that of the positive class, and of more than two
@@ -88,8 +87,7 @@ class Predictor:
         network's scaling, see calibration.csv, NaN if none is known; `spread` the standard deviation of `probability`
         over networks, NaN of a single one. `seen` counts the networks that were trained or selected on this picture or
         a known near-duplicate: such a number says nothing of new images. `fault` says why a file has no numbers, '' if
-        it has.
-        `attrs["notes"]` says what to know of the files.
+        it has. `attrs["notes"]` says what to know of the files.
 
         Raises DataError for folders and tables without images and for arrays of other kinds, ConfigError for a `tta`
         that is none.
