@@ -233,6 +233,22 @@ def test_repeats_are_averaged_and_their_spread_is_told_apart() -> None:
     assert set(pairs["folds"]) == {FOLDS}
 
 
+def test_a_repeat_that_failed_takes_no_image_away() -> None:
+    """The first repeat of a fold that is done stands for it, whichever that is in other folds."""
+    whole = made({"poor": 0.3, "good": 2.5}, repeats=2)
+    failed = (whole["model"] == "poor") & (whole["fold"] == 1) & (whole["repeat"] == 0)
+    table = compared(whole[~failed])
+    row = table.iloc[0]
+    assert row["images"] == FOLDS * PER_FOLD
+    assert {row["model_a"], row["model_b"]} == {"poor", "good"}
+    first = (whole["repeat"] == 0) & ~failed | (whole["repeat"] == 1) & (whole["fold"] == 1) & (
+        whole["model"] == "poor"
+    )
+    test = whole[first & (whole["role"] == "test") & (whole["model"] == "poor")].set_index("image").sort_index()
+    pooled = comparison.pooled(whole[~failed & (whole["model"] == "poor")])
+    np.testing.assert_allclose(pooled.probabilities[:, 1], test["probability"])
+
+
 def test_more_than_two_classes() -> None:
     row = compared(made({"poor": 0.3, "good": 3.0}, classes=3)).iloc[0]
     assert (row["model_a"], row["verdict"]) == ("good", "better")

@@ -220,14 +220,19 @@ class Pooled:
     called: np.ndarray
 
 
+def first_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Of each fold of each model the predictions of its first repeat that is done."""
+    return predictions[predictions["repeat"] == predictions.groupby(["model", "fold"])["repeat"].transform("min")]
+
+
 def tested_images(predictions: pd.DataFrame) -> pd.DataFrame:
-    """A row for each image that one model tests, by its hash in ascending order, repeats but the first left out.
+    """A row for each image that one model tests, by its hash in ascending order; repeats but the first are left out.
 
     Probabilities of an image that several folds test are averaged, and so are their thresholds; of what else stands
     beside them the first is taken.
     """
-    first = predictions["repeat"] == predictions["repeat"].min()
-    test = predictions[first & (predictions["role"] == "test")]
+    once = first_repeats(predictions)
+    test = once[once["role"] == "test"]
     means = [name for name in test.columns if name.startswith("probability") or name == "threshold"]
     others = test.columns.difference(["image", *means], sort=False)
     return test.groupby("image", sort=True).agg({**dict.fromkeys(means, "mean"), **dict.fromkeys(others, "first")})

@@ -79,7 +79,7 @@ def _about(record: Mapping[str, Any], explorer: Mapping[str, Any] | None) -> str
 def _charts(done: Comparison, models: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     """The charts of each section, as what an <img> takes."""
     shown, histories = done.marked(), run_pictures.histories_of(done)
-    first = shown.predictions[shown.predictions["repeat"] == 0]
+    first = comparison.first_repeats(shown.predictions)
     metric = metrics.NAMES.get(done.metric, done.metric)
     charts: dict[str, list[dict[str, str]]] = {"models": [], "calibration": [], "training": []}
     with plots.svg_only(), TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from zoo.data.decoding import read_image
 from zoo.data.images import ImageStore, resize
 from zoo.errors import DataError
 from zoo.evaluation import calibration, missed
-from zoo.evaluation.comparison import JOB, pooled
+from zoo.evaluation.comparison import JOB, first_repeats, pooled
 from zoo.files import read_csv
 from zoo.interfaces import Monitored
 from zoo.report import comparison_plots, plots
@@ -51,7 +51,7 @@ def draw_comparison(done: Comparison, out: Path) -> None:
     """pictures/, of all models together, and curves and roc of each model in its own folder; PNG and SVG."""
     histories = histories_of(done)
     titles, shown = done.titles, done.marked()
-    first = shown.predictions[shown.predictions["repeat"] == 0]  # as the pooled tests do
+    first = first_repeats(shown.predictions)  # as the pooled tests do
     for model, each in histories.items():
         title = titles[model]
         comparison_plots.learning_curves(each, title, out / model / "curves")
@@ -75,7 +75,7 @@ def draw_comparison(done: Comparison, out: Path) -> None:
 
 def draw_calibration(done: Comparison, model: str, path: Path) -> list[Path]:
     """Are the probabilities of a model right, before and after scaling? On all test images."""
-    own = done.predictions[(done.predictions["model"] == model) & (done.predictions["repeat"] == 0)]
+    own = first_repeats(done.predictions[done.predictions["model"] == model])
     return comparison_plots.calibration(pooled(own), pooled(calibration.scaled(own)), done.titles[model], path)
 
 

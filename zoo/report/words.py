@@ -26,7 +26,7 @@ def of_run(done: Comparison, model: str, best_accuracy: float | None = None) -> 
     known.
     """
     test = done.predictions[(done.predictions["model"] == model) & (done.predictions["role"] == "test")]
-    test = test[test["repeat"] == 0]
+    test = comparison.first_repeats(test)
     if test.empty:
         return []
     rows = done.summary[(done.summary["model"] == model) & (done.summary["role"] == "test")]

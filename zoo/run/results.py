@@ -344,7 +344,7 @@ def _with_weights(run: RunFolder, results: pd.DataFrame) -> pd.DataFrame:
 
 def _without_repeat(results: pd.DataFrame) -> pd.DataFrame:
     """results.csv has a column for repeats only where there are some."""
-    return results if results["repeat"].nunique() > 1 else results.drop(columns="repeat")
+    return results if (results["repeat"] > 0).any() else results.drop(columns="repeat")
 
 
 def _to_train(table: pd.DataFrame) -> dict[str, float]:
