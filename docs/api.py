@@ -30,7 +30,7 @@ SECTIONS: dict[str, tuple[str | None, str, list[str] | None]] = {
     "Training and data from Python": (
         "zoo.api",
         "zoo",
-        ["compare", "Comparison", "load_model", "read_data", "make_splits", "audit", "Audit"],
+        ["compare", "merge", "Comparison", "load_model", "read_data", "make_splits", "audit", "Audit"],
     ),
     "A trained model in use": ("zoo.inference", "zoo", ["load", "Predictor"]),
     "Errors": (

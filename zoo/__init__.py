@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.api import audit as audit
     from zoo.api import compare as compare
     from zoo.api import make_splits as make_splits
+    from zoo.api import merge as merge
     from zoo.api import read_data as read_data
     from zoo.auditing.run import Audit as Audit
     from zoo.inference.predictor import Predictor as Predictor
@@ -54,13 +55,14 @@ __all__ = [
     "load",
     "load_model",
     "make_splits",
+    "merge",
     "read_data",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """What needs pandas is loaded when it is asked for: a plug-in needs none of it."""
-    if name in ("audit", "compare", "make_splits", "read_data"):
+    if name in ("audit", "compare", "make_splits", "merge", "read_data"):
         from zoo import api
 
         return getattr(api, name)

@@ -1,7 +1,8 @@
-"""What the command line does, from Python: train and compare, read data, make splits, audit."""
+"""What the command line does, from Python: train and compare, merge, read data, make splits, audit."""
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from zoo.data.options import DataOptions
 from zoo.data.splits import as_folds
 from zoo.errors import UnwrittenError, of_system
 from zoo.evaluation.metrics import check_metric
-from zoo.files import given
+from zoo.files import expand, given
 from zoo.plugins import discovery
 from zoo.plugins.registry import Registry, load_registry, split_config
+from zoo.run import merge as merging
 from zoo.run import plan, results, scheduler
+from zoo.run.folder import RunFolder
 from zoo.run.job import Job
 from zoo.run.plan import Plan
 from zoo.run.request import Request
@@ -49,8 +52,8 @@ def compare(
     `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `options` are the
     other fields of `zoo.data.options.DataOptions` (test_data, classes, positive, columns, label, labels, groups,
     image_size) and of `zoo.run.request.Request` (weights, seed, max_epochs, registry, repeats, fresh, redo,
-    feature_cache, precision, trackers, operating_point, prevalence). `listen` is called with each job and event. Jobs
-    that fail stand in the `missing` of what it returns.
+    feature_cache, precision, trackers, operating_point, prevalence, shard). `listen` is called with each job and event.
+    Jobs that fail stand in the `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """
@@ -98,15 +101,37 @@ def execute(
     with WarmWorkers(ahead=workers == 1) as warm, plan.make_plan(request, decoded) as made:
         planned(made)
         failed = scheduler.execute(made, listen or (lambda job, event: None), workers, warm)
-        done = results.compare(made.run, metric=metric, rope=rope)
-        try:
-            done.write(made.run.path)
-            results.write_best(done)
-            results.write_scalings(done)
-        except OSError as error:
-            again = shlex.join(["zoo", "report", str(made.run.path)])
-            raise UnwrittenError(f"tables cannot be written: {of_system(error)}; then {again}") from error
+        done = _written(made.run, metric, rope)
     return Executed(made, failed, done)
+
+
+def merge(runs: Sequence[str | Path], out: str | Path, *, metric: str = "auc", rope: float = 0.01) -> Comparison:
+    """Join run folders of one `compare`, each with another `shard` of its jobs, into a new one: `zoo merge`.
+
+    Jobs that none of them has done stand in the `missing` of what it returns; the same `compare` with this `out` and
+    without shard runs them.
+
+    Raises ConfigError for folders of different requests, with a job in two of them, or with files that were changed
+    since, and for an `out` that is there already; UnwrittenError where the tables cannot be written.
+    """
+    check_metric(metric)
+    limits.ROPE.check("rope", rope)
+    run, notes = merging.merge([RunFolder(expand(each)) for each in runs], expand(out))
+    done = _written(run, metric, rope)
+    return dataclasses.replace(done, notes=[*notes, *done.notes])
+
+
+def _written(run: RunFolder, metric: str, rope: float) -> Comparison:
+    """The tables of a run folder, written into it with the best models."""
+    done = results.compare(run, metric=metric, rope=rope)
+    try:
+        done.write(run.path)
+        results.write_best(done)
+        results.write_scalings(done)
+    except OSError as error:
+        again = shlex.join(["zoo", "report", str(run.path)])
+        raise UnwrittenError(f"tables cannot be written: {of_system(error)}; then {again}") from error
+    return done
 
 
 def read_data(

@@ -25,6 +25,7 @@ from zoo.commands import (
     explain,
     export,
     init,
+    merge,
     plugins,
     predict,
     report,
@@ -50,6 +51,7 @@ GROUPS = (plugins.plugins, data.data, weights.weights, cache.cache)
 ALONE = (
     train.run,
     train.compare,
+    merge.merge,
     report.report,
     threshold.threshold,
     explain.explain,

@@ -33,6 +33,18 @@ if TYPE_CHECKING:
     from zoo.run.job import Job
     from zoo.run.plan import Plan
 
+
+def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """ "2/8" to (2, 8)."""
+    if value is None:
+        return None
+    try:
+        part, parts = (limits.FOLD.read(text) for text in value.split("/"))
+    except ValueError:
+        raise click.BadParameter(f"{limits.shown(value)} is not K/N, such as 2/8") from None
+    return part, parts
+
+
 KINDS = ("model", "fold", "repeat")
 
 
@@ -81,6 +93,12 @@ def run(model: str, wide: bool, **options: Any) -> None:
 @click.option(
     "--repeats", type=Number(limits.REPEATS), default=1, show_default=True, help="Runs of each fold, with other seeds."
 )
+@click.option(
+    "--shard",
+    metavar="K/N",
+    callback=_shard,
+    help="Run the K-th of N equal parts of the jobs, each part in a folder of its own; zoo merge joins them.",
+)
 @metric_option
 @rope_option
 @wide_option
@@ -98,7 +116,12 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, wid
         return ComparisonProgress(screen, plan.jobs, workers, metric)
 
     run = _execute(screen, models, options, progress, workers=workers, metric=metric, rope=rope)
-    publish(screen, run.comparison, run.plan.run.path)
+    if options["shard"]:
+        part, parts = options["shard"]
+        say(screen, f"Shard {part} of {parts} is over: {len(run.plan.jobs) - len(run.failed)} jobs are done.")
+        say(screen, "Next, once all shards are there: zoo merge RUN… --out DIR")
+    else:
+        publish(screen, run.comparison, run.plan.run.path)
     _end(screen, run)
 
 

@@ -131,6 +131,10 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
         for fold in folds
         for repeat in range(request.repeats)
     ]
+    if request.shard:
+        part, parts = request.shard
+        notes.append(f"Shard {part} of {parts}: {len(jobs[part - 1 :: parts])} of {len(jobs)} jobs")
+        jobs = jobs[part - 1 :: parts]
     return Plan(folder, jobs, data.config, data.splits, notes, lock, data.store, trackers, resumed, data.is_demo)
 
 

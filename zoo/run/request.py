@@ -36,7 +36,8 @@ class Request(DataOptions, TrainingOptions):
     all folds, "first" the one of the lowest number. `repeats` runs each fold so often, with other seeds. `fresh`
     deletes what the run folder holds, `redo` the jobs that it names as (model, fold). `trackers` names the plug-ins
     that are told how the run goes. `operating_point` is one field of zoo.evaluation.config.OperatingPoint, such as
-    {"sensitivity": 0.95}; `prevalence` the share of positives that predictive values are for.
+    {"sensitivity": 0.95}; `prevalence` the share of positives that predictive values are for. `shard` (2, 8) runs the
+    second of eight equal parts of the jobs, see zoo.run.merge.
 
     Raises ConfigError for a number out of its limits, see zoo.limits.
     """
@@ -54,6 +55,7 @@ class Request(DataOptions, TrainingOptions):
     trackers: tuple[str, ...] = ()
     operating_point: OperatingPoint | Mapping[str, Any] | None = None
     prevalence: float | None = None
+    shard: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a number out of its limits."""
@@ -65,6 +67,11 @@ class Request(DataOptions, TrainingOptions):
                 object.__setattr__(self, name, limit.check(name, value))
         if isinstance(self.operating_point, Mapping):
             object.__setattr__(self, "operating_point", point_of(self.operating_point))
+        if self.shard is not None:
+            part, parts = self.shard
+            object.__setattr__(self, "shard", (FOLD.check("shard", part), FOLD.check("shard", parts)))
+            if not 1 <= part <= parts:
+                raise ConfigError(f"shard {part}/{parts}: there are shards 1 to {parts}")
         if self.folds is not None and self.folds != "first":
             object.__setattr__(self, "folds", tuple(FOLD.check("folds", fold) for fold in self.folds))
 

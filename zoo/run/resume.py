@@ -34,6 +34,18 @@ def refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[st
 
     Further models are welcome.
     """
+    if change := difference(before, described):
+        raise ConfigError(
+            f"{folder.path} was begun with another request: {change}; name a new folder with --out, or start over "
+            "with --fresh"
+        )
+
+
+def difference(before: dict[str, Any], described: dict[str, Any]) -> str:
+    """The first thing in which two contents of run.json are of different runs, '' if there is none.
+
+    Where data lie, and models that only one of them has, make none.
+    """
     now = json.loads(json.dumps(described))  # tuples become lists, as in the file
     before = {**UNLESS_SAID, **before}
     before["recipes"] = {name: {**RECIPE_UNLESS_SAID, **table} for name, table in before["recipes"].items()}
@@ -42,23 +54,17 @@ def refuse_changes(folder: RunFolder, before: dict[str, Any], described: dict[st
     for key in ("recipes", "weights_files"):  # what is new changes nothing
         known = before[key]
         now[key] = {**known, **{name: value for name, value in now[key].items() if name in known}}
-    for key in SETTINGS:
-        change = _first_change(key, before.get(key), now[key])
-        if change:
-            raise ConfigError(
-                f"{folder.path} was begun with another request: {change}; name a new folder with --out, or start "
-                "over with --fresh"
-            )
+    return next((change for key in SETTINGS if (change := _first_change(key, before.get(key), now[key]))), "")
 
 
-def _first_change(where: str, before: Any, now: Any) -> str | None:
+def _first_change(where: str, before: Any, now: Any) -> str:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in {**now, **before}:
             change = _first_change(f"{where}.{key}", before.get(key), now.get(key))
             if change:
                 return change
-        return None
-    return None if before == now else f"{where} was {before!r} and is now {now!r}"
+        return ""
+    return "" if before == now else f"{where} was {before!r} and is now {now!r}"
 
 
 def other_origins(before: dict[str, Any], described: dict[str, Any]) -> list[str]:
