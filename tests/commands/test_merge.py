@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import zoo as package
-from tests.conftest import TINY_PLUGIN, Install, Main, Zoo
+from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, write_folds
 from tests.finished import contents, finish
 from tests.venvs import TOP
 from zoo.errors import ConfigError
@@ -24,30 +24,35 @@ from zoo.run.request import Request
 MODELS = ("scratch-cnn", "efficientnet-head")
 
 
-@pytest.fixture
-def shards(folds: Path, tmp_path: Path) -> list[RunFolder]:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folds(tmp_path_factory.mktemp("merge") / "data")
+
+
+@pytest.fixture(scope="module")
+def shards(data: Path) -> list[RunFolder]:
     """Three shards of two models on two folds with two repeats, as if they had been trained."""
-    return [finish(request(folds, tmp_path / f"shard-{part}", shard=(part, 3))) for part in (1, 2, 3)]
+    return [finish(request(data, data.parent / f"shard-{part}", shard=(part, 3))) for part in (1, 2, 3)]
 
 
-def request(folds: Path, out: Path, **changes: Any) -> Request:
-    said = {"models": MODELS, "data": str(folds), "folds": None, "image_size": 32, "repeats": 2, "out": out}
+def request(data: Path, out: Path, **changes: Any) -> Request:
+    said = {"models": MODELS, "data": str(data), "folds": None, "image_size": 32, "repeats": 2, "out": out}
     return Request(**said | changes)
 
 
-def test_shards_have_each_job_once(folds: Path, tmp_path: Path) -> None:
+def test_shards_have_each_job_once(data: Path, tmp_path: Path) -> None:
     jobs = []
     for part in (1, 2, 3):
-        with plan.make_plan(request(folds, tmp_path / str(part), shard=(part, 3))) as made:
+        with plan.make_plan(request(data, tmp_path / str(part), shard=(part, 3))) as made:
             jobs += [(job.model, job.fold, job.repeat) for job in made.jobs]
             assert len(made.jobs) in (2, 3)
             assert made.notes[-1] == f"Shard {part} of 3: {len(made.jobs)} of 8 jobs"
     assert sorted(jobs) == sorted(RunFolder.expected(RunFolder(tmp_path / "1").read()))
-    with plan.make_plan(request(folds, tmp_path / "12", shard=(12, 12))) as made:
+    with plan.make_plan(request(data, tmp_path / "12", shard=(12, 12))) as made:
         assert made.jobs == []
 
 
-def test_joined_they_are_one_run(shards: list[RunFolder], tmp_path: Path) -> None:
+def test_joined_they_are_one_run(shards: list[RunFolder], data: Path, tmp_path: Path) -> None:
     done = package.merge([shard.path for shard in shards], tmp_path / "new/all")
     assert done.missing == []
     run = RunFolder(tmp_path / "new/all")
@@ -65,7 +70,7 @@ def test_joined_they_are_one_run(shards: list[RunFolder], tmp_path: Path) -> Non
         assert read_json(run.best(fold).with_suffix(".json"))["model"] in MODELS
     assert not run.check(record, RunFolder.expected(record))
     # What went on elsewhere goes on here: all is done.
-    with plan.make_plan(request(tmp_path / "data", run.path)) as made:
+    with plan.make_plan(request(data, run.path)) as made:
         assert made.resumed
         assert all(job.folder.done for job in made.jobs)
 
@@ -80,38 +85,39 @@ def test_missing_jobs_are_named_and_can_be_run(shards: list[RunFolder], main: Ma
     assert (tmp_path / "all/report.html").exists()
 
 
-def test_what_cannot_be_joined(shards: list[RunFolder], folds: Path, main: Main, tmp_path: Path) -> None:
+def test_what_cannot_be_joined(shards: list[RunFolder], data: Path, main: Main, tmp_path: Path) -> None:
     one, two, three = (shard.path for shard in shards)
-    other = finish(request(folds, tmp_path / "other", shard=(2, 3), max_epochs=3)).path
-    fewer = finish(request(folds, tmp_path / "fewer", shard=(2, 3), models=MODELS[:1])).path
-    again = finish(request(folds, tmp_path / "again", shard=(1, 2))).path
+    other = finish(request(data, tmp_path / "other", shard=(2, 3), max_epochs=3)).path
+    fewer = finish(request(data, tmp_path / "fewer", shard=(2, 3), models=MODELS[:1])).path
+    again = finish(request(data, tmp_path / "again", shard=(1, 2))).path
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").touch()
-    before = contents(tmp_path / "shard-1")
+    before = contents(one)
     for places, out, said in (
         ([one, other], "all", f"{one} and {other} are of different requests: max_epochs was None and is now 3"),
         ([one, fewer], "all", "recipes was ['efficientnet-head', 'scratch-cnn'] and is now ['scratch-cnn']"),
         ([one, two, again], "all", "3 jobs are done in more than one folder; leave one of these out"),
         ([one, one], "all", "3 jobs are done in more than one folder"),
-        ([one, folds], "all", "is no run folder: it has no run.json"),
+        ([one, data], "all", "is no run folder: it has no run.json"),
         ([one, two], "full", "full is there already; name another with --out DIR"),
     ):
         status, _, errors = main("merge", *places, "--out", out)
         assert status == 2
         assert said in errors, errors
-    predictions = shards[2].job("scratch-cnn", 1, 0).predictions
+    changed = RunFolder(Path(shutil.copytree(three, tmp_path / "changed")))
+    predictions = changed.job("scratch-cnn", 1, 0).predictions
     predictions.write_text(predictions.read_text().replace("test", "tset"))
-    status, _, errors = main("merge", one, two, three, "--out", "all")
+    status, _, errors = main("merge", one, two, changed.path, "--out", "all")
     assert status == 2
     assert "1 file is not as zoo wrote it" in errors
-    for job in (two / "scratch-cnn", two / "efficientnet-head"):
-        shutil.rmtree(job)
+    shutil.rmtree(changed.path / "scratch-cnn")
+    shutil.rmtree(changed.path / "efficientnet-head")
     with pytest.raises(ConfigError, match="no job is done in"):
-        package.merge([two], tmp_path / "all")
+        package.merge([changed.path], tmp_path / "all")
     assert not (tmp_path / "all").exists()
-    assert contents(tmp_path / "shard-1") == before
+    assert contents(one) == before
     for wrong, said in (("3/2", "there are shards 1 to 2"), ("0/2", "shards 1 to 2"), ("x", "is not K/N, such as 2/8")):
-        status, _, errors = main("compare", *MODELS, "--data", folds, "--shard", wrong)
+        status, _, errors = main("compare", *MODELS, "--data", data, "--shard", wrong)
         assert status == 2
         assert said in errors
 
@@ -119,13 +125,13 @@ def test_what_cannot_be_joined(shards: list[RunFolder], folds: Path, main: Main,
 def test_trained_in_shards(inline: Zoo, install: Install, folds: Path, tmp_path: Path) -> None:
     """The same weights and tables as in one folder."""
     install(TINY_PLUGIN)
-    command = ["compare", "tiny", "tiny-long", "--data", folds, "--image-size", 32, "--max-epochs", 1]
+    command = ["compare", "tiny", "--data", folds, "--image-size", 32, "--max-epochs", 1]
     whole = inline(*command, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     for part in (1, 2):
         done = inline(*command, "--out", tmp_path / f"part-{part}", "--shard", f"{part}/2")
         assert done.returncode == 0, done.stderr
-        assert f"Shard {part} of 2 is over: 2 jobs are done." in done.stdout
+        assert f"Shard {part} of 2 is over: 1 job is done." in done.stdout
         assert "zoo merge RUN… --out DIR" in done.stdout
     merged = package.merge([tmp_path / "part-1", tmp_path / "part-2"], tmp_path / "all")
     assert merged.missing == []

@@ -118,7 +118,8 @@ def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, wid
     run = _execute(screen, models, options, progress, workers=workers, metric=metric, rope=rope)
     if options["shard"]:
         part, parts = options["shard"]
-        say(screen, f"Shard {part} of {parts} is over: {len(run.plan.jobs) - len(run.failed)} jobs are done.")
+        done = len(run.plan.jobs) - len(run.failed)
+        say(screen, f"Shard {part} of {parts} is over: {done} job{'s are' if done != 1 else ' is'} done.")
         say(screen, "Next, once all shards are there: zoo merge RUN… --out DIR")
     else:
         publish(screen, run.comparison, run.plan.run.path)
