@@ -80,16 +80,19 @@ def _add_network(job: Job, made: Plan, seed: int) -> None:
     import keras
 
     from zoo.training import model
+    from zoo.training.checkpoint import values
 
     recipe = registry.build_recipe(job.model, job.recipe, discovery.discover(), job.source)
     backbone = dataclasses.replace(recipe.backbone, weights="none")
     keras.utils.set_random_seed(seed)
     network = model.assemble(backbone, recipe.head, (job.image_size, job.image_size, 3), len(job.classes)).model
+    # A job of another test that starts from the same seed has seen nothing by that.
+    began_with = provenance.hash_arrays(values(network.weights))
     kernel = next(weight for weight in reversed(network.weights) if weight.path.endswith("kernel"))
     kernel.assign(kernel * 30)  # so that images differ in their probabilities
     network.save(job.folder.best)
     seen = Provenance.from_table(read_json(job.folder.provenance))
-    provenance.embed(job.folder.best, seen, ())
+    provenance.embed(job.folder.best, seen, began_with)
     model_file.write_about(job.folder.best, model_file.About.of(recipe, job.classes, job.image_size))
     store = images.open_store(Path(job.images))
     subsets = {role: splits.subset(made.splits, job.fold, role, store) for role in ("validation", "test")}
