@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import sys
+import tempfile
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +62,24 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(draft), draft):
             raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk names no file
         raise
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a folder is not there yet, or is empty."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Gives a draft beside a folder that `is_free`, which becomes it when the block ends well: all of it or nothing."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=DRAFT) as place:
+        draft = Path(place) / "draft"
+        draft.mkdir()
+        yield draft
+        if folder.exists():
+            folder.rmdir()
+        draft.rename(folder)
 
 
 def _delete_left(path: Path) -> None:

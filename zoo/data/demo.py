@@ -22,7 +22,7 @@ import pandas as pd
 
 from zoo.data import cache
 from zoo.errors import DataError, reason
-from zoo.files import check_writable
+from zoo.files import check_writable, is_free
 
 CLASSES = ("normal", "abnormal")
 IMAGES = 600
@@ -52,7 +52,7 @@ def write_demo(target: Path) -> None:
 
     Raises DataError if it is in use or cannot be written, ConfigError if that is known at once.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if not is_free(target):
         raise DataError(f"{target} is already in use; name a folder that is new or empty")
     check_writable(target, "zoo data demo DIR")
     try:

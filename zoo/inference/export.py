@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from zoo import __version__
 from zoo.data import demo
 from zoo.errors import ConfigError, DataError, WeightsError, one_line, shorten, unknown
 from zoo.evaluation import metrics, statistics
-from zoo.files import check_writable, hash_file, write_json
+from zoo.files import check_writable, hash_file, is_free, new_folder, write_json
 from zoo.inference import reading, standalone
 from zoo.inference.foreign import FORMATS
 from zoo.inference.members import Ensemble
@@ -92,7 +91,7 @@ def check(form: str, quantize: bool, labelled: bool, folder: Path) -> None:
         raise ConfigError(f"a {form} is not quantised; {' and '.join(able)} are")
     if quantize and not labelled:
         raise ConfigError("quantising changes what a network says: name labelled images to see how much, --data DIR")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if not is_free(folder):
         raise ConfigError(f"{folder} is there already; name another with --out DIR")
     check_writable(folder.parent)
     if missing := FORMATS[form].missing():
@@ -119,14 +118,8 @@ def export(
     tell: Tell,
 ) -> Exported:
     """Write the networks into a folder that is not there yet, all of it or nothing, see `Predictor.export`."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as place:
-        draft = Path(place) / "export"
-        draft.mkdir()
+    with new_folder(folder) as draft:
         made = _fill(draft, ensemble, networks, reference, form, quantize, tell)
-        if folder.exists():
-            folder.rmdir()
-        draft.rename(folder)
     return dataclasses.replace(made, folder=folder)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import zoo
 from zoo.errors import ConfigError, reason
+from zoo.files import is_free
 from zoo.interfaces import PART_KINDS, model_name_fault
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def create(name: str, kind: str, spdx: str, author: str, out: Path | None, regis
     folder = out or Path(f"zoo-{name}")
     files = _render(name, kind, spdx, author)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not is_free(folder):
             raise ConfigError(f"{folder} exists and isn't empty: name another folder with --out DIR")
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

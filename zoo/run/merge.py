@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from zoo.errors import ConfigError, shorten
-from zoo.files import write_csv
+from zoo.files import is_free, new_folder, write_csv
 from zoo.run import results, resume
 from zoo.run.folder import JobKey, RunFolder
 
@@ -23,7 +22,7 @@ def merge(folders: Sequence[RunFolder], out: Path) -> tuple[RunFolder, list[str]
 
     Raises ConfigError for folders of different requests, with files that were changed, or with a job in two of them.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if not is_free(out):
         raise ConfigError(f"{out} is there already; name another with --out DIR")
     records = [folder.read() for folder in folders]
     notes: list[str] = []
@@ -35,11 +34,9 @@ def merge(folders: Sequence[RunFolder], out: Path) -> tuple[RunFolder, list[str]
         if others:
             told = ", ".join(f"{name} {text}" for name, text in others.items())
             notes.append(f"{folder.path} was made with {told}, {folders[0].path} with other versions")
-    places = _places(folders, notes)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".merge-") as place:
-        made = RunFolder(Path(place) / "run")
-        made.create()
+    places = _places(folders, records, notes)
+    with new_folder(out) as draft:
+        made = RunFolder(draft)
         for job, folder in places.items():
             shutil.copytree(folder.job(*job).path, made.job(*job).path)
         for name in first.get("files", {}):
@@ -49,9 +46,6 @@ def merge(folders: Sequence[RunFolder], out: Path) -> tuple[RunFolder, list[str]
         made.write({**first, "weights_files": weights, "request": request})
         write_csv(made.duplicates, pd.concat([folder.known_duplicates() for folder in folders]).drop_duplicates())
         results.write_results(made)
-        if out.exists():
-            out.rmdir()
-        made.path.rename(out)
     return RunFolder(out), notes
 
 
@@ -66,12 +60,13 @@ def _other_jobs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ""
 
 
-def _places(folders: Sequence[RunFolder], notes: list[str]) -> dict[JobKey, RunFolder]:
+def _places(
+    folders: Sequence[RunFolder], records: Sequence[Mapping[str, Any]], notes: list[str]
+) -> dict[JobKey, RunFolder]:
     """Where each job that is done lies."""
     places: dict[JobKey, RunFolder] = {}
     twice = []
-    for folder in folders:
-        record = folder.read()
+    for folder, record in zip(folders, records, strict=True):
         expected = RunFolder.expected(record)
         notes += folder.check(record, expected)
         folder.read_splits(record)

@@ -133,8 +133,9 @@ def make_plan(request: Request, progress: images.Progress | None = None) -> Plan
     ]
     if request.shard:
         part, parts = request.shard
-        notes.append(f"Shard {part} of {parts}: {len(jobs[part - 1 :: parts])} of {len(jobs)} jobs")
-        jobs = jobs[part - 1 :: parts]
+        own = jobs[part - 1 :: parts]
+        notes.append(f"Shard {part} of {parts}: {len(own)} of {len(jobs)} jobs")
+        jobs = own
     return Plan(folder, jobs, data.config, data.splits, notes, lock, data.store, trackers, resumed, data.is_demo)
 
 
