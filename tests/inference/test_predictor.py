@@ -66,6 +66,15 @@ def plain(file: Path, images: list[Path], flips: bool = False) -> np.ndarray:
     return np.asarray(np.mean([network.predict(view, verbose=0) for view in views], axis=0)[:, 0], dtype=np.float64)
 
 
+def test_bytes_are_read_as_files(loaded: Predictor, new: Path) -> None:
+    files = sorted(new.glob("ward 0/*"))[:3]
+    told = loaded.predict([*(file.read_bytes() for file in files), b"no picture"])
+    assert told["path"].tolist() == ["0", "1", "2", "3"]
+    assert "not an image" in told["fault"][3]
+    pd.testing.assert_frame_equal(told[:3].drop(columns="path"), loaded.predict(files).drop(columns="path"))
+    assert loaded.predict(files[0].read_bytes())["image"].tolist() == told["image"].tolist()[:1]
+
+
 def test_an_ensemble_is_the_mean_of_its_networks(run: RunFolder, loaded: Predictor, new: Path) -> None:
     table = loaded.predict(new)
     files = sorted(new.glob("ward 0/*")) + sorted(new.glob("ward 1/*"))

@@ -273,14 +273,20 @@ training_options = all_of(
 )
 
 
+def pair(value: str, separator: str, limit: limits.Limit, such: str) -> tuple[Any, Any]:
+    """The two numbers of an option such as "2/8". Raises BadParameter for another text, which is not `such`."""
+    try:
+        one, other = (limit.read(part) for part in value.split(separator))
+    except ValueError:
+        raise click.BadParameter(f"{limits.shown(value)} is not {such}") from None
+    return one, other
+
+
 def _cost(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, float] | None:
     """ "10:1" to what a missed positive and a false alarm cost."""
     if value is None:
         return None
-    try:
-        missed, alarm = (limits.COST.read(part) for part in value.split(":"))
-    except ValueError:
-        raise click.BadParameter(f"{limits.shown(value)} is not MISSED:ALARM, such as 10:1") from None
+    missed, alarm = pair(value, ":", limits.COST, "MISSED:ALARM, such as 10:1")
     return {"missed": missed, "false_alarm": alarm}
 
 

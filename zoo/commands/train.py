@@ -17,6 +17,7 @@ from zoo.commands.options import (
     folds_option,
     given,
     metric_option,
+    pair,
     point_options,
     rope_option,
     say,
@@ -36,13 +37,7 @@ if TYPE_CHECKING:
 
 def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
     """ "2/8" to (2, 8)."""
-    if value is None:
-        return None
-    try:
-        part, parts = (limits.FOLD.read(text) for text in value.split("/"))
-    except ValueError:
-        raise click.BadParameter(f"{limits.shown(value)} is not K/N, such as 2/8") from None
-    return part, parts
+    return None if value is None else pair(value, "/", limits.FOLD, "K/N, such as 2/8")
 
 
 KINDS = ("model", "fold", "repeat")

@@ -22,7 +22,7 @@ import pandas as pd
 from zoo import __version__
 from zoo.data import demo
 from zoo.errors import ConfigError, DataError, WeightsError, one_line, shorten, unknown
-from zoo.evaluation import metrics, statistics
+from zoo.evaluation import comparison, metrics, statistics
 from zoo.files import check_writable, hash_file, is_free, new_folder, write_json
 from zoo.inference import reading, standalone
 from zoo.inference.foreign import FORMATS
@@ -196,8 +196,7 @@ def _row(file: Path, ensemble: Ensemble, reference: Reference) -> dict[str, Any]
         network = standalone.load(file)
     batches = _batches(reference.pictures, ensemble.image_size)
     said = np.concatenate([metrics.per_class(network(batch)) for batch in batches])
-    names = ["probability"] if len(classes) == 2 else [f"probability_{name}" for name in classes]
-    here = metrics.per_class(answers[names].to_numpy())
+    here = comparison.probabilities(answers)
     threshold = metrics.THRESHOLD if ensemble.threshold is None else ensemble.threshold
     parts = [file] if file.is_file() else [part for part in file.rglob("*") if part.is_file()]
     row: dict[str, Any] = {

@@ -12,7 +12,7 @@ import pandas as pd
 from zoo.data.decoding import read_image
 from zoo.data.images import resize
 from zoo.errors import ConfigError
-from zoo.evaluation import missed
+from zoo.evaluation import comparison, missed
 from zoo.inference.evaluation import Evaluation
 from zoo.inference.predictor import Predictor
 from zoo.report import plots
@@ -43,15 +43,15 @@ def draw(predictor: Predictor, table: pd.DataFrame, out: Path, name: str | None 
     class, picture.
     """
     classes, rows = predictor.classes, []
-    for number, row in enumerate(table[table["fault"] == ""].to_dict("records"), 1):
+    whole = table[table["fault"] == ""]
+    answered = zip(whole.to_dict("records"), comparison.probabilities(whole), strict=True)
+    for number, (row, chances) in enumerate(answered, 1):
         file, asked = Path(row["path"]), name or row["decision"]
-        if len(classes) == 2:
-            probability = row["probability"] if asked == classes[1] else 1 - row["probability"]
-        else:
-            probability = row[f"probability_{asked}"]
+        label = classes.index(asked)
+        probability = chances[label]
         pixels = read_image(file).pixels
         small = resize(pixels, predictor.image_size)[None]
-        heat = predictor.heat_maps(small, np.array([classes.index(asked)]))[0]
+        heat = predictor.heat_maps(small, np.array([label]))[0]
         picture = out / f"{number:03d}-{file.stem[:80]}.png"
         title = f"{file.name}\n{predictor.ensemble.model} calls it {row['decision']}; probability of {asked} "
         plots.heat_map(pixels, heat, f"{title}{probability:.3f}", asked, picture)

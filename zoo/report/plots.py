@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -183,6 +184,12 @@ def image_grid(images: np.ndarray, captions: Sequence[str], title: str, path: Pa
         axes.set_title(caption, fontsize=9)
     figure.suptitle(title, fontsize=11)
     save(figure, path, OF_PHOTOGRAPHS)
+
+
+def jpeg(pixels: np.ndarray, quality: int) -> str:
+    """An image, uint8 RGB (height, width, 3), as base64 of a JPEG."""
+    encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return base64.b64encode(encoded.tobytes()).decode()
 
 
 def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

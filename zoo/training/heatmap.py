@@ -36,7 +36,10 @@ def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.
 
     Raises ConfigError for a network without a map of features.
     """
-    before, after = _halves(model)
+    halves = _halves(model)
+    if halves is None:
+        raise ConfigError("its features are no map of the image, so that it cannot be told where it looked")
+    before, after = halves
     _, height, width, _ = after.inputs[0].shape
     masks = _masks(height, width)
     maps = [
@@ -50,23 +53,20 @@ def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.
     return np.array(maps, dtype=np.float32).reshape(len(images), rows, columns)
 
 
-def _halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """What makes the map of features, and what makes the output of it; made once for each network."""
+def _halves(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
+    """What makes the map of features, and what makes the output of it; made once for each network. None for no map."""
     if model not in _known:
         features = networks.feature_map(model)
         if features is None:
-            raise ConfigError("its features are no map of the image, so that it cannot be told where it looked")
+            return None
         _known[model] = (keras.Model(model.inputs[0], features), keras.Model(features, model.outputs[0]))
     return _known[model]
 
 
 def is_cheap(network: networks.Network) -> bool:
     """Whether nothing but the head has to be computed again for each part of an image."""
-    features = networks.feature_map(network.model)
-    if features is None:
-        return False
-    after = keras.Model(features, network.model.outputs[0])
-    return not any(layer.weights for layer in after.layers if not network.is_head(layer))
+    halves = _halves(network.model)
+    return halves is not None and not any(layer.weights for layer in halves[1].layers if not network.is_head(layer))
 
 
 def _of_image(after: keras.Model, features: np.ndarray, label: int, masks: np.ndarray) -> np.ndarray:
