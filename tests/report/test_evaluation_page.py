@@ -96,7 +96,7 @@ def test_it_says_what_the_tables_say(done: Evaluation, file: Path) -> None:
 def test_its_slider_counts_as_scikit_learn_does(done: Evaluation, file: Path, width: int) -> None:
     truth = (done.scored["label"] == 1).to_numpy()
     chances = done.scored["probability"].to_numpy()
-    with browser(file, width) as (opened, wrong):
+    with browser(file.as_uri(), width) as (opened, wrong):
         assert opened.evaluate("document.documentElement.scrollWidth") == width
         for threshold in (None, float(np.median(chances))):
             if threshold is not None:

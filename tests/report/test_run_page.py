@@ -89,8 +89,8 @@ SHARES = ("sensitivity", "specificity", "ppv", "npv")
 
 
 @contextmanager
-def browser(file: Path, width: int = 1400, scheme: Any = "light") -> Iterator[tuple[Any, list[str]]]:
-    """The page in Chromium, and what went wrong: errors, and requests beyond the file itself."""
+def browser(address: str, width: int = 1400, scheme: Any = "light") -> Iterator[tuple[Any, list[str]]]:
+    """The page in Chromium, and what went wrong: errors, and requests beyond the address itself."""
     from playwright.sync_api import sync_playwright
 
     wrong: list[str] = []
@@ -99,8 +99,8 @@ def browser(file: Path, width: int = 1400, scheme: Any = "light") -> Iterator[tu
         opened = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         opened.on("console", lambda message: wrong.append(message.text))
         opened.on("pageerror", lambda error: wrong.append(str(error)))
-        opened.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
-        opened.goto(file.as_uri())
+        opened.on("request", lambda request: request.url.startswith((address, "data:")) or wrong.append(request.url))
+        opened.goto(address)
         yield opened, wrong
         chromium.close()
 
@@ -207,7 +207,7 @@ def test_three_models_ten_folds_and_1700_images_are_less_than_ten_megabytes(tiny
 def test_the_slider_counts_as_scikit_learn_does(done: results.Comparison, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     done.report(file)
-    with browser(file) as (opened, wrong):
+    with browser(file.as_uri()) as (opened, wrong):
 
         def shown() -> dict[str, float]:
             drawn(opened)
@@ -264,7 +264,7 @@ def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_it_fits_a_phone_and_a_screen(long_names: Path, width: int, scheme: str) -> None:
-    with browser(long_names, width, scheme) as (opened, wrong):
+    with browser(long_names.as_uri(), width, scheme) as (opened, wrong):
         assert opened.evaluate("document.documentElement.scrollWidth") == width
         ground, ink = opened.evaluate("(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))")
         dark = sum(map(int, re.findall(r"\d+", ground)[:3])) < sum(map(int, re.findall(r"\d+", ink)[:3]))
@@ -281,7 +281,7 @@ def test_paper_shows_all_of_it(file: str, tmp_path: Path, request: pytest.Fixtur
     path = made if isinstance(made, Path) else tmp_path / "page.html"
     if path != made:
         made.report(path)
-    with browser(path, 718) as (opened, wrong):
+    with browser(path.as_uri(), 718) as (opened, wrong):
         opened.emulate_media(media="print")
         opened.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert opened.evaluate("document.documentElement.scrollWidth") == 718
@@ -296,7 +296,7 @@ def test_names_do_nothing_in_a_browser_either(tiny: None, tmp_path: Path) -> Non
     bad = "<img src=x onerror=alert(1)>"
     done = finished(manifest(tmp_path / "data", bad=bad), tmp_path / "run", classes=(f"well{bad}", "ill"))
     done.report(tmp_path / "page.html")
-    with browser(tmp_path / "page.html") as (opened, wrong):
+    with browser((tmp_path / "page.html").as_uri()) as (opened, wrong):
         assert opened.locator("img[src=x]").count() == 0
         assert bad in opened.inner_text("#said")
         assert wrong == []
@@ -312,7 +312,7 @@ def test_more_than_two_classes_have_no_slider(inline: Zoo, tiny: None, tmp_path:
     assert done.returncode == 0, done.stderr
     assert f"Page to share: {tmp_path / 'run/report.html'}" in done.stdout
     missed = pd.read_csv(tmp_path / "run/missed.csv")
-    with browser(tmp_path / "run/report.html") as (opened, wrong):
+    with browser((tmp_path / "run/report.html").as_uri()) as (opened, wrong):
         assert opened.locator("#slider").count() == 0
         assert opened.locator("#missed figure").count() == len(missed)
         assert wrong == []

@@ -26,7 +26,7 @@ import uvicorn
 import zoo
 from tests.conftest import Main, Served, write_folds
 from tests.finished import two_networks
-from tests.report.test_run_page import CHROMIUM, QUIET, in_browser
+from tests.report.test_run_page import browser, in_browser
 from zoo.data.decoding import read_image
 from zoo.data.images import resize
 from zoo.inference.predictor import Predictor
@@ -155,9 +155,9 @@ def test_what_is_refused(address: str, loaded: Predictor, new: list[Path], monke
     assert ask(f"{address}/predict", whole) == (503, {"fault": "0 pictures are waiting already; try again"})
     monkeypatch.undo()
     assert ask(f"{address}/predict", whole)[0] == 200
-    with urllib.request.urlopen(f"{address}/") as page:
-        assert page.headers["Cache-Control"] == "no-store"
-        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    with urllib.request.urlopen(f"{address}/") as answer:
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
 def test_nothing_is_stored(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,21 +196,11 @@ def test_many_ask_at_once(address: str, loaded: Predictor, new: list[Path]) -> N
 
 
 @contextmanager
-def browser(address: str, width: int = 1300) -> Iterator[tuple[Any, list[str]]]:
-    """The page in Chromium, and what went wrong."""
-    from playwright.sync_api import sync_playwright
-
-    wrong: list[str] = []
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=[*QUIET])
-        opened = chromium.new_page(viewport={"width": width, "height": 900})
-        opened.on("console", lambda message: wrong.append(message.text))
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        opened.on("request", lambda request: request.url.startswith((address, "data:")) or wrong.append(request.url))
-        opened.goto(address)
+def page(address: str, width: int = 1300) -> Iterator[tuple[Any, list[str]]]:
+    """The page in Chromium, once it knows of its networks, and what went wrong."""
+    with browser(address, width) as (opened, wrong):
         opened.wait_for_selector("#how:not(:empty)")
         yield opened, wrong
-        chromium.close()
 
 
 DONE = "#save:not([disabled])"
@@ -222,7 +212,7 @@ def test_the_page_in_a_browser(address: str, loaded: Predictor, data: Path, new:
     seen = next((data / "Fold0/train/abnormal").iterdir())
     files = [*new, seen]
     table = loaded.predict(files)
-    with browser(address, width) as (opened, wrong):
+    with page(address, width) as (opened, wrong):
         assert "normal or abnormal? scratch-cnn" in opened.inner_text("#model")
         assert f"from a probability of {loaded.threshold:.4g} on (sensitivity 0.95)" in opened.inner_text("#how")
         opened.set_input_files("#files", [str(file) for file in files])
@@ -271,7 +261,7 @@ def test_what_is_dropped_there(address: str, new: list[Path], monkeypatch: pytes
         document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
     }"""
     content = base64.b64encode(new[2].read_bytes()).decode()
-    with browser(address) as (opened, wrong):
+    with page(address) as (opened, wrong):
         opened.evaluate(drop, [hostile, content, 1])
         opened.wait_for_selector(DONE)
         assert hostile in opened.inner_text("article")
@@ -290,7 +280,7 @@ def test_what_is_dropped_there(address: str, new: list[Path], monkeypatch: pytes
 @in_browser
 def test_a_page_takes_so_many_at_once(loaded: Predictor, new: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "AT_ONCE", 2)
-    with serving(loaded) as address, browser(address) as (opened, _):
+    with serving(loaded) as address, page(address) as (opened, _):
         opened.set_input_files("#files", [str(file) for file in new])
         opened.wait_for_selector(DONE)
         assert opened.inner_text("#state").startswith("1 more than 2 at once are left out. ")
@@ -303,7 +293,7 @@ def test_more_than_two_classes(tmp_path: Path, new: list[Path]) -> None:
     data = write_folds(tmp_path / "data", classes=classes)
     loaded = zoo.load(two_networks(data, tmp_path / "run", classes=classes).path)
     row = loaded.predict(new[0]).iloc[0]
-    with serving(loaded) as address, browser(address) as (opened, wrong):
+    with serving(loaded) as address, page(address) as (opened, wrong):
         opened.set_input_files("#files", str(new[0]))
         opened.wait_for_selector(DONE)
         text = opened.inner_text("article")

@@ -12,7 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jinja2
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ import pandas as pd
 from zoo.errors import printable
 from zoo.evaluation import comparison, missed
 from zoo.evaluation.config import OperatingPoint
-from zoo.report import run_pictures, words
+from zoo.report import plots, run_pictures, words
 
 MOST_THUMBNAILS = 900  # in all: about 6 KB each
 PER_KIND = 60  # of each kind, of one model
@@ -44,7 +43,8 @@ def render(*, classes: Sequence[str], **sections: Any) -> str:
         loader=jinja2.PackageLoader("zoo", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["cell"] = lambda value: printable(str(value), keep="\n\N{NO-BREAK SPACE}")
-    script, style = (resources.files("zoo.report").joinpath(f"page.{end}").read_text("utf-8") for end in ("js", "css"))
+    own = resources.files("zoo.report")
+    script, *styles = (own.joinpath(name).read_text("utf-8") for name in ("page.js", "base.css", "page.css"))
     shown = {name: sections["explorer" if name == "threshold" else name] for name in CONTENTS}
     return environment.get_template("page.html").render(
         **sections,
@@ -54,7 +54,7 @@ def render(*, classes: Sequence[str], **sections: Any) -> str:
         positive=classes[-1],
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        style=style,
+        style="".join(styles),
     )
 
 
@@ -149,9 +149,7 @@ def explorer(
 
 
 def _jpeg(file: Path) -> str:
-    """An image, small, as base64 of a JPEG."""
-    encoded = cv2.imencode(".jpg", run_pictures.thumbnail(file)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    return base64.b64encode(encoded.tobytes()).decode()
+    return plots.jpeg(run_pictures.thumbnail(file), JPEG_QUALITY)
 
 
 def _relative(heat: np.ndarray) -> list[list[int]]:

@@ -7,7 +7,6 @@ POST /predict   the bytes of one picture file -> JSON: what the networks say of 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import math
 from importlib import resources
@@ -23,19 +22,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from zoo.data import decoding
+from zoo.data import decoding, remarks
 from zoo.data.images import resize
-from zoo.errors import ZooError, one_line
+from zoo.errors import DataError, ZooError, one_line
+from zoo.evaluation import comparison
 from zoo.inference.predictor import Predictor
 from zoo.report import plots
 
 SHOWN = 480  # pixels of the longer side of what the page shows
 AT_ONCE = 500  # pictures that the page takes
+JPEG_QUALITY = 88
 WAITING = 32  # pictures that may wait for their turn
 FILES = {
-    "/": ("page.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
+    "/": ("zoo.serving", "page.html", "text/html"),
+    "/base.css": ("zoo.report", "base.css", "text/css"),  # the colours of report.html
+    "/page.css": ("zoo.serving", "page.css", "text/css"),
+    "/page.js": ("zoo.serving", "page.js", "text/javascript"),
 }
 HEADERS = {
     # What is shown is nobody's business tomorrow, and no other page's today.
@@ -83,8 +85,8 @@ def app(predictor: Predictor, most_bytes: int) -> Starlette:
         return JSONResponse(about, headers=HEADERS)
 
     async def show(request: Request) -> Response:
-        name, kind = FILES[request.url.path]
-        text = resources.files("zoo.serving").joinpath(name).read_text("utf-8")
+        room, name, kind = FILES[request.url.path]
+        text = resources.files(room).joinpath(name).read_text("utf-8")
         return Response(text, media_type=kind, headers=HEADERS)
 
     routes = [Route(path, show) for path in FILES]
@@ -107,23 +109,21 @@ def answer(predictor: Predictor, content: bytes, heat: bool) -> dict[str, Any]:
 
     `picture` and `heat` are data URLs of the picture, small, without and with what the networks looked at.
     """
-    table = predictor.predict([content])
+    try:
+        decoded = decoding.read_bytes(content)
+    except DataError as error:
+        return {"fault": str(error)}
+    pixels = decoded.pixels
+    table = predictor.predict([pixels])
     row = table.iloc[0].to_dict()
-    if row["fault"]:
-        return {"fault": row["fault"]}
-    classes = predictor.classes
-    if len(classes) == 2:
-        chances = [1 - row["probability"], row["probability"]]
-    else:
-        chances = [row[f"probability_{name}"] for name in classes]
-    pixels = decoding.read_bytes(content).pixels
+    classes, (chances,) = predictor.classes, comparison.probabilities(table)
     picture = _small(pixels)
     said: dict[str, Any] = {
         "decision": row["decision"],
-        "probabilities": dict(zip(classes, map(float, chances), strict=True)),
+        "probabilities": dict(zip(classes, chances.tolist(), strict=True)),
         **{name: None if math.isnan(row[name]) else float(row[name]) for name in ("calibrated", "spread")},
         "seen": int(row["seen"]),
-        "notes": table.attrs["notes"],
+        "notes": [str(remark) for remark in remarks.told({row["path"]: decoded.remarks})],
         "picture": _data(picture),
         "heat": None,
     }
@@ -147,9 +147,7 @@ def _small(pixels: np.ndarray) -> np.ndarray:
 
 
 def _data(pixels: np.ndarray) -> str:
-    """A picture as the URL of a JPEG."""
-    encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    return f"data:image/jpeg;base64,{plots.jpeg(pixels, JPEG_QUALITY)}"
 
 
 def _refused(status: int, why: str, more: dict[str, str] | None = None) -> Response:
