@@ -6,7 +6,6 @@ about.json, which says what goes in, comes out, and is called positive; and pred
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -118,48 +117,36 @@ def export(
     tell: Tell,
 ) -> Exported:
     """Write the networks into a folder that is not there yet, all of it or nothing, see `Predictor.export`."""
-    with new_folder(folder) as draft:
-        made = _fill(draft, ensemble, networks, reference, form, quantize, tell)
-    return dataclasses.replace(made, folder=folder)
-
-
-def _fill(
-    folder: Path,
-    ensemble: Ensemble,
-    networks: Sequence[keras.Model],
-    reference: Reference,
-    form: str,
-    quantize: bool,
-    tell: Tell,
-) -> Exported:
     chosen, steps = FORMATS[form], 4 if quantize else 2
-    file, runtime = folder / chosen.file, chosen.version()
+    runtime = chosen.version()
     network = _together(networks, ensemble.image_size, ensemble.flips)
     about = _about(ensemble, form, network.output_shape[-1])
-    tell(f"writing {form}", 0, steps)
-    with _named(f"{ensemble.model} cannot be written as {form}"):
-        chosen.write(network, file, about)
-        tell(f"writing {form}", 1, steps)
-        rows = [_row(file, ensemble, reference)]
-    tell(f"writing {form}", 2, steps)
-    if not rows[0]["difference"] <= LARGEST:
-        raise WeightsError(
-            f"{ensemble.model} says something else under {runtime} than here: probabilities differ by up to "
-            f"{rows[0]['difference']:.2g}, more than {LARGEST:g}; nothing is written"
-        )
-    if quantize:
-        small = folder / chosen.small
-        some = reference.pictures[:: math.ceil(len(reference.pictures) / CALIBRATED_ON)]  # they lie class by class
-        with _named(f"{ensemble.model} cannot be quantised as {form}"):
-            chosen.quantize(file, small, _batches(some, ensemble.image_size), about)
-            tell(f"writing {form}", 3, steps)
-            rows.append(_row(small, ensemble, reference))
-        tell(f"writing {form}", 4, steps)
-    table, notes = pd.DataFrame(rows), [*ensemble.notes, *reference.notes, *_seen(reference)]
-    compared = {"images": len(reference.pictures), "runtime": runtime, "files": table.to_dict("records")}
-    sums = {name: hash_file(folder / name) for name in table["file"] if (folder / name).is_file()}
-    write_json(folder / "about.json", {**about, "sha256": sums, "compared": compared, "notes": notes})
-    shutil.copyfile(standalone.__file__, folder / "predict.py")
+    with new_folder(folder) as draft:
+        tell(f"writing {form}", 0, steps)
+        file = draft / chosen.file
+        with _named(f"{ensemble.model} cannot be written as {form}"):
+            chosen.write(network, file, about)
+            tell(f"writing {form}", 1, steps)
+            rows = [_row(file, ensemble, reference)]
+        tell(f"writing {form}", 2, steps)
+        if not rows[0]["difference"] <= LARGEST:
+            raise WeightsError(
+                f"{ensemble.model} says something else under {runtime} than here: probabilities differ by up to "
+                f"{rows[0]['difference']:.2g}, more than {LARGEST:g}; nothing is written"
+            )
+        if quantize:
+            small = draft / chosen.small
+            some = reference.pictures[:: math.ceil(len(reference.pictures) / CALIBRATED_ON)]  # they lie class by class
+            with _named(f"{ensemble.model} cannot be quantised as {form}"):
+                chosen.quantize(file, small, _batches(some, ensemble.image_size), about)
+                tell(f"writing {form}", 3, steps)
+                rows.append(_row(small, ensemble, reference))
+            tell(f"writing {form}", 4, steps)
+        table, notes = pd.DataFrame(rows), [*ensemble.notes, *reference.notes, *_seen(reference)]
+        compared = {"images": len(reference.pictures), "runtime": runtime, "files": table.to_dict("records")}
+        sums = {name: hash_file(draft / name) for name in table["file"] if (draft / name).is_file()}
+        write_json(draft / "about.json", {**about, "sha256": sums, "compared": compared, "notes": notes})
+        shutil.copyfile(standalone.__file__, draft / "predict.py")
     return Exported(folder, table, len(reference.pictures), runtime, notes)
 
 
