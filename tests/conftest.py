@@ -22,7 +22,7 @@ import pytest
 from tests.venvs import TOP, Venv, build
 from zoo import cli
 from zoo.report import plots
-from zoo.run import scheduler, worker
+from zoo.run import local_executor, worker
 from zoo.run.job import Job
 from zoo.run.warm_workers import WarmWorkers
 from zoo.training import logs
@@ -268,7 +268,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch, no_warm_workers: None) -> None
 
     For tests of what a run leaves and says, rather than of processes.
     """
-    monkeypatch.setattr(scheduler, "start", InlineWorker)
+    monkeypatch.setattr(local_executor, "start", InlineWorker)
 
 
 @pytest.fixture

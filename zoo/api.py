@@ -26,10 +26,10 @@ from zoo.run import merge as merging
 from zoo.run import plan, results, scheduler
 from zoo.run.folder import RunFolder
 from zoo.run.job import Job
+from zoo.run.local_executor import LocalExecutor
 from zoo.run.plan import Plan
 from zoo.run.request import Request
 from zoo.run.results import Comparison
-from zoo.run.warm_workers import WarmWorkers
 
 
 def compare(
@@ -98,9 +98,9 @@ def execute(
     check_metric(metric)
     limits.ROPE.check("rope", rope)
     workers = limits.WORKERS.check("workers", workers)
-    with WarmWorkers(ahead=workers == 1) as warm, plan.make_plan(request, decoded) as made:
+    with LocalExecutor(workers, ahead=True) as executor, plan.make_plan(request, decoded) as made:
         planned(made)
-        failed = scheduler.execute(made, listen or (lambda job, event: None), workers, warm)
+        failed = scheduler.execute(made, listen or (lambda job, event: None), executor)
         done = _written(made.run, metric, rope)
     return Executed(made, failed, done)
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY_PLUGIN, Install
-from zoo.run import plan, scheduler, stalls
+from zoo.run import local_executor, plan, scheduler, stalls
+from zoo.run.local_executor import LocalExecutor
 from zoo.run.request import Request
-from zoo.run.warm_workers import WarmWorkers
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_worker_that_dies_without_a_word(
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
     heard: list[dict[str, Any]] = []
-    failed = scheduler.execute(planned, lambda job, event: heard.append(event), 1, WarmWorkers())
+    failed = scheduler.execute(planned, lambda job, event: heard.append(event), LocalExecutor())
     assert [job.fold for job in failed] == [0, 1]
     assert [event["event"] for event in heard] == ["job_launched", "job_failed"] * 2
     assert (
@@ -50,10 +50,10 @@ def test_a_worker_that_dies_without_a_word(
 
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3, 6}, raising=False)
-    assert scheduler.share_cores(1) == [()]
-    assert scheduler.share_cores(2) == [(0, 1), (2, 3, 6)]
-    assert scheduler.share_cores(5) == [(0,), (1,), (2,), (3,), (6,)]
-    assert scheduler.share_cores(7) == [(0,), (1,), (2,), (3,), (6,), (0,), (1,)]
+    assert local_executor.share_cores(1) == [()]
+    assert local_executor.share_cores(2) == [(0, 1), (2, 3, 6)]
+    assert local_executor.share_cores(5) == [(0,), (1,), (2,), (3,), (6,)]
+    assert local_executor.share_cores(7) == [(0,), (1,), (2,), (3,), (6,), (0,), (1,)]
 
 
 def test_a_job_that_hangs_is_spoken_of(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_a_job_that_hangs_is_spoken_of(planned: plan.Plan, tmp_path: Path, monke
     monkeypatch.setattr(stalls, "LIMIT", 0.3)
     monkeypatch.setattr(scheduler, "PATIENCE", 0.1)
     heard: list[tuple[int, dict[str, Any]]] = []
-    scheduler.execute(planned, lambda job, event: heard.append((job.fold, event)), 1, WarmWorkers())
+    scheduler.execute(planned, lambda job, event: heard.append((job.fold, event)), LocalExecutor())
     for fold in (0, 1):
         said = [event["text"] for number, event in heard if number == fold and event["event"] == "warning"]
         assert 1 < len(said) < 10
@@ -93,7 +93,7 @@ def lives(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
     worker.write_text(WORKER.format(log=log, then=then))
     worker.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(worker))
-    scheduler.execute(planned, lambda job, event: None, 1, WarmWorkers())
+    scheduler.execute(planned, lambda job, event: None, LocalExecutor())
     done = [line.split() for line in log.read_text().splitlines()]
     order = list(dict.fromkeys(number for _, number in done))
     return [f"{verb} {order.index(number) + 1}" for verb, number in done]
@@ -136,7 +136,7 @@ def test_all_folds_start_alike_and_a_download_is_tried_once(
     request = Request(models=("tiny",), data=str(folds), folds=None, out=tmp_path / "run", image_size=32, max_epochs=1)
     for redo in ((), (("tiny", 1),)):  # a later session heeds what was done before
         with plan.make_plan(dataclasses.replace(request, redo=redo)) as made:
-            assert scheduler.execute(made, lambda job, event: None, 1, WarmWorkers()) == []
+            assert scheduler.execute(made, lambda job, event: None, LocalExecutor()) == []
     assert tried.read_text().split() == ["imagenet", *["a-like-one"] * 3]
     statuses = [made.run.job("tiny", fold, 0).status() for fold in (0, 1)]
     assert {status["weights"] for status in statuses} == {"a-like-one"}

@@ -24,7 +24,7 @@ from zoo.plugins.discovery import discover
 from zoo.report.comparison_progress import ComparisonProgress
 from zoo.run import scheduler, trackers
 from zoo.run.job import Job
-from zoo.run.warm_workers import WarmWorkers
+from zoo.run.local_executor import LocalExecutor
 
 DOCS = (Path(__file__).parents[2] / "docs/tracking.md").read_text(encoding="utf-8")
 # Writes down all that it is told.
@@ -201,7 +201,7 @@ def test_jobs_that_fail_or_were_done_before(
         metrics = finish(first.jobs[0])
     with planned(folds, tmp_path / "run", "recorder", "recorder") as second:
         heard: list[tuple[str, Any]] = []
-        failed = scheduler.execute(second, lambda job, event: heard.append((job.title, event)), 1, WarmWorkers())
+        failed = scheduler.execute(second, lambda job, event: heard.append((job.title, event)), LocalExecutor())
     assert [job.title for job in failed] == ["tiny, fold 1"]
     assert [event["event"] for _, event in heard] == ["job_skipped", "job_launched", "job_failed"]
     told = record()
@@ -233,7 +233,7 @@ def test_ctrl_c_is_told(
             raise KeyboardInterrupt
 
     with planned(folds, tmp_path / "run", "hangs", "recorder") as interrupted, pytest.raises(KeyboardInterrupt):
-        scheduler.execute(interrupted, listen, 1, WarmWorkers())
+        scheduler.execute(interrupted, listen, LocalExecutor())
     told = record()
     assert names(told) == ["run_started", "job_ended", "run_ended"]
     assert told[1][1]["job"]["title"] == "tiny, fold 0"

@@ -1,57 +1,54 @@
-"""Run the jobs of a plan, each in a process of its own, and gather what they found."""
+"""Run the jobs of a plan, several at a time, and gather what they found."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable
-from itertools import pairwise
 from queue import Empty, SimpleQueue
-from typing import IO, Any
+from typing import Any
 
 from zoo.errors import ended, one_line
-from zoo.run import gpu, results
+from zoo.run import results
+from zoo.run.executor import Executor
 from zoo.run.job import Job
 from zoo.run.plan import Plan
 from zoo.run.stalls import StallWatch
 from zoo.run.trackers import Tracking
-from zoo.run.warm_workers import WarmWorkers, start
 
 # Receives the events of a job as the worker sends them, always in the thread that called `execute`.
 Listen = Callable[[Job, dict[str, Any]], None]
 PATIENCE = 1.0  # seconds to wait for news before looking whether any job has been silent for too long
 
 
-def execute(plan: Plan, listen: Listen, workers: int, warm: WarmWorkers) -> list[Job]:
-    """Run every job that isn't done yet, `workers` at a time with the CPU cores divided among them; those that failed.
+def execute(plan: Plan, listen: Listen, executor: Executor) -> list[Job]:
+    """Run every job that isn't done yet; those that failed.
 
-    `warm` may hold workers that have been started already. On a GPU a job waits until there is memory for it,
-    whatever `workers` says.
     results.csv and run.json are brought up to date after each job. On KeyboardInterrupt the running jobs are
     ended and marked as failed before the exception goes on. The trackers of the plan are told of everything.
+
+    Raises ConfigError where the executor cannot run them.
     """
     waiting: SimpleQueue[Job] = SimpleQueue()
-    crew = _Crew(waiting, warm)
-    left = 0
+    crew = _Crew(waiting, executor)
+    done = {job.title for job in plan.jobs if job.folder.done}
+    left = len(plan.jobs) - len(done)
     failed = []
     stalls = StallWatch(plan)
+    threads = executor.begin(plan, left) if left else 0
     with Tracking(plan, crew.events) as tracking:
         for job in plan.jobs:
-            if job.folder.done:
+            if job.title in done:
                 crew.learn(job, job.folder.status())
                 event = {"event": "job_skipped", "metrics": job.folder.scores()}
                 tracking.on_event(job, event)
                 listen(job, event)
             else:
                 waiting.put(job)
-                left += 1
         results.write_results(plan.run)
-        crew.start(share_cores(min(workers, left)))
+        crew.start(threads)
         try:
             while left:
                 for quiet, text in stalls.overdue():
@@ -77,114 +74,101 @@ def execute(plan: Plan, listen: Listen, workers: int, warm: WarmWorkers) -> list
     return failed
 
 
-def share_cores(workers: int) -> list[tuple[int, ...]]:
-    """The CPU cores of each worker: even shares, overlapping where there are too few; empty for all cores."""
-    if workers < 2 or not hasattr(os, "sched_getaffinity"):
-        return [()] * workers
-    cores = sorted(os.sched_getaffinity(0))
-    if workers > len(cores):
-        return [(cores[number % len(cores)],) for number in range(workers)]
-    edges = [round(number * len(cores) / workers) for number in range(workers + 1)]
-    return [tuple(cores[start:end]) for start, end in pairwise(edges)]
-
-
 class _Crew:
-    """Threads that each take a job after the other and attend to its process."""
+    """Threads that each take a job after the other and attend to it."""
 
-    def __init__(self, waiting: SimpleQueue[Job], warm: WarmWorkers) -> None:
+    def __init__(self, waiting: SimpleQueue[Job], executor: Executor) -> None:
         self.waiting = waiting
-        self._warm = warm
         self.events: SimpleQueue[tuple[Job, dict[str, Any]]] = SimpleQueue()
-        self._processes: set[subprocess.Popen[str]] = set()
+        self._executor = executor
         self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
         self._stopping = False
-        self._gate = gpu.Gate()
         self._starts: dict[str, dict[str, str | None]] = {}
+        self._finding: set[str] = set()  # models of which one job is finding out what they start from
+        self._found = threading.Condition()
 
     def learn(self, job: Job, news: dict[str, Any]) -> None:
         """What a job has started from is what those of its model to come start from."""
         weights = str(news["weights"]).partition(",")[0]
-        self._starts.setdefault(job.model, {"weights": weights, "warning": news["warning"]})
+        with self._found:
+            self._starts.setdefault(job.model, {"weights": weights, "warning": news["warning"]})
+            self._found.notify_all()
 
-    def start(self, shares: list[tuple[int, ...]]) -> None:
-        """Begin, one thread a share of the cores."""
-        self._threads = [threading.Thread(target=self._attend, args=(cores,), daemon=True) for cores in shares]
+    def start(self, threads: int) -> None:
+        """Begin, with so many threads."""
+        self._threads = [threading.Thread(target=self._attend, args=(each,), daemon=True) for each in range(threads)]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End the processes that still run, and wait until their jobs are marked as failed."""
-        with self._lock:
+        """End the jobs that still run, and wait until they are marked as failed."""
+        with self._found:
             self._stopping = True
-            for process in list(self._processes):
-                process.kill()
+            self._found.notify_all()
+        self._executor.stop()
         for thread in self._threads:
             thread.join()
-        self._warm.close()
 
-    def _attend(self, cores: tuple[int, ...]) -> None:
+    def _attend(self, number: int) -> None:
         while not self._stopping:
             try:
                 job = self.waiting.get_nowait()
             except Empty:
                 return
-            self._gate.enter(job.model)
             failed = True
             try:
-                failed = not self._run(job, cores)
+                failed = not self._run(job, number)
             except Exception as error:  # a full disk, say: the parent's own trouble with one job
-                self._fail(job, one_line(error))
-            self._gate.leave(job.model)
+                if self._stopping:
+                    self._interrupted(job)
+                else:
+                    self._fail(job, one_line(error))
+            with self._found:
+                self._finding.discard(job.model)
+                self._found.notify_all()
             self.events.put((job, {"event": "process_ended", "failed": failed}))
 
-    def _run(self, job: Job, cores: tuple[int, ...]) -> bool:
-        """Run one job in an interpreter of its own and pass its events on; whether it is done.
-
-        While it trains, the interpreter for the next job is started.
-        """
+    def _run(self, job: Job, number: int) -> bool:
+        """Run one job and pass its events on; whether it is done. While it trains, the next one is made ready for."""
+        told_job = self._told(job, number)
+        if self._stopping:
+            return False
         job.folder.path.mkdir(parents=True, exist_ok=True)
-        self.events.put((job, {"event": "job_launched"}))
         told = False
-        with job.folder.log.open("ab") as log, self._process(cores, log) as process:
-            assert process.stdin and process.stdout
-            with contextlib.suppress(BrokenPipeError):  # a worker that died at once says so by its exit status
-                told_job = dataclasses.replace(job, start=self._starts.get(job.model))
-                process.stdin.write(told_job.to_json() + "\n")
-                process.stdin.flush()
-            try:
-                for line in process.stdout:
-                    event = json.loads(line)
-                    told = told or event["event"] == "job_failed"
-                    if event["event"] == "job_started":
-                        self.learn(job, event)
-                    if event["event"] == "epoch_ended":
-                        self._gate.watch()
-                        if not self.waiting.empty():
-                            self._warm.prepare(cores)
-                    self.events.put((job, event))
-            except BaseException:
-                process.kill()
-                raise
-            code = process.wait()
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-        self._processes.discard(process)
+
+        def notify(event: dict[str, Any]) -> None:
+            nonlocal told
+            told = told or event["event"] == "job_failed"
+            if event["event"] == "job_started":
+                self.learn(job, event)
+            if event["event"] == "epoch_ended" and not self.waiting.empty():
+                self._executor.prepare(number)
+            self.events.put((job, event))
+
+        code = self._executor.run(told_job, number, notify)
         if self._stopping and code:
-            job.folder.set_status("failed", error="interrupted", refused=False)
+            self._interrupted(job)
         elif not told and (code or not job.folder.done):
             memory = " (out of memory?)" if code == -signal.SIGKILL else ""
             how = ended(code) if code else "ended before the job was done"
             self._fail(job, f"the worker process {how}{memory}{job.suspects('')}")
         return job.folder.done
 
-    def _process(self, cores: tuple[int, ...], log: IO[bytes]) -> subprocess.Popen[str]:
-        with self._lock:
-            process = self._warm.take(cores) or start(cores, log)
-            self._processes.add(process)
-            if self._stopping:
-                process.kill()
-            return process
+    def _told(self, job: Job, number: int) -> Job:
+        """The job with what those of its model start from. The first one finds that out, and the others wait for it:
+        all folds start alike, and a download that is refused is tried once."""
+        if job.start_from or job.recipe["backbone"].get("weights") != "auto":
+            return job
+        with self._found:
+            while not self._stopping and job.model in self._finding and job.model not in self._starts:
+                self._executor.prepare(number)
+                self._found.wait()
+            self._finding.add(job.model)
+            return dataclasses.replace(job, start=self._starts.get(job.model))
+
+    def _interrupted(self, job: Job) -> None:
+        with contextlib.suppress(OSError):
+            job.folder.set_status("failed", error="interrupted", refused=False)
 
     def _fail(self, job: Job, error: str) -> None:
         with contextlib.suppress(OSError):
