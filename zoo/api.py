@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +24,9 @@ from zoo.plugins import discovery
 from zoo.plugins.registry import Registry, load_registry, split_config
 from zoo.run import merge as merging
 from zoo.run import plan, results, scheduler
+from zoo.run.execution import Execution, Kind
 from zoo.run.folder import RunFolder
 from zoo.run.job import Job
-from zoo.run.local_executor import LocalExecutor
 from zoo.run.plan import Plan
 from zoo.run.request import Request
 from zoo.run.results import Comparison
@@ -39,7 +39,8 @@ def compare(
     splits: str | Path | pd.DataFrame | None = None,
     folds: str | int | Sequence[int] = "all",
     out: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    executor: Kind = "local",
     metric: str = "auc",
     rope: float = 0.01,
     listen: scheduler.Listen | None = None,
@@ -49,15 +50,19 @@ def compare(
 
     `models` are names, none for all that are registered; `data` a folder, a manifest or the same as a data frame, None
     for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
-    `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `options` are the
-    other fields of `zoo.data.options.DataOptions` (test_data, classes, positive, columns, label, labels, groups,
-    image_size) and of `zoo.run.request.Request` (weights, seed, max_epochs, registry, repeats, fresh, redo,
-    feature_cache, precision, trackers, operating_point, prevalence, shard). `listen` is called with each job and event.
+    `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `workers` is how
+    many jobs run at a time, and `executor` where: "local" or "ray". `options` are the other fields of
+    `zoo.run.execution.Execution` (ray_address, cpus_per_job, gpus_per_job, memory_per_job), of
+    `zoo.data.options.DataOptions` (test_data, classes, positive, columns, label, labels, groups, image_size) and of
+    `zoo.run.request.Request` (weights, seed, max_epochs, registry, repeats, fresh, redo, feature_cache, precision,
+    trackers, operating_point, prevalence, shard). `listen` is called with each job and event.
     Jobs that fail stand in the `missing` of what it returns.
 
     Raises ZooError for a request that cannot be met.
     """
     options |= {name: given(options[name]) for name in ("registry", "start_from") if name in options}
+    where = {field.name: options.pop(field.name) for field in fields(Execution) if field.name in options}
+    execution = Execution(executor=executor, workers=workers, **where)
     request = Request(
         models=tuple(models),
         data=data,
@@ -66,7 +71,7 @@ def compare(
         out=given(out),
         **options,
     )
-    return execute(request, workers, metric, rope, listen=listen).comparison
+    return execute(request, execution, metric, rope, listen=listen).comparison
 
 
 @dataclass(frozen=True)
@@ -80,26 +85,25 @@ class Executed:
 
 def execute(
     request: Request,
-    workers: int = 1,
+    execution: Execution = Execution(),  # noqa: B008  # it is frozen
     metric: str = "auc",
     rope: float = 0.01,
     decoded: images.Progress | None = None,
-    planned: Callable[[Plan], None] = lambda plan: None,
+    planned: Callable[[Plan, int], None] = lambda plan, at_a_time: None,
     listen: scheduler.Listen | None = None,
 ) -> Executed:
     """Plan what is asked for, run its jobs, compare what came of them, and write the tables and the best models.
 
     This is what `compare`, `zoo run` and `zoo compare` do. `decoded` is called with images decoded and in all,
-    `planned` once all is checked and written down, `listen` with each job and event.
+    `planned` once all is checked and written down, with how many jobs run at a time, `listen` with each job and event.
 
     Raises ZooError for a request that cannot be met, and UnwrittenError where jobs are done and their tables cannot be
     written.
     """
     check_metric(metric)
     limits.ROPE.check("rope", rope)
-    workers = limits.WORKERS.check("workers", workers)
-    with LocalExecutor(workers, ahead=True) as executor, plan.make_plan(request, decoded) as made:
-        planned(made)
+    with execution.open() as executor, plan.make_plan(request, decoded) as made:
+        planned(made, executor.room())
         failed = scheduler.execute(made, listen or (lambda job, event: None), executor)
         done = _written(made.run, metric, rope)
     return Executed(made, failed, done)

@@ -81,6 +81,9 @@ FOLDS_MADE = 10_000
 REPEATS = Limit(WHOLE, 1, 1000, "each is a training of every fold")
 JOBS = 100_000  # of a run: models times folds times repeats
 WORKERS = Limit(WHOLE, 1, 256, "each is a process that loads Keras")
+CPUS = Limit(WHOLE, 1, 1024)
+GPUS = Limit("a number of GPUs", 0, 64, whole=False)
+MEMORY = Limit("a number of gigabytes", 0.1, 10_000, whole=False)
 EPOCHS = Limit(WHOLE, 1, 100_000)
 STAGES = 1000  # of a schedule, which could go on for ever
 DECAY_EPOCHS = Limit("a number of epochs", 0, EPOCHS.most, whole=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from zoo.commands.data_options import OF_DATA, again, data_options, size_option,
 from zoo.commands.options import (
     Command,
     Number,
+    all_of,
     console,
     folds_option,
     given,
@@ -40,6 +42,33 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     return None if value is None else pair(value, "/", limits.FOLD, "K/N, such as 2/8")
 
 
+execution_options = all_of(
+    click.option(
+        "--workers",
+        type=Number(limits.WORKERS),
+        help="Jobs at a time; default 1, with --executor ray as many as there is room for.",
+    ),
+    click.option(
+        "--executor",
+        type=click.Choice(("local", "ray")),
+        default="local",
+        show_default=True,
+        help="Where jobs run: on this machine, or on a Ray cluster, of which the options below tell.",
+    ),
+    click.option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="The cluster; default $RAY_ADDRESS, else the one of this machine, else one started for this run.",
+    ),
+    click.option("--cpus-per-job", type=Number(limits.CPUS), help="Cores that a job asks for; default 1."),
+    click.option(
+        "--gpus-per-job",
+        type=Number(limits.GPUS),
+        help="GPUs that a job asks for, such as 0.5; default 1 where the cluster has any.",
+    ),
+    click.option("--memory-per-job", type=Number(limits.MEMORY), help="Gigabytes that a job asks for."),
+)
+
 KINDS = ("model", "fold", "repeat")
 
 
@@ -59,7 +88,7 @@ def run(model: str, wide: bool, **options: Any) -> None:
 
     screen = console(wide)
 
-    def progress(plan: Plan) -> JobProgress:
+    def progress(plan: Plan, at_a_time: int) -> JobProgress:
         return JobProgress(screen, list(plan.data.classes), several=len(plan.jobs) > 1)
 
     run = _execute(screen, (model,), options, progress)
@@ -84,7 +113,7 @@ def run(model: str, wide: bool, **options: Any) -> None:
 @data_options(splits_option, folds_option("all"), size_option)
 @training_options
 @point_options
-@click.option("--workers", type=Number(limits.WORKERS), default=1, show_default=True, help="Jobs at a time.")
+@execution_options
 @click.option(
     "--repeats", type=Number(limits.REPEATS), default=1, show_default=True, help="Runs of each fold, with other seeds."
 )
@@ -97,20 +126,22 @@ def run(model: str, wide: bool, **options: Any) -> None:
 @metric_option
 @rope_option
 @wide_option
-def compare(models: tuple[str, ...], workers: int, metric: str, rope: float, wide: bool, **options: Any) -> None:
+def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **options: Any) -> None:
     """Train every MODEL on every fold, and say which is better. All registered models unless some are named."""
     from zoo.commands.report import publish
     from zoo.report.comparison_progress import ComparisonProgress
+    from zoo.run.execution import Execution
 
     screen = console(wide)
 
-    def progress(plan: Plan) -> ComparisonProgress:
+    def progress(plan: Plan, at_a_time: int) -> ComparisonProgress:
         counts = [len({getattr(job, field) for job in plan.jobs}) for field in KINDS]
         kinds = [f"{count} {kind}{'s' * (count > 1)}" for count, kind in zip(counts, KINDS, strict=True) if count > 1]
-        say(screen, f"{' x '.join(kinds) or '1 model, 1 fold'}: {len(plan.jobs)} jobs, {workers} at a time")
-        return ComparisonProgress(screen, plan.jobs, workers, metric)
+        say(screen, f"{' x '.join(kinds) or '1 model, 1 fold'}: {len(plan.jobs)} jobs, {at_a_time} at a time")
+        return ComparisonProgress(screen, plan.jobs, at_a_time, metric)
 
-    run = _execute(screen, models, options, progress, workers=workers, metric=metric, rope=rope)
+    execution = Execution(**{field.name: options.pop(field.name) for field in fields(Execution)})
+    run = _execute(screen, models, options, progress, execution=execution, metric=metric, rope=rope)
     if options["shard"]:
         part, parts = options["shard"]
         done = len(run.plan.jobs) - len(run.failed)
@@ -125,7 +156,7 @@ def _execute(
     screen: Screen,
     models: tuple[str, ...],
     options: dict[str, Any],
-    progress: Callable[[Plan], JobProgress | ComparisonProgress],
+    progress: Callable[[Plan, int], JobProgress | ComparisonProgress],
     **how: Any,
 ) -> Executed:
     """Do what the options ask for, and show how it goes: first what was planned, then the jobs by `progress`."""
@@ -139,11 +170,11 @@ def _execute(
     with ExitStack() as decoding, ExitStack() as stack:
         shown: JobProgress | ComparisonProgress
 
-        def planned(plan: Plan) -> None:
+        def planned(plan: Plan, at_a_time: int) -> None:
             nonlocal shown
             decoding.close()
             _show_plan(screen, plan, request.splits)
-            shown = progress(plan)
+            shown = progress(plan, at_a_time)
             stack.enter_context(shown)
 
         def listen(job: Job, event: dict[str, Any]) -> None:

@@ -16,6 +16,9 @@ Notify = Callable[[dict[str, Any]], None]
 class Executor(Protocol):
     """Runs jobs, several at a time, each in a process of its own. Leaving its context ends what still runs."""
 
+    def room(self) -> int:
+        """How many jobs run at a time, as far as is known."""
+
     def begin(self, plan: Plan, jobs: int) -> int:
         """Make ready to run so many jobs of a plan; how many threads may call `run` at a time, numbered from 0.
 

@@ -20,6 +20,9 @@ class Job(TrainingOptions):
     `images` is the folder of the decoded images. `origins` are the distributions, with versions, that brought the
     parts: no other plug-in is loaded. `start` is what another job of this model and run found that weights "auto" come
     to, with its warning: all folds start alike, and a download that is refused is tried once.
+
+    Where the job runs on another machine, `files` says where files lie there that training starts from, by the path
+    that they have where the run was planned, and `code` the sha256 of the source of each part there.
     """
 
     model: str
@@ -33,6 +36,8 @@ class Job(TrainingOptions):
     run: str
     origins: dict[str, str] = dataclasses.field(default_factory=dict)
     start: dict[str, str | None] | None = None
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    code: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -43,6 +48,10 @@ class Job(TrainingOptions):
     def folder(self) -> JobFolder:
         """Where its files are."""
         return RunFolder(Path(self.run)).job(self.model, self.fold, self.repeat)
+
+    def place(self, path: str) -> Path:
+        """Where a file that training starts from lies on this machine."""
+        return Path(self.files.get(path, path))
 
     def suspects(self, error: str) -> str:
         """What to add to an error that doesn't name the parts it may come from: those that zoo has not brought."""

@@ -33,6 +33,9 @@ class LocalExecutor:
         self._lock = threading.Lock()
         self._stopping = False
 
+    def room(self) -> int:
+        return self._workers
+
     def begin(self, plan: Plan, jobs: int) -> int:
         self._shares = share_cores(min(self._workers, jobs))
         return len(self._shares)

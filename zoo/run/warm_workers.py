@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO
 
@@ -16,15 +17,21 @@ from zoo.training import logs
 ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
-def start(cores: tuple[int, ...], log: IO[bytes] | int) -> subprocess.Popen[str]:
-    """A worker, see `zoo.run.worker`, on these CPU cores, () for all; `log` takes what it prints until it has a job."""
+def start(
+    cores: tuple[int, ...], log: IO[bytes] | int, changes: Mapping[str, str | None] | None = None
+) -> subprocess.Popen[str]:
+    """A worker, see `zoo.run.worker`, on these CPU cores, () for all; `log` takes what it prints until it has a job.
+
+    `changes` are made to the environment that it gets; None takes a variable out.
+    """
+    environment = {**ENVIRONMENT, **logs.environment(logs.ERRORS), **OF_LOGS, **(changes or {})}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.run.worker", ",".join(map(str, cores))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env={**ENVIRONMENT, **logs.environment(logs.ERRORS), **OF_LOGS},
+        env={name: value for name, value in environment.items() if value is not None},
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
     )
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ConfigError, LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
 from zoo.files import read_json, write_csv, write_json
+from zoo.interfaces import title
 from zoo.run import heatmaps, provenance
 from zoo.run.folder import JobFolder, RunFolder
 from zoo.run.job import Job
@@ -53,18 +54,20 @@ def run(job: Job, notify: Notify) -> None:
     from zoo.data import images, splits
     from zoo.files import replacing
     from zoo.plugins import discovery, registry
-    from zoo.training import device, part_checks, precision, trainer
+    from zoo.training import device, part_checks, precision, pretrained, trainer
     from zoo.training import model as networks
     from zoo.training.checkpoint import Checkpoint, values
 
     folder = job.folder
     found = discovery.discover(discovery.of(job.origins.values()))
     recipe = registry.build_recipe(job.model, job.recipe, found, job.source)
+    _refuse_other_code(recipe, job)
+    pretrained.supply(recipe.backbone, job.files)
     store = images.open_store(Path(job.images))
     table = splits.read_splits(RunFolder(Path(job.run)).splits, job.classes)
     training, validation = (splits.subset(table, job.fold, role, store) for role in ("train", "validation"))
 
-    seen = inherit(recipe, job.start_from).seeing([*training.hashes, *validation.hashes])
+    seen = inherit(recipe, job).seeing([*training.hashes, *validation.hashes])
     keras.config.set_dtype_policy(job.precision)
     machine = device.describe_machine()
     if job.precision != precision.FULL and machine["device"] == "cpu":
@@ -78,7 +81,7 @@ def run(job: Job, notify: Notify) -> None:
     try:
         network, begun = assemble(recipe, job, folder, checkpoint, notify)
     except WeightsError as error:
-        raise WeightsError("; ".join([str(error), *_missing_parts(recipe, job.start_from)])) from error
+        raise WeightsError("; ".join([str(error), *_missing_parts(recipe, job)])) from error
     if (head := networks.head_alone(network)) is not None:
         part_checks.check_probabilities(recipe.head, head)
     if any(isinstance(layer, keras.layers.Lambda) for layer in network.model.layers):
@@ -133,12 +136,20 @@ def run(job: Job, notify: Notify) -> None:
     notify({"event": "job_ended", "metrics": scores})
 
 
-def _missing_parts(recipe: Recipe, start_from: str | None) -> list[str]:
+def _refuse_other_code(recipe: Recipe, job: Job) -> None:
+    """Raise ConfigError where a part is not of the code that the run was planned with, on another machine."""
+    for kind, code in job.code.items():
+        if recipe.code[kind] != code:
+            part = title(getattr(recipe, kind))
+            raise ConfigError(f"{part} has other code on this machine than where the run was planned: install the same")
+
+
+def _missing_parts(recipe: Recipe, job: Job) -> list[str]:
     """What the file that training starts from tells of parts that are not here."""
     from zoo.plugins import discovery
 
-    file = start_from or (recipe.backbone.weights if recipe.backbone.from_file else None)
-    about = model_file.read_about(Path(file)) if file else None
+    file = job.start_from or (recipe.backbone.weights if recipe.backbone.from_file else None)
+    about = model_file.read_about(job.place(file)) if file else None
     if not about:
         return []
     return model_file.missing(about.recipe, about.origins, discovery.discover(), model_file.NETWORK)
@@ -164,13 +175,16 @@ def assemble(
         checkpoint.remove()
     if job.start_from:
         network = model.assemble(bare, recipe.head, shape, len(job.classes))
-        return model.start_from(network, Path(job.start_from)), None
+        return model.start_from(network, job.place(job.start_from)), None
     if job.start and recipe.backbone.weights == "auto":
         weights, warning = job.start["weights"] or "random", job.start["warning"]
         same = dataclasses.replace(recipe.backbone, weights="none" if weights == "random" else weights)
         network = model.assemble(same, recipe.head, shape, len(job.classes))
         return dataclasses.replace(network, warning=warning), None
-    return model.assemble(recipe.backbone, recipe.head, shape, len(job.classes)), None
+    backbone = recipe.backbone
+    if backbone.from_file:
+        backbone = dataclasses.replace(backbone, weights=str(job.place(backbone.weights)))
+    return model.assemble(backbone, recipe.head, shape, len(job.classes)), None
 
 
 @dataclass(frozen=True)
@@ -231,11 +245,12 @@ def predictions_table(subset: Subset, role: str, outputs: np.ndarray, classes: l
     return table
 
 
-def inherit(recipe: Recipe, start_from: str | None) -> Provenance:
+def inherit(recipe: Recipe, job: Job) -> Provenance:
     """What the weights that a job starts from have seen. Raises WeightsError for a file whose provenance is damaged."""
-    if start_from:
-        return provenance.read_provenance(Path(start_from))
-    return provenance.read_provenance(Path(recipe.backbone.weights)) if recipe.backbone.from_file else Provenance()
+    if job.start_from:
+        return provenance.read_provenance(job.place(job.start_from))
+    weights = recipe.backbone.weights
+    return provenance.read_provenance(job.place(weights)) if recipe.backbone.from_file else Provenance()
 
 
 def open_test_role(job: Job, seen: Provenance, table: pd.DataFrame, store: ImageStore) -> tuple[Subset, list[str]]:

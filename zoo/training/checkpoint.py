@@ -126,8 +126,8 @@ class Checkpoint:
         try:
             arrays = _read(self._epoch_file)
             about = json.loads(str(arrays.pop("about")))
-            if about.pop("origin") != self.origin:
-                self.fault = "begun on another device, with another version of Keras, or with other code of a plug-in"
+            if (origin := about.pop("origin")) != self.origin:
+                self.fault = f"begun {_differently(origin, self.origin)}"
                 return None
             return self._state(about, arrays)
         except Exception as error:  # whatever damage makes of the files
@@ -159,6 +159,20 @@ class Checkpoint:
 
     def _stage_file(self, number: int) -> Path:
         return self.folder / f"stage-{number}.npz"
+
+
+def _differently(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """In what way another origin made a state, as the rest of a sentence that begins with "begun"."""
+    for name, preposition, what in (("device", "on", ""), ("backend", "under", ""), ("keras", "with", "Keras ")):
+        if before.get(name) != now.get(name):
+            return f"{preposition} {what}{before.get(name)}, and this is {what}{now.get(name)}"
+    if before.get("precision") != now.get("precision"):
+        return f"in {before.get('precision')}, and this is {now.get('precision')}"
+    for name, what in (("parts", "another version"), ("code", "other code")):
+        old, new = before.get(name) or {}, now.get(name) or {}
+        if changed := [kind for kind in new if old.get(kind) != new[kind]]:
+            return f"with {what} of the {' and the '.join(changed)}"
+    return "with weights that have seen other images" if before.get("seen") != now.get("seen") else "differently"
 
 
 def _numbered(name: str, arrays: Arrays) -> dict[str, np.ndarray]:

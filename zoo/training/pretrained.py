@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def sources(registry: Registry) -> tuple[list[Source], list[str]]:
             backbone = make(registry, name)
             if backbone not in backbones:
                 backbones.append(backbone)
-                found += _starts(backbone)
+                found += starts(backbone)
         except ZooError as error:
             faults.append(f"{name}: {error}")
     return found, faults
@@ -52,7 +53,7 @@ def named(registry: Registry, name: str) -> list[Source]:
     backbones, models = registry.plugins.names("backbone"), registry.names()
     if name not in (*backbones, *models):
         raise ConfigError(unknown("backbone or model", name, [*backbones, *models]))
-    found = _starts(_of_model(registry, name) if name in models else _plain(registry, name))
+    found = starts(_of_model(registry, name) if name in models else _plain(registry, name))
     if not found:
         raise WeightsError(f"{name} starts from no file")
     return found
@@ -68,7 +69,7 @@ def _plain(registry: Registry, name: str) -> Backbone:
     return backbone
 
 
-def _starts(backbone: Backbone) -> list[Source]:
+def starts(backbone: Backbone) -> list[Source]:
     """What a backbone says that it starts from, in the order of its starts. Raises PluginError if it cannot."""
 
     def ask() -> list[Source]:
@@ -160,6 +161,20 @@ def bring(registry: Registry, path: Path) -> Source:
     if state(source.file) != "here" or not source.file.digest:
         _copy(path, source.file.path)
     return source
+
+
+def key(name: str) -> str:
+    """Under what a file of this name is brought to another machine, for `supply` there."""
+    return f"pretrained/{name}"
+
+
+def supply(backbone: Backbone, brought: Mapping[str, str]) -> None:
+    """Put files that a backbone may start from, and that were brought to this machine, into their places, unless they
+    are there."""
+    for source in starts(backbone) if brought else ():
+        file = brought.get(key(source.file.name))
+        if file and state(source.file) == "not here":
+            _copy(Path(file), source.file.path)
 
 
 def _refusal(path: Path, found: list[Source], sums: dict[str, str]) -> str:
