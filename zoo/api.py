@@ -24,7 +24,7 @@ from zoo.plugins import discovery
 from zoo.plugins.registry import Registry, load_registry, split_config
 from zoo.run import merge as merging
 from zoo.run import plan, results, scheduler
-from zoo.run.execution import Execution, Kind
+from zoo.run.executor import Execution, Kind
 from zoo.run.folder import RunFolder
 from zoo.run.job import Job
 from zoo.run.plan import Plan
@@ -52,7 +52,7 @@ def compare(
     for what the registry says; `splits` a split file or what `make_splits` returns, None for the data's own folds;
     `folds` "all", "first", a number, several, or a text such as "0,3" or "0-4"; `out` the run folder. `workers` is how
     many jobs run at a time, and `executor` where: "local" or "ray". `options` are the other fields of
-    `zoo.run.execution.Execution` (ray_address, cpus_per_job, gpus_per_job, memory_per_job), of
+    `zoo.run.executor.Execution` (ray_address, cpus_per_job, gpus_per_job, memory_per_job), of
     `zoo.data.options.DataOptions` (test_data, classes, positive, columns, label, labels, groups, image_size) and of
     `zoo.run.request.Request` (weights, seed, max_epochs, registry, repeats, fresh, redo, feature_cache, precision,
     trackers, operating_point, prevalence, shard). `listen` is called with each job and event.

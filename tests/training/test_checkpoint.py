@@ -56,6 +56,29 @@ def test_a_state_comes_back(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path / "nowhere", {}).load() is None
 
 
+ORIGIN = {"device": "cpu", "backend": "tensorflow", "keras": "3.15.0", "precision": "float32", "seen": "a1"}
+ORIGIN |= {"parts": {"head": "zoo 1", "backbone": "zoo 1"}, "code": {"head": "11", "backbone": "22"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"device": "gpu"}, "on cpu, and this is gpu"),
+        ({"backend": "jax", "keras": "3.16.0"}, "under tensorflow, and this is jax"),
+        ({"keras": "3.16.0"}, "with Keras 3.15.0, and this is Keras 3.16.0"),
+        ({"precision": "mixed_float16"}, "in float32, and this is mixed_float16"),
+        ({"parts": {"head": "zoo 1", "backbone": "zoo 2"}}, "with another version of the backbone"),
+        ({"code": {"head": "33", "backbone": "44"}}, "with other code of the head and the backbone"),
+        ({"seen": "b2"}, "with weights that have seen other images"),
+        ({"recipe": {}}, "differently"),
+    ],
+)
+def test_why_a_state_is_not_taken(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    Checkpoint(tmp_path / "checkpoint", ORIGIN).begin_stage(state(0))
+    checkpoint = Checkpoint(tmp_path / "checkpoint", {**ORIGIN, **change})
+    assert (checkpoint.load(), checkpoint.fault) == (None, f"begun {says}")
+
+
 def flip(file: Path) -> None:
     """A byte in the midst of the largest array."""
     data = bytearray(file.read_bytes())

@@ -130,7 +130,7 @@ def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **opt
     """Train every MODEL on every fold, and say which is better. All registered models unless some are named."""
     from zoo.commands.report import publish
     from zoo.report.comparison_progress import ComparisonProgress
-    from zoo.run.execution import Execution
+    from zoo.run.executor import Execution
 
     screen = console(wide)
 
