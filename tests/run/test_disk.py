@@ -15,7 +15,7 @@ from tests.finished import finish
 from tests.run.test_worker import job
 from zoo.errors import of_system
 from zoo.files import replacing, write_text
-from zoo.run import results, warm_workers
+from zoo.run import results, worker_process
 from zoo.run.plan import make_plan
 from zoo.run.request import Request
 
@@ -114,7 +114,7 @@ def test_no_room_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("KERAS_BACKEND", "none")  # nothing to load
     folder = job(run=str(tmp_path)).folder
     folder.path.mkdir(parents=True)
-    with warm_workers.start((), subprocess.DEVNULL) as worker:
+    with worker_process.start((), subprocess.DEVNULL) as worker:
         (folder.path / f".draft-{worker.pid}-status.json").symlink_to(FULL)
         assert worker.stdin and worker.stdout
         worker.stdin.write(job(run=str(tmp_path)).to_json() + "\n")

@@ -80,6 +80,7 @@ WORKER = """#!/bin/sh
 echo "started $$" >> {log}
 {then}
 read job || exit 0
+echo '{{"event": "renewing"}}'
 echo '{{"event": "epoch_ended"}}'
 while [ "$(wc -l < {log})" -lt 2 ]; do sleep 0.1; done
 sleep 0.5
@@ -99,7 +100,7 @@ def lives(planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
     return [f"{verb} {order.index(number) + 1}" for verb, number in done]
 
 
-def test_the_next_worker_starts_while_one_trains(
+def test_the_next_worker_starts_while_one_trains_that_takes_no_other_job(
     planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert lives(planned, tmp_path, monkeypatch) == ["started 1", "started 2", "ended 1", "ended 2"]
@@ -112,6 +113,29 @@ def test_a_worker_that_dies_waiting_costs_no_job(
     then = f'[ "$(grep -c started {tmp_path / "lives"})" != 2 ] || exit 9'
     seen = lives(planned, tmp_path, monkeypatch, then)
     assert seen == ["started 1", "started 2", "ended 1", "started 3", "ended 3"]
+
+
+def test_a_worker_takes_one_job_after_the_other(
+    planned: plan.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that says it is ready, if the next job's parts are of the packages that it has loaded."""
+    python, log = tmp_path / "python", tmp_path / "lives"
+    ready = """echo '{"event": "ready"}'"""
+    python.write_text(f"#!/bin/sh\nwhile read job; do echo $$ >> {log}; {ready}; done\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    one, other = planned.jobs
+    other = dataclasses.replace(other, origins={**other.origins, "head": "another 1.0"})
+    for jobs, processes in (([one, one, one], 1), ([one, other, other, one], 3)):
+        log.write_text("")
+        with LocalExecutor() as executor:
+            executor.begin(planned, len(jobs))
+            for job in jobs:
+                job.folder.path.mkdir(parents=True, exist_ok=True)
+                assert executor.run(job, 0, lambda event: None) == 0
+        numbers = log.read_text().split()
+        assert (len(numbers), len({*numbers})) == (len(jobs), processes)
+        assert not any(Path("/proc", number).exists() for number in numbers)
 
 
 PICKY = TINY_PLUGIN.replace(

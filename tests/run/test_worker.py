@@ -14,11 +14,13 @@ import pytest
 from tests.conftest import TINY_PLUGIN, Install
 from tests.parts import subset
 from zoo.errors import LeakError, TrainingError
-from zoo.run import warm_workers, worker
+from zoo.run import worker, worker_process
+from zoo.run.folder import JobFolder
 from zoo.run.plan import make_plan
 from zoo.run.provenance import Provenance
 from zoo.run.request import Request
 from zoo.run.worker import Job, predictions_table, refuse_leak
+from zoo.training import archive
 
 
 def job(**changes: Any) -> Job:
@@ -70,7 +72,7 @@ def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any, monk
     """The job fails at once, since its run folder is empty; what it says of that is one event. The log is in UTF-8,
     whatever the terminal."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    with warm_workers.start((), subprocess.DEVNULL) as worker:
+    with worker_process.start((), subprocess.DEVNULL) as worker:
         assert worker.stdin and worker.stdout
         worker.stdin.write(job(run=str(tmp_path), source="ä–.toml").to_json() + "\n")
         worker.stdin.flush()
@@ -98,6 +100,46 @@ def test_it_ends_at_once_when_its_parent_is_gone(tmp_path: Any) -> None:
     )
     assert done.returncode == 1
     assert done.stdout == ""
+
+
+def test_a_second_job_is_as_in_a_new_process(
+    install: Install, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every number and every weight; the first job has another network, with layers of the same names."""
+    install(TINY_PLUGIN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+    def trained(run: str, models: tuple[str, ...]) -> JobFolder:
+        request = Request(models=models, data=str(folds), image_size=32, max_epochs=2, out=tmp_path / run)
+        with make_plan(request) as planned:
+            process = worker_process.WorkerProcess(worker_process.start((), subprocess.DEVNULL))
+            for each in planned.jobs:
+                told = [event["event"] for event in process.events(each)]
+                assert (told[-1], process.status, process.ready) == ("job_ended", 0, True)
+                assert each.folder.log.exists()
+            process.end()
+            return planned.jobs[-1].folder
+
+    alone, second = trained("alone", ("tiny",)), trained("second", ("scratch-cnn", "tiny"))
+    for name in ("predictions.csv", "metrics.json", "provenance.json"):
+        assert (alone.path / name).read_bytes() == (second.path / name).read_bytes()
+    pairs = zip(archive.arrays(alone.best), archive.arrays(second.best), strict=True)
+    for (name, one), (same_name, other) in pairs:
+        assert name == same_name
+        np.testing.assert_array_equal(one[()], other[()])
+
+
+@pytest.mark.parametrize(("first", "second", "grown"), [(100, 119, False), (100, 121, True), (0, 0, True)])
+def test_a_worker_that_has_grown_takes_no_other_job(
+    monkeypatch: pytest.MonkeyPatch, first: int, second: int, grown: bool
+) -> None:
+    """0 is what a system says that doesn't tell."""
+    memory = worker._Memory()
+    monkeypatch.setattr(worker, "_peak", lambda: first)
+    assert not memory.has_grown()
+    assert memory.settle() is (first > 0)
+    monkeypatch.setattr(worker, "_peak", lambda: second)
+    assert (memory.has_grown(), memory.settle()) == (grown, not grown)
 
 
 def test_a_damaged_checkpoint_starts_over_to_the_same_weights(

@@ -20,7 +20,7 @@ Notify = Callable[[dict[str, Any]], None]
 
 
 class Executor(Protocol):
-    """Runs jobs, several at a time, each in a process of its own. Leaving its context ends what still runs."""
+    """Runs jobs, several at a time, each in another process than this. Leaving its context ends what still runs."""
 
     def room(self) -> int:
         """How many jobs run at a time, as far as is known."""
@@ -39,6 +39,9 @@ class Executor(Protocol):
 
         Then the job's folder is as the process has left it. What is raised instead tells why there is no status.
         """
+
+    def release(self, number: int) -> None:
+        """Thread `number` will have no more jobs."""
 
     def stop(self) -> None:
         """End all that runs, so that every `run` returns or raises soon."""

@@ -35,6 +35,11 @@ class Gate:
         self._running = 0
         self._changed = threading.Condition()
 
+    @property
+    def guards(self) -> bool:
+        """Whether there is a GPU."""
+        return self._free_at_first is not None
+
     def enter(self, model: str) -> None:
         """Wait until a job of this model may run."""
         with self._changed:

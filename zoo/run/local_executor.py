@@ -1,11 +1,11 @@
-"""Run jobs on this machine, each in a process of its own, with its CPU cores divided among those that run at a time."""
+"""Run jobs on this machine, in processes among which its CPU cores are divided.
+
+A process takes one job after the other, as long as that changes nothing: see `zoo.run.worker`.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import subprocess
 import threading
 from itertools import pairwise
 from types import TracebackType
@@ -15,7 +15,8 @@ from zoo.run import gpu
 from zoo.run.executor import Notify
 from zoo.run.job import Job
 from zoo.run.plan import Plan
-from zoo.run.warm_workers import WarmWorkers, start
+from zoo.run.warm_workers import WarmWorkers
+from zoo.run.worker_process import WorkerProcess, start
 
 
 class LocalExecutor:
@@ -29,7 +30,7 @@ class LocalExecutor:
         self._warm = WarmWorkers(ahead and workers == 1)
         self._shares: list[tuple[int, ...]] = []
         self._gate = gpu.Gate()
-        self._processes: set[subprocess.Popen[str]] = set()
+        self._processes: dict[int, WorkerProcess] = {}  # of each thread
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -41,50 +42,50 @@ class LocalExecutor:
         return len(self._shares)
 
     def prepare(self, number: int) -> None:
-        self._warm.prepare(self._shares[number])
+        process = self._processes.get(number)
+        if process is None or process.renewing or self._gate.guards:
+            self._warm.prepare(self._shares[number])
 
     def run(self, job: Job, number: int, notify: Notify) -> int:
         self._gate.enter(job.model)
         try:
             notify({"event": "job_launched"})
-            with job.folder.log.open("ab") as log, self._process(self._shares[number], log) as process:
-                try:
-                    return self._follow(process, job, notify)
-                except BaseException:
-                    process.kill()
-                    raise
-                finally:
-                    self._processes.discard(process)
+            with job.folder.log.open("ab") as log:
+                process = self._process(job, number, log)
+            try:
+                for event in process.events(job):
+                    if event["event"] == "epoch_ended":
+                        self._gate.watch()
+                    notify(event)
+                return process.status
+            finally:
+                if not process.ready or self._gate.guards:  # one that waits would keep its memory of the GPU
+                    self.release(number)
         finally:
             self._gate.leave(job.model)
 
-    def _follow(self, process: subprocess.Popen[str], job: Job, notify: Notify) -> int:
-        assert process.stdin and process.stdout
-        with contextlib.suppress(BrokenPipeError):  # a worker that died at once says so by its exit status
-            process.stdin.write(job.to_json() + "\n")
-            process.stdin.flush()
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "epoch_ended":
-                self._gate.watch()
-            notify(event)
-        status = process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        return status
-
-    def _process(self, cores: tuple[int, ...], log: IO[bytes]) -> subprocess.Popen[str]:
+    def _process(self, job: Job, number: int, log: IO[bytes]) -> WorkerProcess:
+        if number in self._processes and not self._processes[number].suits(job):
+            self.release(number)
         with self._lock:
-            process = self._warm.take(cores) or start(cores, log)
-            self._processes.add(process)
+            if number not in self._processes:
+                cores = self._shares[number]
+                self._processes[number] = WorkerProcess(self._warm.take(cores) or start(cores, log))
+            process = self._processes[number]
             if self._stopping:
                 process.kill()
             return process
 
+    def release(self, number: int) -> None:
+        with self._lock:
+            process = self._processes.pop(number, None)
+        if process:
+            process.end()
+
     def stop(self) -> None:
         with self._lock:
             self._stopping = True
-            for process in list(self._processes):
+            for process in self._processes.values():
                 process.kill()
         self._warm.close()
 
@@ -95,6 +96,8 @@ class LocalExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        for number in [*self._processes]:
+            self.release(number)
 
 
 def share_cores(workers: int) -> list[tuple[int, ...]]:

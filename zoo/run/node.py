@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import tempfile
 import time
@@ -29,7 +28,7 @@ from zoo.files import DRAFT, hash_file
 from zoo.run import versions
 from zoo.run.folder import JobFolder, RunFolder
 from zoo.run.job import Job
-from zoo.run.warm_workers import start
+from zoo.run.worker_process import WorkerProcess, start
 
 PIECE = 64 * 2**20  # bytes
 SPENT = 0.1  # of the time at most goes into bringing back what an epoch has changed
@@ -96,28 +95,19 @@ def attend(parcel: Parcel, fetch: Fetch) -> Iterator[Message]:
         cores = stack.enter_context(take_cores(parcel.cores))
         changes, features = _Changes(folder.path), _News("features")
         log = stack.enter_context(folder.log.open("ab"))
-        with start(cores, log, parcel.environment) as process:
-            try:
-                yield "launched", None
-                assert process.stdin and process.stdout
-                with contextlib.suppress(BrokenPipeError):  # a worker that died at once says so by its exit status
-                    process.stdin.write(job.to_json() + "\n")
-                    process.stdin.flush()
-                for line in process.stdout:
-                    event = json.loads(line)
-                    if event["event"] == "epoch_ended" and changes.due():
-                        yield from changes.messages()
-                        yield from features.messages() if parcel.shares else ()
-                    elif event["event"] in ("job_ended", "job_failed"):  # who hears of it looks into the folder
-                        yield from changes.messages()
-                    yield "event", event
-                status = process.wait()
-            except BaseException:
-                process.kill()
-                raise
+        process = WorkerProcess(start(cores, log, parcel.environment))
+        stack.callback(process.end)
+        yield "launched", None
+        for event in process.events(job):
+            if event["event"] == "epoch_ended" and changes.due():
+                yield from changes.messages()
+                yield from features.messages() if parcel.shares else ()
+            elif event["event"] in ("job_ended", "job_failed"):  # who hears of it looks into the folder
+                yield from changes.messages()
+            yield "event", event
         yield from changes.messages()
         yield from features.messages() if parcel.shares else ()
-        yield "exit", status
+        yield "exit", process.status
 
 
 @functools.cache

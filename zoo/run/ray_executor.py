@@ -130,6 +130,9 @@ class RayExecutor:
     def prepare(self, number: int) -> None:
         """Ray starts a process when it has found a place for the job."""
 
+    def release(self, number: int) -> None:
+        """Nothing is kept from one job to the next."""
+
     def run(self, job: Job, number: int, notify: Notify) -> int:
         assert self._parcels
         losses, launched = 0, False

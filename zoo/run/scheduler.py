@@ -114,6 +114,7 @@ class _Crew:
             try:
                 job = self.waiting.get_nowait()
             except Empty:
+                self._executor.release(number)
                 return
             failed = True
             try:

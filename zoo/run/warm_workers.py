@@ -1,39 +1,13 @@
-"""Start worker processes, some before there is a job for them: loading Keras takes seconds."""
+"""Workers that are started before there is a job for them: loading Keras takes seconds."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import threading
-from collections.abc import Mapping
 from types import TracebackType
-from typing import IO
 
-from zoo.encoding import OF_LOGS
-from zoo.training import logs
-
-# Libraries that reserve a whole GPU at once would leave nothing to the job beside.
-ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-
-
-def start(
-    cores: tuple[int, ...], log: IO[bytes] | int, changes: Mapping[str, str | None] | None = None
-) -> subprocess.Popen[str]:
-    """A worker, see `zoo.run.worker`, on these CPU cores, () for all; `log` takes what it prints until it has a job.
-
-    `changes` are made to the environment that it gets; None takes a variable out.
-    """
-    environment = {**ENVIRONMENT, **logs.environment(logs.ERRORS), **OF_LOGS, **(changes or {})}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "zoo.run.worker", ",".join(map(str, cores))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        env={name: value for name, value in environment.items() if value is not None},
-        start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the workers in order
-    )
+from zoo.run.worker_process import start
 
 
 class WarmWorkers:

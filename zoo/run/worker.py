@@ -1,8 +1,11 @@
-"""One job, in a process of its own: train one recipe on one fold, score it, and write its folder.
+"""One job: train one recipe on one fold, score it, and write its folder.
 
-`python -m zoo.run.worker [CORES]` loads what every job needs, reads a job as a line of JSON from standard input and
-writes events, one JSON object a line, to standard output; whatever else is printed goes to the job's log. It ends when
-standard input does: then the parent has been killed, or had no job left. CORES are the CPU cores to use, as in 0,1.
+`python -m zoo.run.worker [CORES]` loads what every job needs, reads jobs from standard input, each a line of JSON, and
+writes events, one JSON object a line, to standard output; whatever else is printed goes to the job's log. After a job
+that is done it says "ready" and takes another one, for which it begins as if it were new, unless a job has failed or
+more memory is in use than after its first job: then it ends, as it says beforehand ("renewing"), and the next one gets
+a new process. It ends too when standard input does: then the parent has been killed, or has no job left. CORES are the
+CPU cores to use, as in 0,1.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -19,6 +23,7 @@ import traceback
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ConfigError, LeakError, TrainingError, WeightsError, ZooError, one_line, shorten
@@ -280,7 +285,7 @@ def refuse_leak(
 
 
 def main(cores: str = "") -> int:
-    """Run the job on standard input, if one comes. 0 when done, 1 when it failed."""
+    """Run the jobs on standard input, if any come. 0 when they are done, 1 when one failed."""
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of libraries and plug-ins are no events
 
@@ -294,17 +299,91 @@ def main(cores: str = "") -> int:
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
     with contextlib.suppress(Exception):  # the job will fail in the same way, and say so
         importlib.import_module("zoo.training.trainer")
-    if not (line := sys.stdin.readline()):
+    jobs, memory = _Jobs(), _Memory()
+    while line := jobs.take():
+        job = Job.from_json(line)
+        with contextlib.suppress(OSError):  # a full disk, which fails the job in a moment, and that is told
+            job.folder.path.mkdir(parents=True, exist_ok=True)
+            with job.folder.log.open("ab") as log:
+                for stream in (sys.stdout, sys.stderr):
+                    stream.flush()
+                    os.dup2(log.fileno(), stream.fileno())
+        faulthandler.enable()
+
+        def told(event: dict[str, Any]) -> None:
+            notify(event)
+            if event["event"] == "epoch_ended" and memory.has_grown():
+                notify({"event": "renewing"})
+
+        if attend(job, told):
+            return 1
+        _forget()
+        if not memory.settle():
+            return 0
+        jobs.done()
+        notify({"event": "ready"})
+    return 0
+
+
+class _Jobs:
+    """The lines of standard input. When it ends while there is a job this process ends at once."""
+
+    def __init__(self) -> None:
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        self._open = 0  # jobs that came and aren't done
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self._open += 1
+            self._lines.put(line)
+        if self._open:
+            os._exit(1)
+        self._lines.put("")
+
+    def take(self) -> str:
+        """The next one, "" if there is none."""
+        return self._lines.get()
+
+    def done(self) -> None:
+        """The one that was taken is done."""
+        self._open -= 1
+
+
+class _Memory:
+    """Whether this process takes more memory than its first job did: whatever a library keeps adds up."""
+
+    GROWTH = 1.2
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+
+    def has_grown(self) -> bool:
+        """Whether it takes a fifth more. Nobody knows where the system doesn't tell: then it has."""
+        return self._first is not None and (not self._first or _peak() > self.GROWTH * self._first)
+
+    def settle(self) -> bool:
+        """Take note that a job is over; whether there may be another one."""
+        if self._first is None:
+            self._first = _peak()
+        return not self.has_grown()
+
+
+def _peak() -> int:
+    """The most memory that this process has had, in whatever unit; 0 where the system doesn't tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
         return 0
-    job = Job.from_json(line)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(OSError):  # a full disk, which fails the job in a moment, and that is told
-        job.folder.path.mkdir(parents=True, exist_ok=True)
-        with job.folder.log.open("ab") as log:
-            for stream in (sys.stdout, sys.stderr):
-                os.dup2(log.fileno(), stream.fileno())
-    faulthandler.enable()
-    return attend(job, notify)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _forget() -> None:
+    """What Keras keeps of the networks of a job: the next one finds names and random generators as in a new process."""
+    import keras
+
+    keras.utils.clear_session()
+    gc.collect()
 
 
 def attend(job: Job, notify: Notify) -> int:
@@ -326,12 +405,6 @@ def attend(job: Job, notify: Notify) -> int:
             print(trace, file=log)
         notify({"event": "job_failed", "error": text, "refused": refused})
         return 1
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of standard input, which the parent keeps open, and end this process at once."""
-    sys.stdin.read()
-    os._exit(1)
 
 
 if __name__ == "__main__":
