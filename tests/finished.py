@@ -13,7 +13,7 @@ from zoo.data import images, splits
 from zoo.evaluation import metrics
 from zoo.files import read_json, write_csv, write_json
 from zoo.plugins import discovery, registry
-from zoo.run import plan, provenance, results, worker
+from zoo.run import plan, provenance, results, train_and_score
 from zoo.run.folder import RunFolder
 from zoo.run.job import Job
 from zoo.run.plan import Plan
@@ -96,7 +96,7 @@ def _add_network(job: Job, made: Plan, seed: int) -> None:
     model_file.write_about(job.folder.best, model_file.About.of(recipe, job.classes, job.image_size))
     store = images.open_store(Path(job.images))
     subsets = {role: splits.subset(made.splits, job.fold, role, store) for role in ("validation", "test")}
-    worker.score(job, network, subsets, job.folder)
+    train_and_score.score(job, network, subsets, job.folder)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ from sklearn import metrics
 import zoo as package
 from tests.conftest import TINY_PLUGIN, Install, Main, Zoo, write_folds
 from zoo.commands import report, train
-from zoo.run import results, worker
+from zoo.run import results, train_and_score
 from zoo.run.plan import make_plan
 from zoo.run.request import Request
 
@@ -407,7 +407,7 @@ def test_the_cache_is_filled_reused_and_cleared(
         options: dict[str, Any] = {"image_size": 32, "registry": registry, "feature_cache": cached}
         with make_plan(Request(models=("head",), data=str(folds), out=run, **options)) as planned:
             planned.jobs[0].folder.set_status("running")
-            worker.run(planned.jobs[0], lambda event: None)
+            train_and_score.run(planned.jobs[0], lambda event: None)
         predictions.append(pd.read_csv(run / "head/fold-0/predictions.csv")["probability"])
     pd.testing.assert_series_equal(predictions[0], predictions[1], check_exact=True)
     pd.testing.assert_series_equal(predictions[0], predictions[2], rtol=1e-4)
@@ -480,6 +480,6 @@ def test_what_is_not_said_means_the_same_in_python() -> None:
     for command, function in ((train.compare, package.compare), (report.report, results.compare)):
         options = {option.name: option.default for option in command.params}
         said = inspect.signature(function).parameters
-        for name in ("workers", "metric", "rope", "threshold"):
+        for name in ("workers", "executor", "metric", "rope", "threshold"):
             if name in options and name in said:
                 assert options[name] == said[name].default, name

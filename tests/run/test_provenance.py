@@ -279,7 +279,7 @@ def test_no_choice_depends_on_the_labels_of_the_test_role(tiny: None, inline: Zo
 def test_the_test_role_is_read_in_one_place() -> None:
     rooms = Path(package.__file__).parent
     readers = [file.name for file in rooms.rglob("*.py") if 'job.fold, "test"' in file.read_text(encoding="utf-8")]
-    assert readers == ["worker.py"]
+    assert readers == ["train_and_score.py"]
     for file in (rooms / "training").glob("*.py"):
         assert '"test"' not in file.read_text(encoding="utf-8"), file.name
 

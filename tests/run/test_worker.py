@@ -14,12 +14,13 @@ import pytest
 from tests.conftest import TINY_PLUGIN, Install
 from tests.parts import subset
 from zoo.errors import LeakError, TrainingError
-from zoo.run import worker, worker_process
+from zoo.run import train_and_score, worker, worker_process
 from zoo.run.folder import JobFolder
+from zoo.run.job import Job
 from zoo.run.plan import make_plan
 from zoo.run.provenance import Provenance
 from zoo.run.request import Request
-from zoo.run.worker import Job, predictions_table, refuse_leak
+from zoo.run.train_and_score import predictions_table, refuse_leak
 from zoo.training import archive
 
 
@@ -159,7 +160,7 @@ def test_a_damaged_checkpoint_starts_over_to_the_same_weights(
         with make_plan(wanted) as planned:
             planned.jobs[0].folder.set_status("running")
             try:
-                worker.run(planned.jobs[0], listen)
+                train_and_score.run(planned.jobs[0], listen)
             except KeyboardInterrupt:
                 return planned.jobs[0].folder
             import keras
@@ -183,5 +184,5 @@ def test_images_that_are_gone_fail_the_job_with_what_to_do(install: Install, fol
         (job,) = planned.jobs
         shutil.rmtree(job.images)
         with pytest.raises(TrainingError, match=r"\(gone\)$") as raised:
-            worker.run(job, print)
+            train_and_score.run(job, print)
     assert "run the same command again" in str(raised.value)

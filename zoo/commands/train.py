@@ -46,6 +46,7 @@ execution_options = all_of(
     click.option(
         "--workers",
         type=Number(limits.WORKERS),
+        default=None,
         help="Jobs at a time; default 1, with --executor ray as many as there is room for.",
     ),
     click.option(

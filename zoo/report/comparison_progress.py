@@ -57,7 +57,7 @@ class ComparisonProgress:
             self._live.stop()
 
     def on_event(self, job: Any, event: dict[str, Any]) -> None:
-        """Show one event; see `zoo.run.worker` and `zoo.training.trainer` for what they hold."""
+        """Show one event; see `zoo.run.train_and_score` and `zoo.training.trainer` for what they hold."""
         handler = getattr(self, f"_{event['event']}", None)
         if handler:
             handler(job, event)

@@ -100,7 +100,7 @@ class JobProgress:
         self._bar.stop()
 
     def on_event(self, job: Any, event: dict[str, Any]) -> None:
-        """Show one event; see `zoo.run.worker` and `zoo.training.trainer` for what they hold."""
+        """Show one event; see `zoo.run.train_and_score` and `zoo.training.trainer` for what they hold."""
         getattr(self, f"_{event['event']}")(job, event)
 
     def _say(self, text: str, style: str = "") -> None:
