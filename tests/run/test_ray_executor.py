@@ -39,7 +39,9 @@ class Nodes:
 
     def add(self, plugins: Path, cpus: int = 1) -> None:
         """One more node."""
-        variables = {"ZOO_CACHE": str(self.cache(len(self.nodes))), "PYTHONPATH": str(plugins)}
+        cache = self.cache(len(self.nodes))
+        # Locks of cores are in the folder for temporary files: other tests run on this machine too.
+        variables = {"ZOO_CACHE": str(cache), "PYTHONPATH": str(plugins), "TMPDIR": str(self.root)}
         self.nodes.append(self.cluster.add_node(num_cpus=cpus, object_store_memory=MEMORY, env_vars=variables))
 
     def cache(self, number: int) -> Path:

@@ -63,7 +63,7 @@ def test_weights_of_other_code_are_not_gone_on_with(
     assert "backbone 'tiny' is of zoo-tiny 1.0, whose code was another when breaks was begun" in " ".join(
         done.stdout.split()
     )
-    assert "begun with other code of the backbone: starting over" in " ".join(done.stdout.split())
+    assert "begun with other code of the backbone and the schedule: starting over" in " ".join(done.stdout.split())
     history = pd.read_csv(job / "history.csv")
     loss = json.loads((job / "metrics.json").read_text())["validation"]["loss"]
     assert loss == pytest.approx(history["val_loss"].min(), abs=0.05)

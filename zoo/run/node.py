@@ -13,13 +13,14 @@ import functools
 import hashlib
 import os
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -32,6 +33,7 @@ from zoo.run.worker_process import WorkerProcess, start
 
 PIECE = 64 * 2**20  # bytes
 SPENT = 0.1  # of the time at most goes into bringing back what an epoch has changed
+IDLE = 60.0  # seconds that a worker waits for the next job
 TRIES = 20  # at reading a folder while nothing in it changes
 
 # Opens a piece.
@@ -48,7 +50,8 @@ class Parcel:
     folder, `job_files` of the job's own. `entries` are folders of the user cache, as "images/KEY", of which those in
     `needed` must be there. `weights` are files that training starts from, by the path that they have where the run was
     planned, with their sha256. `cores` is how many CPU cores the job may use. It `shares` the features that it computes
-    where other machines may need them. `environment` is what its process finds in the environment; None is taken out.
+    where other machines may need them, and `keeps` its process for the next job. `environment` is what that process
+    finds in the environment; None is taken out.
     """
 
     job: Job
@@ -60,6 +63,7 @@ class Parcel:
     weights: dict[str, tuple[str, list[Any]]]
     cores: int
     shares: bool = False
+    keeps: bool = False
     environment: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -92,11 +96,9 @@ def attend(parcel: Parcel, fetch: Fetch) -> Iterator[Message]:
             return
         place = stack.enter_context(_place())
         job, folder = _lay_job(parcel, place, fetch)
-        cores = stack.enter_context(take_cores(parcel.cores))
         changes, features = _Changes(folder.path), _News("features")
         log = stack.enter_context(folder.log.open("ab"))
-        process = WorkerProcess(start(cores, log, parcel.environment))
-        stack.callback(process.end)
+        process = stack.enter_context(_worker(parcel, log))
         yield "launched", None
         for event in process.events(job):
             if event["event"] == "epoch_ended" and changes.due():
@@ -108,6 +110,54 @@ def attend(parcel: Parcel, fetch: Fetch) -> Iterator[Message]:
         yield from changes.messages()
         yield from features.messages() if parcel.shares else ()
         yield "exit", process.status
+
+
+@dataclass(frozen=True)
+class _Idle:
+    """A worker that takes another job, on the same cores; after a while it is ended."""
+
+    process: WorkerProcess
+    cores: tuple[int, ...]
+    environment: dict[str, str | None]
+
+    def suits(self, parcel: Parcel) -> bool:
+        same = (len(self.cores), self.environment) == (parcel.cores, parcel.environment)
+        return same and self.process.suits(parcel.job)
+
+
+_idle: dict[threading.Timer, _Idle] = {}  # of this process, which runs one job at a time: one at most
+
+
+@contextmanager
+def _worker(parcel: Parcel, log: IO[bytes]) -> Iterator[WorkerProcess]:
+    """A worker for the job: the one that the last job here has left, if it suits."""
+    with ExitStack() as locks:
+        process, cores = None, tuple[int, ...]()
+        for timer in [*_idle]:
+            timer.cancel()
+            if idle := _idle.pop(timer, None):
+                if idle.suits(parcel) and locks.enter_context(take_cores(parcel.cores, idle.cores)):
+                    process, cores = idle.process, idle.cores
+                else:
+                    idle.process.end()
+        if process is None:
+            cores = locks.enter_context(take_cores(parcel.cores))
+            process = WorkerProcess(start(cores, log, parcel.environment))
+        try:
+            yield process
+        finally:
+            if process.ready and parcel.keeps and cores:
+                timer = threading.Timer(IDLE, lambda: _end_idle(timer))
+                timer.daemon = True
+                _idle[timer] = _Idle(process, cores, parcel.environment)
+                timer.start()
+            else:
+                process.end()
+
+
+def _end_idle(timer: threading.Timer) -> None:
+    if idle := _idle.pop(timer, None):
+        idle.process.end()
 
 
 @functools.cache
@@ -210,11 +260,13 @@ def _locks() -> Path:
 
 
 @contextmanager
-def take_cores(count: int) -> Iterator[tuple[int, ...]]:
-    """So many CPU cores that no other job of a node on this machine has; () for any, where there aren't so many."""
+def take_cores(count: int, of: Collection[int] | None = None) -> Iterator[tuple[int, ...]]:
+    """So many CPU cores (`of` these) that no other job of a node on this machine has; () where there aren't so many."""
+    if of is None:
+        of = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     with ExitStack() as locks:
         taken: list[int] = []
-        for core in sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ():
+        for core in sorted(of):
             if len(taken) < count:
                 with contextlib.suppress(Timeout):
                     locks.enter_context(FileLock(_locks() / f"core-{core}.lock", timeout=0))

@@ -90,7 +90,7 @@ class RayExecutor:
         machines = [each for each in self._machines() if self._resources.fit(each)]
         if not machines:
             raise ConfigError(f"no machine of the Ray cluster has {self._resources}; ask for less, or add machines")
-        self._parcels = _Parcels(plan, self._resources.cpus, self._ray, len(machines) > 1)
+        self._parcels = _Parcels(plan, self._resources, self._ray, len(machines) > 1)
         self._check(machines)
         return min(jobs, self._workers or MOST)
 
@@ -131,7 +131,7 @@ class RayExecutor:
         """Ray starts a process when it has found a place for the job."""
 
     def release(self, number: int) -> None:
-        """Nothing is kept from one job to the next."""
+        """What waits for another job on a machine ends by itself."""
 
     def run(self, job: Job, number: int, notify: Notify) -> int:
         assert self._parcels
@@ -178,7 +178,7 @@ class RayExecutor:
             if self._stopping:
                 raise TrainingError("interrupted")
             stream = self._running[number] = task.remote(parcel)
-        folder = _Receiver(job)
+        folder = Receiver(job)
         try:
             for reference in stream:
                 kind, content = self._ray.get(reference)
@@ -261,7 +261,7 @@ class _Parcels:
     """What jobs of a plan take along. What is large is handed to Ray once, and lies wherever it was needed."""
 
     plan: Plan
-    cores: int
+    resources: Resources
     ray: Any
     shares: bool
     versions: dict[str, str] = field(init=False)
@@ -319,8 +319,9 @@ class _Parcels:
             entries=entries,
             needed=(images,),
             weights=self._weights[job.model],
-            cores=self.cores,
+            cores=self.resources.cpus,
             shares=self.shares,
+            keeps=not self.resources.gpus,  # one that waits would keep its memory of the GPU
             environment=self._environment,
         )
 
@@ -341,7 +342,7 @@ def _backbone(job: Job) -> str:
     return repr(sorted(job.recipe["backbone"].items(), key=str))
 
 
-class _Receiver:
+class Receiver:
     """Writes what comes back of a job into its folder, each file as a whole."""
 
     def __init__(self, job: Job) -> None:
