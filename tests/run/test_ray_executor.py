@@ -70,7 +70,7 @@ def compared(models: list[str], data: Path, out: Path, **options: Any) -> zoo.Co
     return zoo.compare(models, data=data, out=out, image_size=32, **options)
 
 
-def assert_same(one: RunFolder, other: RunFolder, model: str = "three", folds: int = 2) -> None:
+def assert_same(one: RunFolder, other: RunFolder, model: str, folds: int = 2) -> None:
     """Every number and every weight of these jobs, bit for bit."""
     for fold in range(folds):
         ours, theirs = one.job(model, fold), other.job(model, fold)
@@ -92,9 +92,27 @@ EACH = [
 ]
 
 
+@dataclass(frozen=True)
+class Slow(zoo.Augmenter):
+    name = "slow"
+
+    def augment(self, images, rng):
+        import time
+
+        time.sleep(0.02)
+        return images
+
+
+@zoo.hookimpl
+def zoo_augmenters():
+    return [Slow]
+
+
 @zoo.hookimpl
 def zoo_models():
-    return {"three": {"backbone": "tiny", "schedule": {"name": "stages", "each": EACH}, "batch_size": 8}}
+    schedule = {"name": "stages", "each": EACH}
+    slow = {"backbone": "tiny", "schedule": schedule, "batch_size": 8, "augmenter": "slow"}
+    return {"slow": slow, "three": {"backbone": "tiny", "schedule": {"name": "stages", "each": EACH}, "batch_size": 8}}
 """
 )
 
@@ -105,18 +123,21 @@ def of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
 
 
+Train = Callable[[str], zoo.Comparison]
+
+
 @pytest.fixture
-def here(install: Install, folds: Path, tmp_path: Path) -> zoo.Comparison:
-    """Model "three" as trained on this machine."""
+def here(install: Install, folds: Path, tmp_path: Path) -> Train:
+    """Trains one of the models on this machine."""
     install(THREE)
-    return compared(["three"], folds, tmp_path / "run-here", workers=2)
+    return lambda model: compared([model], folds, tmp_path / "run-here", workers=2)
 
 
 def on(nodes: Nodes) -> dict[str, Any]:
     return {"executor": "ray", "ray_address": nodes.cluster.address}
 
 
-def test_the_same_as_here_to_the_last_bit(here: zoo.Comparison, folds: Path, tmp_path: Path, nodes: Nodes) -> None:
+def test_the_same_as_here_to_the_last_bit(here: Train, folds: Path, tmp_path: Path, nodes: Nodes) -> None:
     """On two nodes, of which neither has the images."""
     for _ in range(2):
         nodes.add(tmp_path / "site")
@@ -125,15 +146,15 @@ def test_the_same_as_here_to_the_last_bit(here: zoo.Comparison, folds: Path, tmp
     def listen(job: Any, event: dict[str, Any]) -> None:
         heard.append((job.title, event["event"]))
 
-    there = compared(["three"], folds, tmp_path / "there", listen=listen, **on(nodes))
-    assert (here.missing, there.missing) == ([], [])
-    assert_same(here.run, there.run)
-    assert here.summary.equals(there.summary)
+    there, local = compared(["three"], folds, tmp_path / "there", listen=listen, **on(nodes)), here("three")
+    assert (local.missing, there.missing) == ([], [])
+    assert_same(local.run, there.run, "three")
+    assert local.summary.equals(there.summary)
     for fold in (0, 1):
         job = there.run.job("three", fold)
         assert not job.checkpoint.exists()
         assert {file.name for file in job.path.iterdir()} == {
-            file.name for file in here.run.job("three", fold).path.iterdir()
+            file.name for file in local.run.job("three", fold).path.iterdir()
         }
         of_job = [event for title, event in heard if title == f"three, fold {fold}"]
         assert (of_job[0], of_job.count("job_launched"), of_job[-1]) == ("job_launched", 1, "job_ended")
@@ -142,7 +163,7 @@ def test_the_same_as_here_to_the_last_bit(here: zoo.Comparison, folds: Path, tmp
         assert not [*nodes.cache(number).glob("jobs/*")]
 
 
-def test_a_node_lost_in_each_of_three_stages(here: zoo.Comparison, folds: Path, tmp_path: Path, nodes: Nodes) -> None:
+def test_a_node_lost_in_each_of_three_stages(here: Train, folds: Path, tmp_path: Path, nodes: Nodes) -> None:
     for _ in range(4):
         nodes.add(tmp_path / "site")
     killed: list[str] = []
@@ -158,22 +179,22 @@ def test_a_node_lost_in_each_of_three_stages(here: zoo.Comparison, folds: Path, 
         if event["event"] in ("warning", "resumed"):
             said.append(event.get("text", "resumed").partition(" (")[0])
 
-    there = compared(["three"], folds, tmp_path / "there", folds="0", listen=listen, **on(nodes))
+    there = compared(["slow"], folds, tmp_path / "there", folds="0", listen=listen, **on(nodes))
     assert there.missing == []
     assert killed == ["head", "top", "all"]
     assert said == ["its machine was lost", "resumed"] * 3
-    assert_same(here.run, there.run, folds=1)
+    assert_same(here("slow").run, there.run, "slow", folds=1)
 
 
-def test_a_driver_that_is_killed(here: zoo.Comparison, folds: Path, tmp_path: Path, nodes: Nodes) -> None:
+def test_a_driver_that_is_killed(here: Train, folds: Path, tmp_path: Path, nodes: Nodes) -> None:
     """The jobs end with it, and the same command goes on, here or there."""
     nodes.add(tmp_path / "site", cpus=2)
-    options = ["compare", "three", "--data", folds, "--image-size", "32", "--out", tmp_path / "there"]
+    options = ["compare", "slow", "--data", folds, "--image-size", "32", "--out", tmp_path / "there"]
     ray_options = ["--executor", "ray", "--ray-address", nodes.cluster.address]
     command = [sys.executable, "-P", "-m", "zoo.cli", *map(str, [*options, *ray_options])]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     run = RunFolder(tmp_path / "there")
-    wait_for(lambda: all((run.job("three", fold).checkpoint / "epoch.npz").exists() for fold in (0, 1)))
+    wait_for(lambda: all((run.job("slow", fold).checkpoint / "epoch.npz").exists() for fold in (0, 1)))
     driver.kill()
     driver.communicate()
     wait_for(lambda: not running(tmp_path))
@@ -183,9 +204,9 @@ def test_a_driver_that_is_killed(here: zoo.Comparison, folds: Path, tmp_path: Pa
         if event["event"] == "resumed":
             resumed.append(job.title)
 
-    there = compared(["three"], folds, tmp_path / "there", workers=2, listen=listen)
-    assert sorted(resumed) == ["three, fold 0", "three, fold 1"]
-    assert_same(here.run, there.run)
+    there = compared(["slow"], folds, tmp_path / "there", workers=2, listen=listen)
+    assert sorted(resumed) == ["slow, fold 0", "slow, fold 1"]
+    assert_same(here("slow").run, there.run, "slow")
 
 
 def test_ctrl_c(install: Install, folds: Path, tmp_path: Path, nodes: Nodes) -> None:

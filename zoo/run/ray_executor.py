@@ -26,6 +26,7 @@ from zoo.training import backend, pretrained
 
 MOST = 200  # jobs that Ray is given at a time; each takes a thread here, which waits
 LOSSES = 3  # machines in a row that a job may lose before an epoch has ended, until it is taken to be what kills them
+PATIENCE = 300.0  # seconds that a piece of a file may take on its way
 CHECKING = 600.0  # seconds that a machine is given to say what is installed there
 # Of the environment what changes numbers or what a job may do, not what is another machine's own business.
 CARRIED = ("ZOO_DEBUG", "ZOO_PLUGINS", "OMP_NUM_THREADS", "TF_", "XLA_", "JAX_", "KERAS_BACKEND")
@@ -151,6 +152,8 @@ class RayExecutor:
             try:
                 status = self._once(job, number, told)
             except Exception as error:
+                if job.folder.done:  # and all of it has come back, before its machine was lost
+                    return 0
                 if self._stopping or not self._is_loss(error):
                     raise TrainingError(_reason(error)) from error
                 losses += 1
@@ -178,11 +181,13 @@ class RayExecutor:
             if self._stopping:
                 raise TrainingError("interrupted")
             stream = self._running[number] = task.remote(parcel)
-        folder = Receiver(job)
+        folder, machine = Receiver(job), ""
         try:
             for reference in stream:
                 kind, content = self._ray.get(reference)
-                if kind == "event":
+                if kind == "at":
+                    machine = content
+                elif kind == "event":
                     notify(content)
                 elif kind == "launched":
                     notify({"event": "job_launched"})
@@ -191,7 +196,7 @@ class RayExecutor:
                     # They stay where they are until another machine needs them.
                     kept = {file: [next(stream, None) for _ in range(pieces)] for file, pieces in files.items()}
                     if all(None not in pieces for pieces in kept.values()):
-                        self._parcels.keep(job, name, kept)
+                        self._parcels.keep(job, name, kept, machine)
                 elif kind == "missing":
                     for name in content:
                         self._parcels.bring(name)
@@ -202,6 +207,10 @@ class RayExecutor:
                     return int(content)
                 else:
                     folder.take(kind, content)
+        except Exception as error:
+            if self._is_loss(error):
+                self._parcels.forget(machine)
+            raise
         finally:
             with self._lock:
                 self._running.pop(number, None)
@@ -229,7 +238,11 @@ def on_node(parcel: node.Parcel) -> Iterator[node.Message]:
     """What the task of a job does, on whatever machine Ray has placed it."""
     import ray
 
-    yield from node.attend(parcel, ray.get)
+    def fetch(piece: Any) -> bytes:
+        return bytes(ray.get(piece, timeout=PATIENCE))
+
+    yield "at", ray.get_runtime_context().get_node_id()
+    yield from node.attend(parcel, fetch)
 
 
 def _connect(address: str | None) -> tuple[Any, bool]:
@@ -269,7 +282,7 @@ class _Parcels:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._brought: dict[str, node.Contents] = {}
-        self._features: dict[str, dict[str, node.Contents]] = {}  # of each backbone
+        self._features: dict[str, dict[str, tuple[str, node.Contents]]] = {}  # of each backbone, with where it lies
         run = self.plan.run
         self._run_files = {file.name: file.read_bytes() for file in (run.splits, run.duplicates) if file.exists()}
         found = discovery.discover()
@@ -310,7 +323,8 @@ class _Parcels:
         begun = [job.folder.provenance, *job.folder.checkpoint.glob("[!.]*")]
         files = {each.relative_to(job.folder.path).as_posix(): self._pieces(each) for each in begun if each.is_file()}
         with self._lock:
-            entries = {**self._brought, **self._features.get(_backbone(job), {})}
+            computed = self._features.get(_backbone(job), {})
+            entries = {**self._brought, **{name: contents for name, (_, contents) in computed.items()}}
         return node.Parcel(
             job=job,
             versions=self.versions,
@@ -332,10 +346,17 @@ class _Parcels:
                 folder = cache.folder(name)
                 self._brought[name] = {each: self._pieces(file) for each, file in node.files_of(folder).items()}
 
-    def keep(self, job: Job, name: str, contents: node.Contents) -> None:
-        """Other jobs with this backbone may need what this one has computed."""
+    def keep(self, job: Job, name: str, contents: node.Contents, machine: str) -> None:
+        """Other jobs with this backbone may need what this one has computed, and what lies on that machine."""
         with self._lock:
-            self._features.setdefault(_backbone(job), {}).setdefault(name, contents)
+            self._features.setdefault(_backbone(job), {}).setdefault(name, (machine, contents))
+
+    def forget(self, machine: str) -> None:
+        """What lies on a machine is lost with it."""
+        with self._lock:
+            for backbone, computed in self._features.items():
+                kept = {name: entry for name, entry in computed.items() if entry[0] != machine}
+                self._features[backbone] = kept
 
 
 def _backbone(job: Job) -> str:
