@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,14 @@ def test_what_cannot_be_asked_for(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Execution(**options)
     assert str(caught.value) == says
+
+
+def test_a_cluster_that_is_not_there() -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(ConfigError, match=rf"^no Ray cluster answers at 127\.0\.0\.1:{port}: ConnectionRefusedError"):
+        Execution(executor="ray", ray_address=f"127.0.0.1:{port}").open()
 
 
 def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ from zoo.training import backend, pretrained
 
 MOST = 200  # jobs that Ray is given at a time; each takes a thread here, which waits
 LOSSES = 3  # machines in a row that a job may lose before an epoch has ended, until it is taken to be what kills them
+ANSWER = 10.0  # seconds that a cluster is given to answer at all
 PATIENCE = 300.0  # seconds that a piece of a file may take on its way
 CHECKING = 600.0  # seconds that a machine is given to say what is installed there
 # Of the environment what changes numbers or what a job may do, not what is another machine's own business.
@@ -254,12 +257,15 @@ def _connect(address: str | None) -> tuple[Any, bool]:
         raise ConfigError("ray is not installed: pip install 'zoo[ray]'") from None
     if ray.is_initialized():
         return ray, False
+    logging.getLogger("ray").setLevel(logging.ERROR)  # advice about its own settings, in the midst of tables
+    place = address or os.environ.get("RAY_ADDRESS") or ""
+    host, _, port = place.rpartition(":")
     try:
+        if host and port.isdigit() and "/" not in host:  # Ray itself would go on trying for minutes
+            socket.create_connection((host, int(port)), timeout=ANSWER).close()
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except Exception as error:
-        raise ConfigError(
-            f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS') or 'hand'}: {one_line(error)}"
-        ) from error
+        raise ConfigError(f"no Ray cluster answers at {place or 'hand'}: {one_line(error)}") from error
     return ray, True
 
 
