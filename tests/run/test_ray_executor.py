@@ -17,7 +17,8 @@ import pytest
 import zoo
 from tests.conftest import TINY_PLUGIN, Install
 from zoo.errors import ConfigError
-from zoo.run.folder import RunFolder
+from zoo.run import provenance
+from zoo.run.folder import JobFolder, RunFolder
 from zoo.run.ray_executor import RayExecutor
 from zoo.training import archive
 
@@ -146,7 +147,9 @@ def test_the_same_as_here_to_the_last_bit(here: Train, folds: Path, tmp_path: Pa
     def listen(job: Any, event: dict[str, Any]) -> None:
         heard.append((job.title, event["event"]))
 
-    there, local = compared(["three"], folds, tmp_path / "there", listen=listen, **on(nodes)), here("three")
+    there = compared(["three"], folds, tmp_path / "there", listen=listen, **on(nodes))
+    known_there = [recognised(there.run.job("three", fold)) for fold in (0, 1)]
+    local = here("three")
     assert (local.missing, there.missing) == ([], [])
     assert_same(local.run, there.run, "three")
     assert local.summary.equals(there.summary)
@@ -158,6 +161,7 @@ def test_the_same_as_here_to_the_last_bit(here: Train, folds: Path, tmp_path: Pa
         }
         of_job = [event for title, event in heard if title == f"three, fold {fold}"]
         assert (of_job[0], of_job.count("job_launched"), of_job[-1]) == ("job_launched", 1, "job_ended")
+        assert known_there[fold] == recognised(local.run.job("three", fold)) != provenance.Provenance()
     for number in (0, 1):
         assert [*nodes.cache(number).glob("images/*/pixels.npy")]
         assert not [*nodes.cache(number).glob("jobs/*")]
@@ -268,6 +272,12 @@ def test_weights_travel(
     assert_same(here.run, there.run, "tiny", folds=1)
     assert there.run.job("tiny", 0).provenance.read_text() == here.run.job("tiny", 0).provenance.read_text()
     assert [*nodes.cache(0).glob("weights/*/best.keras")]
+
+
+def recognised(job: JobFolder) -> provenance.Provenance | None:
+    """What this machine's user cache knows of the weights of a job."""
+    arrays = [item[()] for name, item in archive.arrays(job.best) if not name.startswith("optimizer")]
+    return provenance.recognise(arrays)[0]
 
 
 def running(place: Path) -> list[str]:

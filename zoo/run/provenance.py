@@ -78,8 +78,13 @@ def embed(file: Path, provenance: Provenance, began_with: Collection[str]) -> No
 
     `began_with` are the `hash_arrays` of the network before it was trained, whose arrays tell nothing of these images.
     """
+    model_file.add_member(file, MEMBER, json.dumps(provenance.table()))
+    remember(file, provenance, began_with)
+
+
+def remember(file: Path, provenance: Provenance, began_with: Collection[str]) -> None:
+    """Put it into the user cache, for a .keras file wherever it was trained; `began_with` as for `embed`."""
     text = json.dumps(provenance.table())
-    model_file.add_member(file, MEMBER, text)
     arrays = _arrays(file)
     if not arrays:
         return

@@ -17,14 +17,14 @@ from typing import Any
 import zoo
 from zoo.data import cache
 from zoo.errors import ConfigError, TrainingError, one_line, shorten
-from zoo.files import delete, hash_file, replacing
+from zoo.files import delete, hash_file, read_json, replacing
 from zoo.interfaces import distribution
 from zoo.plugins import discovery, registry
-from zoo.run import node, versions
+from zoo.run import node, provenance, versions
 from zoo.run.executor import Notify
 from zoo.run.job import Job
 from zoo.run.plan import Plan
-from zoo.training import backend, pretrained
+from zoo.training import backend, logs, pretrained
 
 MOST = 200  # jobs that Ray is given at a time; each takes a thread here, which waits
 LOSSES = 3  # machines in a row that a job may lose before an epoch has ended, until it is taken to be what kills them
@@ -156,6 +156,7 @@ class RayExecutor:
                 status = self._once(job, number, told)
             except Exception as error:
                 if job.folder.done:  # and all of it has come back, before its machine was lost
+                    _remember(job)
                     return 0
                 if self._stopping or not self._is_loss(error):
                     raise TrainingError(_reason(error)) from error
@@ -166,6 +167,8 @@ class RayExecutor:
                     ) from error
                 notify({"event": "warning", "text": f"its machine was lost ({_reason(error)}); it goes on elsewhere"})
                 continue
+            if status == 0:
+                _remember(job)
             if status is not None:
                 return status
 
@@ -235,6 +238,12 @@ class RayExecutor:
         self.stop()
         if self._own:
             self._ray.shutdown()
+
+
+def _remember(job: Job) -> None:
+    """Weights that were trained elsewhere are known here as those that were trained here, whoever brings them."""
+    begun = read_json(job.folder.provenance)
+    provenance.remember(job.folder.best, provenance.Provenance.from_table(begun), begun["began_with"])
 
 
 def on_node(parcel: node.Parcel) -> Iterator[node.Message]:
@@ -315,7 +324,7 @@ class _Parcels:
         named = sorted({*ALIKE, *parts, backend.chosen()} - {""})
         self.versions = {**versions.here(named), "zoo": zoo.__version__}
         self._environment = {"OMP_NUM_THREADS": None} | {  # which Ray sets
-            name: value for name, value in os.environ.items() if name.startswith(CARRIED)
+            name: value for name, value in logs.environment(logs.ERRORS).items() if name.startswith(CARRIED)
         }
         self._environment["KERAS_BACKEND"] = backend.chosen()
 
