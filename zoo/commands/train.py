@@ -27,6 +27,7 @@ from zoo.commands.options import (
     wide_option,
 )
 from zoo.errors import one_line
+from zoo.run.executor import EXECUTORS, Execution
 
 if TYPE_CHECKING:
     from zoo.api import Executed
@@ -51,7 +52,7 @@ execution_options = all_of(
     ),
     click.option(
         "--executor",
-        type=click.Choice(("local", "ray")),
+        type=click.Choice(EXECUTORS),
         default="local",
         show_default=True,
         help="Where jobs run: on this machine, or on a Ray cluster, of which the options below tell.",
@@ -131,7 +132,6 @@ def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **opt
     """Train every MODEL on every fold, and say which is better. All registered models unless some are named."""
     from zoo.commands.report import publish
     from zoo.report.comparison_progress import ComparisonProgress
-    from zoo.run.executor import Execution
 
     screen = console(wide)
 

@@ -5,56 +5,69 @@ Nothing else knows on which machine a job runs.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zoo import limits
 from zoo.errors import ConfigError, unknown
-from zoo.run.job import Job
-from zoo.run.plan import Plan
+
+if TYPE_CHECKING:
+    from zoo.run.job import Job
+    from zoo.run.plan import Plan
 
 # Receives the events of one job, in the thread that runs it.
 Notify = Callable[[dict[str, Any]], None]
 
 
-class Executor(Protocol):
-    """Runs jobs, several at a time, each in another process than this. Leaving its context ends what still runs."""
+class Executor(ABC):
+    """Runs jobs, several at a time, each in another process than this. Leaving its context closes it."""
 
+    @abstractmethod
     def room(self) -> int:
         """How many jobs run at a time, as far as is known."""
 
+    @abstractmethod
     def begin(self, plan: Plan, jobs: int) -> int:
         """Make ready to run so many jobs of a plan; how many threads may call `run` at a time, numbered from 0.
 
         Raises ConfigError where they cannot be run.
         """
 
-    def prepare(self, number: int) -> None:
-        """Thread `number` will have a job soon."""
-
+    @abstractmethod
     def run(self, job: Job, number: int, notify: Notify) -> int:
         """Run a job in thread `number`, and pass its events on, "job_launched" first; the exit status of its process.
 
         Then the job's folder is as the process has left it. What is raised instead tells why there is no status.
         """
 
-    def release(self, number: int) -> None:
-        """Thread `number` will have no more jobs."""
-
+    @abstractmethod
     def stop(self) -> None:
         """End all that runs, so that every `run` returns or raises soon."""
 
-    def __enter__(self) -> Executor: ...
+    @abstractmethod
+    def close(self) -> None:
+        """End all that runs or waits."""
+
+    def prepare(self, number: int) -> None:  # noqa: B027  # whoever has something to prepare does
+        """Thread `number` will have a job soon."""
+
+    def release(self, number: int) -> None:  # noqa: B027
+        """Thread `number` will have no more jobs."""
+
+    def __enter__(self) -> Executor:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 Kind = Literal["local", "ray"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+EXECUTORS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +90,8 @@ class Execution:
     memory_per_job: float | None = None
 
     def __post_init__(self) -> None:
-        if self.executor not in KINDS:
-            raise ConfigError(unknown("executor", self.executor, list(KINDS)))
+        if self.executor not in EXECUTORS:
+            raise ConfigError(unknown("executor", self.executor, list(EXECUTORS)))
         numbers = {
             "workers": limits.WORKERS,
             "cpus_per_job": limits.CPUS,

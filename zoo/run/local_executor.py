@@ -8,18 +8,17 @@ from __future__ import annotations
 import os
 import threading
 from itertools import pairwise
-from types import TracebackType
 from typing import IO
 
 from zoo.run import gpu
-from zoo.run.executor import Notify
+from zoo.run.executor import Executor, Notify
 from zoo.run.job import Job
 from zoo.run.plan import Plan
 from zoo.run.warm_workers import WarmWorkers
 from zoo.run.worker_process import WorkerProcess, start
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Runs `workers` jobs at a time; on a GPU a job waits until there is memory for it, whatever that says.
 
     With `ahead`, and one job at a time, the first process is started at once, to load Keras while images are read.
@@ -89,12 +88,7 @@ class LocalExecutor:
                 process.kill()
         self._warm.close()
 
-    def __enter__(self) -> LocalExecutor:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.stop()
         for number in [*self._processes]:
             self.release(number)

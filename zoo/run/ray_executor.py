@@ -9,21 +9,21 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import zoo
 from zoo.data import cache
 from zoo.errors import ConfigError, TrainingError, one_line, shorten
 from zoo.files import delete, hash_file, read_json, replacing
-from zoo.interfaces import distribution
+from zoo.interfaces import Recipe, distribution
 from zoo.plugins import discovery, registry
 from zoo.run import node, provenance, versions
-from zoo.run.executor import Notify
+from zoo.run.executor import Executor, Notify
 from zoo.run.job import Job
 from zoo.run.plan import Plan
+from zoo.run.request import weights_files
 from zoo.training import backend, logs, pretrained
 
 MOST = 200  # jobs that Ray is given at a time; each takes a thread here, which waits
@@ -72,7 +72,7 @@ class Resources:
         return ", ".join(parts)
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """Runs jobs as tasks of Ray, which places them. As a context it is connected to a cluster.
 
     That is the one at `address`, else the one that RAY_ADDRESS names or that runs on this machine; where there is none
@@ -131,12 +131,6 @@ class RayExecutor:
                 "there, or have Ray do it with a runtime environment (docs/clusters.md)"
             )
 
-    def prepare(self, number: int) -> None:
-        """Ray starts a process when it has found a place for the job."""
-
-    def release(self, number: int) -> None:
-        """What waits for another job on a machine ends by itself."""
-
     def run(self, job: Job, number: int, notify: Notify) -> int:
         assert self._parcels
         losses, launched = 0, False
@@ -155,18 +149,17 @@ class RayExecutor:
             try:
                 status = self._once(job, number, told)
             except Exception as error:
+                reason = _reason(error)
                 if job.folder.done:  # and all of it has come back, before its machine was lost
-                    _remember(job)
-                    return 0
-                if self._stopping or not self._is_loss(error):
-                    raise TrainingError(_reason(error)) from error
-                losses += 1
-                if losses == LOSSES:
-                    raise TrainingError(
-                        f"{losses} machines were lost with it, one after the other: {_reason(error)}"
-                    ) from error
-                notify({"event": "warning", "text": f"its machine was lost ({_reason(error)}); it goes on elsewhere"})
-                continue
+                    status = 0
+                elif self._stopping or not self._is_loss(error):
+                    raise TrainingError(reason) from error
+                elif (losses := losses + 1) == LOSSES:
+                    lost = f"{losses} machines were lost with it, one after the other"
+                    raise TrainingError(f"{lost}: {reason}") from error
+                else:
+                    notify({"event": "warning", "text": f"its machine was lost ({reason}); it goes on elsewhere"})
+                    continue
             if status == 0:
                 _remember(job)
             if status is not None:
@@ -229,12 +222,7 @@ class RayExecutor:
                 with contextlib.suppress(Exception):
                     self._ray.cancel(stream, force=True)
 
-    def __enter__(self) -> RayExecutor:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.stop()
         if self._own:
             self._ray.shutdown()
@@ -284,43 +272,33 @@ def _reason(error: Exception) -> str:
     return one_line(cause).partition(". ")[0]
 
 
-@dataclass
 class _Parcels:
     """What jobs of a plan take along. What is large is handed to Ray once, and lies wherever it was needed."""
 
-    plan: Plan
-    resources: Resources
-    ray: Any
-    shares: bool
-    versions: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, plan: Plan, resources: Resources, ray: Any, shares: bool) -> None:
+        self._ray = ray
+        self._plan = plan
+        self._resources = resources
+        self._shares = shares
         self._lock = threading.Lock()
         self._brought: dict[str, node.Contents] = {}
         self._features: dict[str, dict[str, tuple[str, node.Contents]]] = {}  # of each backbone, with where it lies
-        run = self.plan.run
+        run = plan.run
         self._run_files = {file.name: file.read_bytes() for file in (run.splits, run.duplicates) if file.exists()}
         found = discovery.discover()
         self._code: dict[str, dict[str, str]] = {}
         self._weights: dict[str, dict[str, tuple[str, list[Any]]]] = {}
         by_sum: dict[str, list[Any]] = {}
-        for model, job in {job.model: job for job in self.plan.jobs}.items():
+        for model, job in {job.model: job for job in plan.jobs}.items():
             recipe = registry.build_recipe(model, job.recipe, found, job.source)
             self._code[model] = recipe.code
-            files = {job.start_from: job.start_from} if job.start_from else {}
-            if recipe.backbone.from_file:
-                files[recipe.backbone.weights] = recipe.backbone.weights
-            elif recipe.backbone.weights != "none" and not job.start_from:
-                for source in pretrained.starts(recipe.backbone):
-                    if source.file.url and source.file.path.is_file():
-                        files[pretrained.key(source.file.name)] = str(source.file.path)
             self._weights[model] = {}
-            for key, file in files.items():
-                digest = hash_file(Path(file))
+            for key, file in _files_to_start_from(recipe, job).items():
+                digest = hash_file(file)
                 if digest not in by_sum:
-                    by_sum[digest] = self._pieces(Path(file))
+                    by_sum[digest] = self._pieces(file)
                 self._weights[model][key] = digest, by_sum[digest]
-        parts = {distribution(origin) for job in self.plan.jobs for origin in job.origins.values()}
+        parts = {distribution(origin) for job in plan.jobs for origin in job.origins.values()}
         named = sorted({*ALIKE, *parts, backend.chosen()} - {""})
         self.versions = {**versions.here(named), "zoo": zoo.__version__}
         self._environment = {"OMP_NUM_THREADS": None} | {  # which Ray sets
@@ -329,11 +307,11 @@ class _Parcels:
         self._environment["KERAS_BACKEND"] = backend.chosen()
 
     def _pieces(self, file: Path) -> list[Any]:
-        return [self.ray.put(piece) for piece in node.read(file)]
+        return [self._ray.put(piece) for piece in node.read(file)]
 
     def pack(self, job: Job) -> node.Parcel:
         """A job with all that it needs, as far as machines are known to lack it."""
-        images = f"images/{self.plan.store.name}"
+        images = f"images/{self._plan.store.name}"
         job = dataclasses.replace(job, code=self._code[job.model])
         begun = [job.folder.provenance, *job.folder.checkpoint.glob("[!.]*")]
         files = {each.relative_to(job.folder.path).as_posix(): self._pieces(each) for each in begun if each.is_file()}
@@ -348,9 +326,9 @@ class _Parcels:
             entries=entries,
             needed=(images,),
             weights=self._weights[job.model],
-            cores=self.resources.cpus,
-            shares=self.shares,
-            keeps=not self.resources.gpus,  # one that waits would keep its memory of the GPU
+            cores=self._resources.cpus,
+            shares=self._shares,
+            keeps=not self._resources.gpus,  # one that waits would keep its memory of the GPU
             environment=self._environment,
         )
 
@@ -372,6 +350,15 @@ class _Parcels:
             for backbone, computed in self._features.items():
                 kept = {name: entry for name, entry in computed.items() if entry[0] != machine}
                 self._features[backbone] = kept
+
+
+def _files_to_start_from(recipe: Recipe, job: Job) -> dict[str, Path]:
+    """The files on this machine that weights of a job come from, by what the job asks for them by."""
+    named = weights_files([recipe], job.start_from)
+    if named or recipe.backbone.weights == "none":
+        return {file: Path(file) for file in named}
+    files = [source.file for source in pretrained.starts(recipe.backbone)]
+    return {pretrained.key(file.name): file.path for file in files if file.url and file.path.is_file()}
 
 
 def _backbone(job: Job) -> str:

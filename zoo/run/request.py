@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from zoo.evaluation.config import EvaluationConfig, OperatingPoint, point_of
 from zoo.files import expand, hash_file
 from zoo.interfaces import Recipe
 from zoo.limits import FOLD, REPEATS, SEED, SHARE
+from zoo.run import versions
 from zoo.training.options import TrainingOptions
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
@@ -133,7 +133,7 @@ def run_record(
             "fingerprint": splits.fingerprint(data.splits),
             "notes": list(data.notes),
         },
-        "versions": {"zoo": zoo.__version__, "python": platform.python_version(), **_versions()},
+        "versions": {"zoo": zoo.__version__, "python": platform.python_version(), **versions.installed(LIBRARIES)},
         "machine": {},
         "weights": {},
     }
@@ -146,13 +146,3 @@ def _said(value: Any) -> Any:
     if isinstance(value, OperatingPoint):
         return value.table()
     return str(value) if isinstance(value, Path) else value
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -121,7 +121,7 @@ class _Crew:
                 failed = not self._run(job, number)
             except Exception as error:  # a full disk, say: the parent's own trouble with one job
                 if self._stopping:
-                    self._interrupted(job)
+                    self._mark(job, "interrupted")
                 else:
                     self._fail(job, one_line(error))
             with self._found:
@@ -148,7 +148,7 @@ class _Crew:
 
         code = self._executor.run(told_job, number, notify)
         if self._stopping and code:
-            self._interrupted(job)
+            self._mark(job, "interrupted")
         elif not told and (code or not job.folder.done):
             memory = " (out of memory?)" if code == -signal.SIGKILL else ""
             how = ended(code) if code else "ended before the job was done"
@@ -167,11 +167,10 @@ class _Crew:
             self._finding.add(job.model)
             return dataclasses.replace(job, start=self._starts.get(job.model))
 
-    def _interrupted(self, job: Job) -> None:
-        with contextlib.suppress(OSError):
-            job.folder.set_status("failed", error="interrupted", refused=False)
-
-    def _fail(self, job: Job, error: str) -> None:
+    def _mark(self, job: Job, error: str) -> None:
         with contextlib.suppress(OSError):
             job.folder.set_status("failed", error=error, refused=False)
+
+    def _fail(self, job: Job, error: str) -> None:
+        self._mark(job, error)
         self.events.put((job, {"event": "job_failed", "error": f"{error}; see {job.folder.log}", "refused": False}))

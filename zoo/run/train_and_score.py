@@ -135,8 +135,8 @@ def _missing_parts(recipe: Recipe, job: Job) -> list[str]:
     """What the file that training starts from tells of parts that are not here."""
     from zoo.plugins import discovery
 
-    file = job.start_from or (recipe.backbone.weights if recipe.backbone.from_file else None)
-    about = model_file.read_about(job.place(file)) if file else None
+    file = _file_to_start_from(recipe, job)
+    about = model_file.read_about(file) if file else None
     if not about:
         return []
     return model_file.missing(about.recipe, about.origins, discovery.discover(), model_file.NETWORK)
@@ -234,10 +234,14 @@ def predictions_table(subset: Subset, role: str, outputs: np.ndarray, classes: l
 
 def inherit(recipe: Recipe, job: Job) -> Provenance:
     """What the weights that a job starts from have seen. Raises WeightsError for a file whose provenance is damaged."""
-    if job.start_from:
-        return provenance.read_provenance(job.place(job.start_from))
-    weights = recipe.backbone.weights
-    return provenance.read_provenance(job.place(weights)) if recipe.backbone.from_file else Provenance()
+    file = _file_to_start_from(recipe, job)
+    return provenance.read_provenance(file) if file else Provenance()
+
+
+def _file_to_start_from(recipe: Recipe, job: Job) -> Path | None:
+    """Where it lies on this machine, if there is one."""
+    file = job.start_from or (recipe.backbone.weights if recipe.backbone.from_file else None)
+    return job.place(file) if file else None
 
 
 def open_test_role(job: Job, seen: Provenance, table: pd.DataFrame, store: ImageStore) -> tuple[Subset, list[str]]:

@@ -5,25 +5,30 @@ Loads nothing but what Python brings, so that asking takes a moment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 PYTHON = "Python"
 
 
-def here(names: Iterable[str]) -> dict[str, str]:
-    """The versions of these packages in this process, "" for one that isn't installed, and Python's."""
-    found = {PYTHON: ".".join(platform.python_version_tuple()[:2])}
+def installed(names: Collection[str]) -> dict[str, str]:
+    """The versions of those of these packages that are installed."""
+    found = {}
     for name in names:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = ""
     return found
+
+
+def here(names: Collection[str]) -> dict[str, str]:
+    """The versions of these packages in this process, "" for one that isn't installed, and Python's."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {PYTHON: python, **dict.fromkeys(names, ""), **installed(names)}
 
 
 def differences(expected: Mapping[str, str]) -> list[str]:
