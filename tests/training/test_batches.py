@@ -7,14 +7,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from keras.src.trainers.data_adapters import get_data_adapter
 from scipy import stats
 from sklearn.utils.class_weight import compute_class_weight
 
 import zoo
 from tests.parts import Brighten, stage, subset
-from zoo.training.batches import Batches, TrainingBatches, augmented, mix, targets, weights_of_classes
+from zoo.training.batches import Batches, TrainingBatches, augmented, mix, targets, untuned, weights_of_classes
 from zoo_augment import NoAugmentation
 
 
@@ -80,6 +82,22 @@ def test_seed_stage_and_epoch_each_change_order_and_augmentation() -> None:
         images = everything(other)[0]
         assert (images != first).any()
         assert sorted(images.mean(axis=(1, 2, 3))) != sorted(first.mean(axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize("augmenter", [NoAugmentation(), Brighten()])
+def test_nothing_that_tensorflow_reads_is_tuned(augmenter: zoo.Augmenter) -> None:
+    """Ending a tuned dataset takes up to a minute. What is read is the same."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("others know no datasets")
+    batches = TrainingBatches(subset(), ["a", "b"], 4, augmenter, stage(), (7, 0))
+    adapter = get_data_adapter(untuned(batches))
+    adapter.on_epoch_begin()
+    dataset = adapter.get_tf_dataset()
+    assert dataset.options().autotune.enabled is False
+    for number, read in zip(range(2 * len(batches)), dataset, strict=False):
+        for ours, theirs in zip(batches[number], read, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    adapter.on_epoch_end()
 
 
 def test_label_smoothing_moves_targets_towards_each_other() -> None:

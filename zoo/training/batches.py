@@ -148,6 +148,31 @@ class TrainingBatches(Batches):
         return images
 
 
+def untuned(batches: TrainingBatches) -> Any:
+    """These batches as `fit` should be given them: under TensorFlow as a dataset that tf.data doesn't tune.
+
+    Its tuner sleeps for as long as it has lived, a minute at most, and whoever ends the dataset waits until it wakes
+    (TensorFlow 2.21): stages would take up to twice their time. Keras leaves the tuner out where it reads ahead in
+    threads of its own, which takes a tenth of a second an epoch. For what it doesn't, it accepts an adapter, of which
+    it has no public name: where that is gone, the batches are given as they are.
+    """
+    if keras.backend.backend() != "tensorflow" or batches.workers > 1:
+        return batches
+    try:
+        from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+    except ImportError:
+        return batches
+
+    class Untuned(PyDatasetAdapter):
+        def get_tf_dataset(self) -> Any:
+            dataset = super().get_tf_dataset()
+            options = type(dataset.options())()
+            options.autotune.enabled = False
+            return dataset.with_options(options)
+
+    return Untuned(batches)
+
+
 def mix(image: np.ndarray, other: np.ndarray, stage: Stage, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """An image with another one blended or pasted in, see `Stage`; (uint8 of the same shape, the share that it keeps).
 

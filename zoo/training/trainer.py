@@ -15,8 +15,8 @@ from zoo.errors import DataError, TrainingError
 from zoo.interfaces import Recipe, Stage, TestTime
 from zoo.plugins.registry import checked_stages
 from zoo.training import batchnorm, features
-from zoo.training.batches import Batches, TrainingBatches, augmented
-from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation, averaging
+from zoo.training.batches import Batches, TrainingBatches, augmented, untuned
+from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation, averaging, outputs
 from zoo.training.checkpoint import Checkpoint, State, others, values
 from zoo.training.device import jit
 from zoo.training.model import Network, count, depths, join, split, splits_block, unfreeze
@@ -93,7 +93,7 @@ def train(
         )
         try:
             model.fit(
-                batches,
+                untuned(batches),
                 steps_per_epoch=len(batches),
                 initial_epoch=stage.epochs if state.ended else state.epoch,
                 epochs=stage.epochs,
@@ -210,7 +210,7 @@ def predict(compiled: keras.Model, subset: Subset, classes: int, tta: TestTime =
     With `tta` "flips" each is the mean over the image and its mirror image.
     """
     views = (False, True) if tta == "flips" else (False,)
-    each = [compiled.predict(Batches(subset, classes, IMAGE_BATCH, mirrored), verbose=0) for mirrored in views]
+    each = [outputs(compiled, Batches(subset, classes, IMAGE_BATCH, mirrored)) for mirrored in views]
     return np.asarray(np.mean(each, axis=0) if len(each) > 1 else each[0])
 
 
