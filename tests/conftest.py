@@ -317,7 +317,7 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 @pytest.fixture
 def no_warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker is started before there is a job: for requests that come to none."""
-    monkeypatch.setattr(WarmWorkers, "prepare", lambda self, cores=(): None)
+    monkeypatch.setattr(WarmWorkers, "prepare", lambda self, share: None)
 
 
 @pytest.fixture(scope="session")

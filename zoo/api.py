@@ -24,7 +24,7 @@ from zoo.plugins import discovery
 from zoo.plugins.registry import Registry, load_registry, split_config
 from zoo.run import merge as merging
 from zoo.run import plan, results, scheduler
-from zoo.run.executor import Execution, Kind
+from zoo.run.executor import Execution, Executor, Kind
 from zoo.run.folder import RunFolder
 from zoo.run.job import Job
 from zoo.run.plan import Plan
@@ -89,13 +89,13 @@ def execute(
     metric: str = "auc",
     rope: float = 0.01,
     decoded: images.Progress | None = None,
-    planned: Callable[[Plan, int], None] = lambda plan, at_a_time: None,
+    planned: Callable[[Plan, Executor], None] = lambda plan, executor: None,
     listen: scheduler.Listen | None = None,
 ) -> Executed:
     """Plan what is asked for, run its jobs, compare what came of them, and write the tables and the best models.
 
     This is what `compare`, `zoo run` and `zoo compare` do. `decoded` is called with images decoded and in all,
-    `planned` once all is checked and written down, with how many jobs run at a time, `listen` with each job and event.
+    `planned` once all is checked and written down, with what will run the jobs, `listen` with each job and event.
 
     Raises ZooError for a request that cannot be met, and UnwrittenError where jobs are done and their tables cannot be
     written.
@@ -103,7 +103,7 @@ def execute(
     check_metric(metric)
     limits.ROPE.check("rope", rope)
     with execution.open() as executor, plan.make_plan(request, decoded) as made:
-        planned(made, executor.room())
+        planned(made, executor)
         failed = scheduler.execute(made, listen or (lambda job, event: None), executor)
         done = _written(made.run, metric, rope)
     return Executed(made, failed, done)

@@ -114,7 +114,7 @@ def test_no_room_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("KERAS_BACKEND", "none")  # nothing to load
     folder = job(run=str(tmp_path)).folder
     folder.path.mkdir(parents=True)
-    with worker_process.start((), subprocess.DEVNULL) as worker:
+    with worker_process.start(worker_process.Share(), subprocess.DEVNULL) as worker:
         (folder.path / f".draft-{worker.pid}-status.json").symlink_to(FULL)
         assert worker.stdin and worker.stdout
         worker.stdin.write(job(run=str(tmp_path)).to_json() + "\n")

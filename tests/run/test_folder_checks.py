@@ -42,7 +42,7 @@ def run(once: Path, install: Install, folds: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(run_pictures, "draw", lambda job, title, classes: None)
     monkeypatch.setattr(run_pictures, "draw_comparison", lambda done, out: None)
     monkeypatch.setattr(run_page, "write", lambda done, file, with_images=True: None)
-    monkeypatch.setattr(WarmWorkers, "prepare", lambda self, cores=(): None)
+    monkeypatch.setattr(WarmWorkers, "prepare", lambda self, share: None)
     if not once.exists():
         finish(Request(models=("tiny",), data=str(folds), folds=None, out=once, image_size=32))
     return Path(shutil.copytree(once, tmp_path / "run"))

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ import pytest
 import zoo
 from tests.conftest import TINY_PLUGIN, Install
 from zoo.errors import ConfigError
-from zoo.run import provenance
+from zoo.run import provenance, ray_executor
 from zoo.run.folder import JobFolder, RunFolder
-from zoo.run.ray_executor import RayExecutor
+from zoo.run.ray_executor import RayExecutor, Resources
 from zoo.training import archive
 
 ray = pytest.importorskip("ray")
@@ -248,6 +249,18 @@ def test_more_than_any_machine_has(install: Install, folds: Path, tmp_path: Path
     nodes.add(tmp_path / "site")
     with pytest.raises(ConfigError, match="no machine of the Ray cluster has 3 CPUs, 2 GB of memory; ask for less"):
         compared(["tiny"], folds, tmp_path / "run", cpus_per_job=3, memory_per_job=2, **on(nodes))
+
+
+def test_what_is_said_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = [{"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Alive": True, "Resources": {"CPU": 8.0}}]
+    known = SimpleNamespace(nodes=lambda: machines)
+    monkeypatch.setattr(ray_executor, "_connect", lambda address: (known, False))
+    executor = RayExecutor(None, None, Resources(cpus=2, gpus=0.5))
+    assert executor.room() == 2
+    assert executor.place() == "on a Ray cluster (2 machines: 12 CPUs, 1 GPU); each asks for 2 CPUs, 0.5 GPUs"
+    assert executor._elsewhere() == "it goes on elsewhere"
+    machines[0]["Alive"] = False
+    assert executor._elsewhere() == "no other one has 2 CPUs, 0.5 GPUs, and it waits until one joins the cluster"
 
 
 def test_weights_travel(

@@ -73,7 +73,7 @@ def test_prints_go_to_the_log_and_events_alone_to_the_parent(tmp_path: Any, monk
     """The job fails at once, since its run folder is empty; what it says of that is one event. The log is in UTF-8,
     whatever the terminal."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    with worker_process.start((), subprocess.DEVNULL) as worker:
+    with worker_process.start(worker_process.Share(), subprocess.DEVNULL) as worker:
         assert worker.stdin and worker.stdout
         worker.stdin.write(job(run=str(tmp_path), source="ä–.toml").to_json() + "\n")
         worker.stdin.flush()
@@ -113,7 +113,7 @@ def test_a_second_job_is_as_in_a_new_process(
     def trained(run: str, models: tuple[str, ...]) -> JobFolder:
         request = Request(models=models, data=str(folds), image_size=32, max_epochs=2, out=tmp_path / run)
         with make_plan(request) as planned:
-            process = worker_process.WorkerProcess(worker_process.start((), subprocess.DEVNULL))
+            process = worker_process.WorkerProcess(worker_process.start(worker_process.Share(), subprocess.DEVNULL))
             for each in planned.jobs:
                 told = [event["event"] for event in process.events(each)]
                 assert (told[-1], process.status, process.ready) == ("job_ended", 0, True)

@@ -50,7 +50,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     python.chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", str(python))
-        return dict(json.loads(worker_process.start((), subprocess.DEVNULL).communicate()[0]))
+        return dict(json.loads(worker_process.start(worker_process.Share(), subprocess.DEVNULL).communicate()[0]))
 
 
 def test_errors_reach_the_log_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

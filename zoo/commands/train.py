@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from zoo.report.comparison_progress import ComparisonProgress
     from zoo.report.progress import JobProgress
     from zoo.report.screen import Screen
+    from zoo.run.executor import Executor
     from zoo.run.job import Job
     from zoo.run.plan import Plan
 
@@ -90,7 +91,7 @@ def run(model: str, wide: bool, **options: Any) -> None:
 
     screen = console(wide)
 
-    def progress(plan: Plan, at_a_time: int) -> JobProgress:
+    def progress(plan: Plan, executor: Executor) -> JobProgress:
         return JobProgress(screen, list(plan.data.classes), several=len(plan.jobs) > 1)
 
     run = _execute(screen, (model,), options, progress)
@@ -135,11 +136,12 @@ def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **opt
 
     screen = console(wide)
 
-    def progress(plan: Plan, at_a_time: int) -> ComparisonProgress:
+    def progress(plan: Plan, executor: Executor) -> ComparisonProgress:
         counts = [len({getattr(job, field) for job in plan.jobs}) for field in KINDS]
         kinds = [f"{count} {kind}{'s' * (count > 1)}" for count, kind in zip(counts, KINDS, strict=True) if count > 1]
-        say(screen, f"{' x '.join(kinds) or '1 model, 1 fold'}: {len(plan.jobs)} jobs, {at_a_time} at a time")
-        return ComparisonProgress(screen, plan.jobs, at_a_time, metric)
+        how = f"{executor.room()} at a time {executor.place()}".rstrip()
+        say(screen, f"{' x '.join(kinds) or '1 model, 1 fold'}: {len(plan.jobs)} jobs, {how}")
+        return ComparisonProgress(screen, plan.jobs, executor.room(), metric)
 
     execution = Execution(**{field.name: options.pop(field.name) for field in fields(Execution)})
     run = _execute(screen, models, options, progress, execution=execution, metric=metric, rope=rope)
@@ -157,7 +159,7 @@ def _execute(
     screen: Screen,
     models: tuple[str, ...],
     options: dict[str, Any],
-    progress: Callable[[Plan, int], JobProgress | ComparisonProgress],
+    progress: Callable[[Plan, Executor], JobProgress | ComparisonProgress],
     **how: Any,
 ) -> Executed:
     """Do what the options ask for, and show how it goes: first what was planned, then the jobs by `progress`."""
@@ -171,11 +173,11 @@ def _execute(
     with ExitStack() as decoding, ExitStack() as stack:
         shown: JobProgress | ComparisonProgress
 
-        def planned(plan: Plan, at_a_time: int) -> None:
+        def planned(plan: Plan, executor: Executor) -> None:
             nonlocal shown
             decoding.close()
             _show_plan(screen, plan, request.splits)
-            shown = progress(plan, at_a_time)
+            shown = progress(plan, executor)
             stack.enter_context(shown)
 
         def listen(job: Job, event: dict[str, Any]) -> None:

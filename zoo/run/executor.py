@@ -29,6 +29,10 @@ class Executor(ABC):
     def room(self) -> int:
         """How many jobs run at a time, as far as is known."""
 
+    def place(self) -> str:
+        """Where jobs run, as "on 2 of 4 GPUs"; "" where that goes without saying."""
+        return ""
+
     @abstractmethod
     def begin(self, plan: Plan, jobs: int) -> int:
         """Make ready to run so many jobs of a plan; how many threads may call `run` at a time, numbered from 0.

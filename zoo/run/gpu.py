@@ -1,24 +1,52 @@
-"""Which jobs may run side by side on a GPU: only those whose memory is known and free."""
+"""The GPUs of this machine, and which jobs may share one: only those whose memory is known and free."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import os
 import threading
+from dataclasses import dataclass
+
+import pynvml
 
 MARGIN = 1.2  # what a job may need above what another fold of its model needed
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def free_memory() -> int | None:
-    """Free memory of the GPU in MiB, as nvidia-smi says; None where there is none. Of several GPUs the first counts."""
-    if not shutil.which("nvidia-smi"):
-        return None
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU, by the UUID that CUDA_VISIBLE_DEVICES takes too: numbers may mean another one there than here."""
+
+    uuid: str
+
+    def free_memory(self) -> int:
+        """In MiB; 0 where the driver doesn't say."""
+        try:
+            return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(self.uuid)).free) // 2**20
+        except pynvml.NVMLError:
+            return 0
+
+
+def visible() -> list[Gpu]:
+    """The GPUs that jobs may use: all, or those that CUDA_VISIBLE_DEVICES names, as CUDA reads it."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        return int(done.stdout.splitlines()[0])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+    except pynvml.NVMLError:  # no driver, most of the time
+        return []
+    if VISIBLE not in os.environ:
+        return [Gpu(uuid) for uuid in uuids]
+    named = []
+    for name in map(str.strip, os.environ[VISIBLE].split(",")):
+        meant = (
+            uuids[int(name) : int(name) + 1] if name.isdigit() else [each for each in uuids if each.startswith(name)]
+        )
+        if name.startswith("MIG-"):
+            meant = [name]
+        if not name or not meant:
+            break  # what comes after a name that is none doesn't count
+        named.append(Gpu(meant[0]))
+    return named
 
 
 class Gate:
@@ -28,17 +56,13 @@ class Gate:
     is free. Call `watch` now and then while a job runs.
     """
 
-    def __init__(self) -> None:
-        self._free_at_first = free_memory()
+    def __init__(self, gpu: Gpu | None = None) -> None:
+        self.gpu = gpu
+        self._free_at_first = gpu.free_memory() if gpu else 0
         self._needs: dict[str, int] = {}  # MiB, of models whose first job has ended
-        self._measuring: dict[str, int] = {}  # the model that runs alone, and the most memory seen so far
+        self._measuring: dict[str, int | None] = {}  # the model that runs alone, and the most memory seen so far
         self._running = 0
         self._changed = threading.Condition()
-
-    @property
-    def guards(self) -> bool:
-        """Whether there is a GPU."""
-        return self._free_at_first is not None
 
     def enter(self, model: str) -> None:
         """Wait until a job of this model may run."""
@@ -46,27 +70,27 @@ class Gate:
             while not self._admits(model):
                 self._changed.wait(1.0)  # memory is freed without a word
             self._running += 1
-            if self._free_at_first is not None and model not in self._needs:
-                self._measuring = {model: 0}
+            if self.gpu and model not in self._needs:
+                self._measuring = {model: None}
 
     def _admits(self, model: str) -> bool:
-        if self._free_at_first is None or not self._running:
+        if not self.gpu or not self._running:
             return True
         if self._measuring or model not in self._needs:
             return False
-        return (free_memory() or 0) >= MARGIN * self._needs[model]
+        return self.gpu.free_memory() >= MARGIN * self._needs[model]
 
     def watch(self) -> None:
         """Look how much memory the job that runs alone has taken."""
         with self._changed:
             for model, most in self._measuring.items():
-                used = (self._free_at_first or 0) - (free_memory() or 0)
-                self._measuring[model] = max(most, used)
+                assert self.gpu
+                self._measuring[model] = max(most or 0, self._free_at_first - self.gpu.free_memory())
 
     def leave(self, model: str) -> None:
         """A job of this model has ended."""
         with self._changed:
             self._running -= 1
-            if model in self._measuring:
-                self._needs[model] = self._measuring.pop(model)
+            if (most := self._measuring.pop(model, None)) is not None:  # else it has ended too soon to tell
+                self._needs[model] = most
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Run jobs on this machine, in processes among which its CPU cores are divided.
+"""Run jobs on this machine, in processes among which its CPU cores and GPUs are divided.
 
 A process takes one job after the other, as long as that changes nothing: see `zoo.run.worker`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import IO
 
 from zoo.run import gpu
@@ -15,20 +15,20 @@ from zoo.run.executor import Executor, Notify
 from zoo.run.job import Job
 from zoo.run.plan import Plan
 from zoo.run.warm_workers import WarmWorkers
-from zoo.run.worker_process import WorkerProcess, start
+from zoo.run.worker_process import Share, WorkerProcess, start
 
 
 class LocalExecutor(Executor):
-    """Runs `workers` jobs at a time; on a GPU a job waits until there is memory for it, whatever that says.
+    """Runs `workers` jobs at a time, on the GPUs in turn; there a job waits until there is memory for it.
 
     With `ahead`, and one job at a time, the first process is started at once, to load Keras while images are read.
     """
 
     def __init__(self, workers: int = 1, ahead: bool = False) -> None:
         self._workers = workers
-        self._warm = WarmWorkers(ahead and workers == 1)
-        self._shares: list[tuple[int, ...]] = []
-        self._gate = gpu.Gate()
+        self._gates = [gpu.Gate(each) for each in gpu.visible()] or [gpu.Gate()]
+        self._shares = self._divide(workers)
+        self._warm = WarmWorkers(self._shares[0] if ahead and workers == 1 else None)
         self._processes: dict[int, WorkerProcess] = {}  # of each thread
         self._lock = threading.Lock()
         self._stopping = False
@@ -36,17 +36,31 @@ class LocalExecutor(Executor):
     def room(self) -> int:
         return self._workers
 
+    def place(self) -> str:
+        count = len(self._gates)
+        used = min(count, self._workers)
+        return "" if count == 1 else f"on {count} GPUs" if used == count else f"on {used} of {count} GPUs"
+
     def begin(self, plan: Plan, jobs: int) -> int:
-        self._shares = share_cores(min(self._workers, jobs))
+        self._shares = self._divide(min(self._workers, jobs))
         return len(self._shares)
+
+    def _divide(self, workers: int) -> list[Share]:
+        """What each thread's process may use of this machine; thread N the GPU of the N-th gate, in turn."""
+        gpus = [gate.gpu.uuid for gate in self._gates if gate.gpu]
+        return [*map(Share, share_cores(workers), cycle(gpus if len(gpus) > 1 else [""]))]
+
+    def _gate(self, number: int) -> gpu.Gate:
+        return self._gates[number % len(self._gates)]
 
     def prepare(self, number: int) -> None:
         process = self._processes.get(number)
-        if process is None or process.renewing or self._gate.guards:
+        if process is None or process.renewing or self._gate(number).gpu:
             self._warm.prepare(self._shares[number])
 
     def run(self, job: Job, number: int, notify: Notify) -> int:
-        self._gate.enter(job.model)
+        gate = self._gate(number)
+        gate.enter(job.model)
         try:
             notify({"event": "job_launched"})
             with job.folder.log.open("ab") as log:
@@ -54,22 +68,22 @@ class LocalExecutor(Executor):
             try:
                 for event in process.events(job):
                     if event["event"] == "epoch_ended":
-                        self._gate.watch()
+                        gate.watch()
                     notify(event)
                 return process.status
             finally:
-                if not process.ready or self._gate.guards:  # one that waits would keep its memory of the GPU
+                if not process.ready or gate.gpu:  # one that waits would keep its memory of the GPU
                     self.release(number)
         finally:
-            self._gate.leave(job.model)
+            gate.leave(job.model)
 
     def _process(self, job: Job, number: int, log: IO[bytes]) -> WorkerProcess:
         if number in self._processes and not self._processes[number].suits(job):
             self.release(number)
         with self._lock:
             if number not in self._processes:
-                cores = self._shares[number]
-                self._processes[number] = WorkerProcess(self._warm.take(cores) or start(cores, log))
+                share = self._shares[number]
+                self._processes[number] = WorkerProcess(self._warm.take(share) or start(share, log))
             process = self._processes[number]
             if self._stopping:
                 process.kill()

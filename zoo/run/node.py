@@ -29,7 +29,7 @@ from zoo.files import DRAFT, hash_file
 from zoo.run import versions
 from zoo.run.folder import JobFolder, RunFolder
 from zoo.run.job import Job
-from zoo.run.worker_process import WorkerProcess, start
+from zoo.run.worker_process import Share, WorkerProcess, start
 
 PIECE = 64 * 2**20  # bytes
 SPENT = 0.1  # of the time at most goes into bringing back what an epoch has changed
@@ -142,7 +142,7 @@ def _worker(parcel: Parcel, log: IO[bytes]) -> Iterator[WorkerProcess]:
                     idle.process.end()
         if process is None:
             cores = locks.enter_context(take_cores(parcel.cores))
-            process = WorkerProcess(start(cores, log, parcel.environment))
+            process = WorkerProcess(start(Share(cores), log, parcel.environment))
         try:
             yield process
         finally:

@@ -67,7 +67,7 @@ class Resources:
 
     def __str__(self) -> str:
         parts = [f"{self.cpus} CPUs" if self.cpus > 1 else "1 CPU"]
-        parts += [f"{self.gpus:g} GPUs"] if self.gpus else []
+        parts += [f"{self.gpus:g} GPU{'s' * (self.gpus != 1)}"] if self.gpus else []
         parts += [f"{self.memory:g} GB of memory"] if self.memory else []
         return ", ".join(parts)
 
@@ -101,6 +101,12 @@ class RayExecutor(Executor):
     def room(self) -> int:
         room = sum(map(self._resources.fit, self._machines()))
         return max(1, min(room, self._workers or room))
+
+    def place(self) -> str:
+        machines = self._machines()
+        cpus, gpus = (sum(each["Resources"].get(name, 0) for each in machines) for name in ("CPU", "GPU"))
+        many = f"{len(machines)} machines" if len(machines) > 1 else "1 machine"
+        return f"on a Ray cluster ({many}: {Resources(int(cpus), gpus)}); each asks for {self._resources}"
 
     def _machines(self) -> list[dict[str, Any]]:
         """Those of the cluster, as Ray tells of them."""
@@ -158,12 +164,18 @@ class RayExecutor(Executor):
                     lost = f"{losses} machines were lost with it, one after the other"
                     raise TrainingError(f"{lost}: {reason}") from error
                 else:
-                    notify({"event": "warning", "text": f"its machine was lost ({reason}); it goes on elsewhere"})
+                    notify({"event": "warning", "text": f"its machine was lost ({reason}); {self._elsewhere()}"})
                     continue
             if status == 0:
                 _remember(job)
             if status is not None:
                 return status
+
+    def _elsewhere(self) -> str:
+        """What becomes of a job whose machine is lost."""
+        if any(map(self._resources.fit, self._machines())):
+            return "it goes on elsewhere"
+        return f"no other one has {self._resources}, and it waits until one joins the cluster"
 
     def _is_loss(self, error: Exception) -> bool:
         """Whether the machine is to blame, or what Ray runs there, and not the job."""

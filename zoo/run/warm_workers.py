@@ -7,32 +7,32 @@ import subprocess
 import threading
 from types import TracebackType
 
-from zoo.run.worker_process import start
+from zoo.run.worker_process import Share, start
 
 
 class WarmWorkers:
-    """Workers that wait for a job, at most one for each share of the CPU cores. Leaving its context ends them.
+    """Workers that wait for a job, at most one for each share of the machine. Leaving its context ends them.
 
-    With `ahead` one for all cores is started at once, to load Keras while images are read.
+    One for the share `ahead` is started at once, to load Keras while images are read.
     """
 
-    def __init__(self, ahead: bool = False) -> None:
-        self._waiting: dict[tuple[int, ...], subprocess.Popen[str]] = {}
+    def __init__(self, ahead: Share | None = None) -> None:
+        self._waiting: dict[Share, subprocess.Popen[str]] = {}
         self._lock = threading.Lock()
         self._closed = False
         if ahead:
-            self.prepare()
+            self.prepare(ahead)
 
-    def prepare(self, cores: tuple[int, ...] = ()) -> None:
-        """Start a worker for these cores unless one waits. What goes wrong with it shows when a job needs one."""
+    def prepare(self, share: Share) -> None:
+        """Start a worker for this share unless one waits. What goes wrong with it shows when a job needs one."""
         with self._lock, contextlib.suppress(OSError):
-            if not self._closed and cores not in self._waiting:
-                self._waiting[cores] = start(cores, subprocess.DEVNULL)
+            if not self._closed and share not in self._waiting:
+                self._waiting[share] = start(share, subprocess.DEVNULL)
 
-    def take(self, cores: tuple[int, ...]) -> subprocess.Popen[str] | None:
+    def take(self, share: Share) -> subprocess.Popen[str] | None:
         """The worker that waits, if there is one and it still lives."""
         with self._lock:
-            process = self._waiting.pop(cores, None)
+            process = self._waiting.pop(share, None)
         if process and process.poll() is not None:
             process.communicate()
             return None

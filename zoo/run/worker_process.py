@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import IO, Any
 
 from zoo.encoding import OF_LOGS
+from zoo.run import gpu
 from zoo.run.job import Job
 from zoo.training import logs
 
@@ -17,16 +19,24 @@ from zoo.training import logs
 ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
-def start(
-    cores: tuple[int, ...], log: IO[bytes] | int, changes: Mapping[str, str | None] | None = None
-) -> subprocess.Popen[str]:
-    """A worker, see `zoo.run.worker`, on these CPU cores, () for all; `log` takes what it prints until it has a job.
+@dataclass(frozen=True)
+class Share:
+    """What a worker may use of its machine: CPU cores, () for all, and the GPU of this UUID, "" for all."""
+
+    cores: tuple[int, ...] = ()
+    gpu: str = ""
+
+
+def start(share: Share, log: IO[bytes] | int, changes: Mapping[str, str | None] | None = None) -> subprocess.Popen[str]:
+    """A worker, see `zoo.run.worker`, on a share of this machine; `log` takes what it prints until it has a job.
 
     `changes` are made to the environment that it gets; None takes a variable out.
     """
     environment = {**ENVIRONMENT, **logs.environment(logs.ERRORS), **OF_LOGS, **(changes or {})}
+    if share.gpu:
+        environment[gpu.VISIBLE] = share.gpu
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "zoo.run.worker", ",".join(map(str, cores))],
+        [sys.executable, "-P", "-m", "zoo.run.worker", ",".join(map(str, share.cores))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
