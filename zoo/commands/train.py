@@ -139,8 +139,9 @@ def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **opt
     def progress(plan: Plan, executor: Executor) -> ComparisonProgress:
         counts = [len({getattr(job, field) for job in plan.jobs}) for field in KINDS]
         kinds = [f"{count} {kind}{'s' * (count > 1)}" for count, kind in zip(counts, KINDS, strict=True) if count > 1]
+        many = f"{len(plan.jobs)} job{'s' * (len(plan.jobs) != 1)}"
         how = f"{executor.room()} at a time {executor.place()}".rstrip()
-        say(screen, f"{' x '.join(kinds) or '1 model, 1 fold'}: {len(plan.jobs)} jobs, {how}")
+        say(screen, f"{' x '.join(kinds) or '1 model, 1 fold'}: {many}, {how}")
         return ComparisonProgress(screen, plan.jobs, executor.room(), metric)
 
     execution = Execution(**{field.name: options.pop(field.name) for field in fields(Execution)})

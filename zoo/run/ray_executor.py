@@ -272,14 +272,15 @@ def _connect(address: str | None) -> tuple[Any, bool]:
     logging.getLogger("ray").setLevel(logging.ERROR)  # advice about its own settings, in the midst of tables
     place = address or os.environ.get("RAY_ADDRESS") or ""
     host, _, port = place.rpartition(":")
-    advice = ""
+    fault, advice = f"no Ray cluster answers at {place or 'hand'}", ""
     try:
         if host and port.isdigit() and "/" not in host:  # Ray itself would go on trying for minutes
             socket.create_connection((host, int(port)), timeout=ANSWER).close()
-            advice = "; something does: is it of the same version of Ray, and is its token here too (docs/clusters.md)?"
+            fault = f"the Ray cluster at {place} cannot be joined"
+            advice = "; is it of the same version of Ray, and is its token here too (docs/clusters.md)?"
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except Exception as error:
-        raise ConfigError(f"no Ray cluster answers at {place or 'hand'}: {one_line(error)}{advice}") from error
+        raise ConfigError(f"{fault}: {one_line(error)}{advice}") from error
     return ray, True
 
 
