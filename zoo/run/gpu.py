@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
+from itertools import takewhile
 
 import pynvml
 
@@ -36,17 +37,17 @@ def visible() -> list[Gpu]:
         return []
     if VISIBLE not in os.environ:
         return [Gpu(uuid) for uuid in uuids]
-    named = []
-    for name in map(str.strip, os.environ[VISIBLE].split(",")):
-        meant = (
-            uuids[int(name) : int(name) + 1] if name.isdigit() else [each for each in uuids if each.startswith(name)]
-        )
-        if name.startswith("MIG-"):
-            meant = [name]
-        if not name or not meant:
-            break  # what comes after a name that is none doesn't count
-        named.append(Gpu(meant[0]))
-    return named
+    named = [_meant(name.strip(), uuids) for name in os.environ[VISIBLE].split(",")]
+    return [Gpu(uuid) for uuid in takewhile(bool, named)]  # CUDA heeds nothing after a name that is none
+
+
+def _meant(name: str, uuids: list[str]) -> str:
+    """The UUID that a number, or the beginning of a UUID, stands for; "" for none."""
+    if name.startswith("MIG-"):  # a part of a GPU, which isn't counted among them
+        return name
+    if name.isdigit():
+        return uuids[int(name)] if int(name) < len(uuids) else ""
+    return next((uuid for uuid in uuids if name and uuid.startswith(name)), "")
 
 
 class Gate:
