@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -261,7 +262,8 @@ def on_node(parcel: node.Parcel) -> Iterator[node.Message]:
 def _connect(address: str | None) -> tuple[Any, bool]:
     """Ray, connected; and whether that is ours to end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
-    if any(map(os.environ.get, ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))) or TOKEN.exists():
+    has_token = any(map(os.environ.get, ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))) or TOKEN.exists()
+    if has_token and "ray" not in sys.modules:  # which heeds it when it is imported; later only new nodes would
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray shows a token only if told to; who wants none is content
     try:
         import ray
