@@ -263,48 +263,6 @@ def test_what_is_said_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     assert executor._elsewhere() == "no other one has 2 CPUs, 0.5 GPUs, and it waits until one joins the cluster"
 
 
-HEEDING = """
-import os
-
-mode = os.environ.get("RAY_AUTH_MODE")
-is_initialized = lambda: False
-init = lambda **options: None
-"""
-
-
-@pytest.mark.parametrize(
-    ("tokens", "mode", "told"),
-    [([], None, None), (["auth_token"], None, "token"), (["auth_token"], "disabled", "disabled")],
-)
-def test_a_token_is_shown_where_there_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: list[str], mode: str | None, told: str | None
-) -> None:
-    """Ray itself keeps it to itself unless told, and then no cluster that asks for it lets zoo in."""
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
-        monkeypatch.setenv(name, "")  # put back in the end
-        monkeypatch.delenv(name)
-    if mode:
-        monkeypatch.setenv("RAY_AUTH_MODE", mode)
-    for name in tokens:
-        (tmp_path / name).touch()
-    monkeypatch.setattr(ray_executor, "TOKEN", tmp_path / "auth_token")
-    (tmp_path / "ray.py").write_text(HEEDING)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "ray")
-    assert ray_executor._connect(None)[0].mode == told
-
-
-def test_a_token_is_not_shown_by_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once Ray is imported it is too late for this process: only nodes that it starts would ask for the token."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "")
-    monkeypatch.delenv("RAY_AUTH_MODE")
-    (tmp_path / "auth_token").touch()
-    monkeypatch.setattr(ray_executor, "TOKEN", tmp_path / "auth_token")
-    monkeypatch.setattr(ray, "init", lambda **options: None)
-    ray_executor._connect(None)
-    assert "RAY_AUTH_MODE" not in os.environ
-
-
 def test_weights_travel(
     install: Install, folds: Path, tmp_path: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

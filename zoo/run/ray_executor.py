@@ -7,7 +7,6 @@ import dataclasses
 import logging
 import os
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ from zoo.training import backend, logs, pretrained
 MOST = 200  # jobs that Ray is given at a time; each takes a thread here, which waits
 LOSSES = 3  # machines in a row that a job may lose before an epoch has ended, until it is taken to be what kills them
 ANSWER = 10.0  # seconds that a cluster is given to answer at all
-TOKEN = Path("~/.ray/auth_token").expanduser()  # where Ray keeps what its clusters ask for
 PATIENCE = 300.0  # seconds that a piece of a file may take on its way
 CHECKING = 600.0  # seconds that a machine is given to say what is installed there
 # Of the environment what changes numbers or what a job may do, not what is another machine's own business.
@@ -262,9 +260,6 @@ def on_node(parcel: node.Parcel) -> Iterator[node.Message]:
 def _connect(address: str | None) -> tuple[Any, bool]:
     """Ray, connected; and whether that is ours to end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
-    has_token = any(map(os.environ.get, ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))) or TOKEN.exists()
-    if has_token and "ray" not in sys.modules:  # which heeds it when it is imported; later only new nodes would
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray shows a token only if told to; who wants none is content
     try:
         import ray
     except ImportError:
@@ -279,7 +274,7 @@ def _connect(address: str | None) -> tuple[Any, bool]:
         if host and port.isdigit() and "/" not in host:  # Ray itself would go on trying for minutes
             socket.create_connection((host, int(port)), timeout=ANSWER).close()
             fault = f"the Ray cluster at {place} cannot be joined"
-            advice = "; is it of the same version of Ray, and is its token here too (docs/clusters.md)?"
+            advice = "; is it of another version of Ray, or does it ask for a token (RAY_AUTH_MODE=token shows it)?"
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except Exception as error:
         raise ConfigError(f"{fault}: {one_line(error)}{advice}") from error
