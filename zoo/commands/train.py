@@ -27,14 +27,13 @@ from zoo.commands.options import (
     wide_option,
 )
 from zoo.errors import one_line
-from zoo.run.executor import EXECUTORS, Execution
+from zoo.run.executor import EXECUTORS, Execution, Executor
 
 if TYPE_CHECKING:
     from zoo.api import Executed
     from zoo.report.comparison_progress import ComparisonProgress
     from zoo.report.progress import JobProgress
     from zoo.report.screen import Screen
-    from zoo.run.executor import Executor
     from zoo.run.job import Job
     from zoo.run.plan import Plan
 
@@ -140,9 +139,10 @@ def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **opt
         counts = [len({getattr(job, field) for job in plan.jobs}) for field in KINDS]
         kinds = [f"{count} {kind}{'s' * (count > 1)}" for count, kind in zip(counts, KINDS, strict=True) if count > 1]
         many = f"{len(plan.jobs)} job{'s' * (len(plan.jobs) != 1)}"
-        how = f"{executor.room()} at a time {executor.place()}".rstrip()
+        at_a_time = executor.room()
+        how = f"{at_a_time} at a time {executor.place()}".rstrip()
         say(screen, f"{' x '.join(kinds) or '1 model, 1 fold'}: {many}, {how}")
-        return ComparisonProgress(screen, plan.jobs, executor.room(), metric)
+        return ComparisonProgress(screen, plan.jobs, at_a_time, metric)
 
     execution = Execution(**{field.name: options.pop(field.name) for field in fields(Execution)})
     run = _execute(screen, models, options, progress, execution=execution, metric=metric, rope=rope)

@@ -9,8 +9,9 @@ from itertools import takewhile
 
 import pynvml
 
+from zoo.run.worker_process import VISIBLE
+
 MARGIN = 1.2  # what a job may need above what another fold of its model needed
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from itertools import cycle, pairwise
+from itertools import pairwise
 from typing import IO
 
 from zoo.run import gpu
@@ -46,11 +46,16 @@ class LocalExecutor(Executor):
         return len(self._shares)
 
     def _divide(self, workers: int) -> list[Share]:
-        """What each thread's process may use of this machine; thread N the GPU of the N-th gate, in turn."""
-        gpus = [gate.gpu.uuid for gate in self._gates if gate.gpu]
-        return [*map(Share, share_cores(workers), cycle(gpus if len(gpus) > 1 else [""]))]
+        """What each thread's process may use of this machine: of several GPUs the one that its gate is before."""
+        several = len(self._gates) > 1
+        gpus = [self._gate(number).gpu for number in range(workers)]
+        return [
+            Share(cores, mine.uuid if mine and several else "")
+            for cores, mine in zip(share_cores(workers), gpus, strict=True)
+        ]
 
     def _gate(self, number: int) -> gpu.Gate:
+        """The threads take the GPUs in turn."""
         return self._gates[number % len(self._gates)]
 
     def prepare(self, number: int) -> None:

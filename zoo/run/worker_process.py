@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from zoo.encoding import OF_LOGS
-from zoo.run import gpu
 from zoo.run.job import Job
 from zoo.training import logs
 
 # Libraries that reserve a whole GPU at once would leave nothing to the job beside.
 ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # the GPUs that a process may use, by number or UUID
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def start(share: Share, log: IO[bytes] | int, changes: Mapping[str, str | None] 
     """
     environment = {**ENVIRONMENT, **logs.environment(logs.ERRORS), **OF_LOGS, **(changes or {})}
     if share.gpu:
-        environment[gpu.VISIBLE] = share.gpu
+        environment[VISIBLE] = share.gpu
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "zoo.run.worker", ",".join(map(str, share.cores))],
         stdin=subprocess.PIPE,

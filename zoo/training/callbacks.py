@@ -25,14 +25,6 @@ SAVE_EVERY = 1.0
 Notify = Callable[[dict[str, Any]], None]
 
 
-def outputs(model: keras.Model, batches: Batches) -> np.ndarray:
-    """What a compiled model makes of them in order, as float32 (n, ...).
-
-    Unlike `predict` it makes no dataset, which takes longer to begin and to end than a head to answer.
-    """
-    return np.concatenate([model.predict_on_batch(batches[number][0]) for number in range(len(batches))])
-
-
 class Validation(keras.callbacks.Callback):
     """Adds loss, accuracy and AUC of the validation role to an epoch's logs, as results.csv has them.
 
@@ -47,7 +39,7 @@ class Validation(keras.callbacks.Callback):
         self.batches = batches
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        labels, probabilities = self.batches.subset.labels, metrics.per_class(outputs(self.model, self.batches))
+        labels, probabilities = self.batches.subset.labels, metrics.per_class(self.batches.outputs(self.model))
         logs["val_loss"] = float(metrics.losses(labels, probabilities).mean())
         logs["val_accuracy"] = float((metrics.predict(probabilities) == labels).mean())
         logs["val_auc"] = metrics.auc(labels, probabilities)

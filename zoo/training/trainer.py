@@ -16,7 +16,7 @@ from zoo.interfaces import Recipe, Stage, TestTime
 from zoo.plugins.registry import checked_stages
 from zoo.training import batchnorm, features
 from zoo.training.batches import Batches, TrainingBatches, augmented, untuned
-from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation, averaging, outputs
+from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation, averaging
 from zoo.training.checkpoint import Checkpoint, State, others, values
 from zoo.training.device import jit
 from zoo.training.model import Network, count, depths, join, split, splits_block, unfreeze
@@ -210,7 +210,7 @@ def predict(compiled: keras.Model, subset: Subset, classes: int, tta: TestTime =
     With `tta` "flips" each is the mean over the image and its mirror image.
     """
     views = (False, True) if tta == "flips" else (False,)
-    each = [outputs(compiled, Batches(subset, classes, IMAGE_BATCH, mirrored)) for mirrored in views]
+    each = [Batches(subset, classes, IMAGE_BATCH, mirrored).outputs(compiled) for mirrored in views]
     return np.asarray(np.mean(each, axis=0) if len(each) > 1 else each[0])
 
 
