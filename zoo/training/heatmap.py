@@ -21,9 +21,10 @@ from scipy.special import logit, logsumexp
 from zoo.errors import ConfigError
 from zoo.evaluation.metrics import LEAST
 from zoo.training import model as networks
+from zoo.training.device import jit
 
 MOST = 8  # parts a side: a finer map is blanked by blocks
-BATCH = 16  # images whose features are made at once
+BATCH = 8  # images whose features are made at once
 
 _known: WeakKeyDictionary[keras.Model, tuple[keras.Model, keras.Model]] = WeakKeyDictionary()
 
@@ -46,7 +47,7 @@ def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.
         _of_image(after, each, int(label), masks)
         for start in range(0, len(images), BATCH)
         for each, label in zip(
-            _numpy(before(images[start : start + BATCH], training=False)), labels[start : start + BATCH], strict=True
+            before.predict_on_batch(images[start : start + BATCH]), labels[start : start + BATCH], strict=True
         )
     ]
     rows, columns = len(_edges(height)) - 1, len(_edges(width)) - 1
@@ -59,7 +60,9 @@ def _halves(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
         features = networks.feature_map(model)
         if features is None:
             return None
-        _known[model] = (keras.Model(model.inputs[0], features), keras.Model(features, model.outputs[0]))
+        before = keras.Model(model.inputs[0], features)
+        before.compile(jit_compile=jit())  # layer by layer it would take a gigabyte for these images, and no less time
+        _known[model] = (before, keras.Model(features, model.outputs[0]))
     return _known[model]
 
 
