@@ -13,10 +13,10 @@ import pytest
 from tests.run.test_worker import job
 from zoo.data import cache
 from zoo.errors import ConfigError
-from zoo.run import node, versions
+from zoo.run import node, transfer, versions
 from zoo.run.executor import Execution
 from zoo.run.node import Parcel
-from zoo.run.ray_executor import Receiver
+from zoo.run.transfer import Receiver
 
 IMAGES = "images/0123-32"
 
@@ -108,7 +108,7 @@ def test_files_come_in_an_order_that_is_whole_at_any_moment(of_node: Path, tmp_p
 
 
 def test_large_files_travel_in_pieces(of_node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "PIECE", 2)
+    monkeypatch.setattr(transfer, "PIECE", 2)
     parts = [content for kind, content in attend(parcel(tmp_path / "run")) if kind == "file"]
     assert [part for part in parts if part[0] == "best.keras"] == [
         ("best.keras", b"la", False),

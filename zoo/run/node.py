@@ -1,8 +1,8 @@
 """A job on another machine: what it needs is laid out there, today's worker runs it, and what it writes goes back.
 
-Knows nothing of the engine that brought it here. What is large travels in pieces, which `fetch` opens; images, features
-and weights lie in the user cache of the machine, under names that follow from their content, so that one copy serves
-all of its jobs.
+Knows nothing of the engine that brought it here. What is large travels in pieces, which `fetch` opens, see
+zoo.run.transfer; images, features and weights lie in the user cache of the machine, under names that follow from their
+content, so that one copy serves all of its jobs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import hashlib
 import os
 import tempfile
 import threading
-import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,22 +23,15 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from zoo.data import cache, checksums
-from zoo.files import DRAFT, hash_file
+from zoo.data import cache
+from zoo.files import hash_file
 from zoo.run import versions
 from zoo.run.folder import JobFolder, RunFolder
 from zoo.run.job import Job
+from zoo.run.transfer import Changes, Contents, Fetch, Message, News, size, write
 from zoo.run.worker_process import Share, WorkerProcess, start
 
-PIECE = 64 * 2**20  # bytes
-SPENT = 0.1  # of the time at most goes into bringing back what an epoch has changed
 IDLE = 60.0  # seconds that a worker waits for the next job
-TRIES = 20  # at reading a folder while nothing in it changes
-
-# Opens a piece.
-Fetch = Callable[[Any], bytes]
-# The files of a folder, each in pieces.
-Contents = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -67,19 +59,6 @@ class Parcel:
     environment: dict[str, str | None] = field(default_factory=dict)
 
 
-# What a node says of a job, in this order in time:
-#   "missing", [names]     these entries aren't here; bring them. Nothing else follows
-#   "refused", text        why it cannot run here; nothing else follows
-#   "launched", None       its process is started
-#   "event", event         what the worker says
-#   "log", bytes           the next part of job.log
-#   "file", (name, bytes, last)   the next part of a file of the job's folder
-#   "gone", [names]        files that were there and are no longer
-#   "entry", (name, {file: pieces})   a new folder of the user cache; its pieces follow, file by file, as bare bytes
-#   "exit", status         the worker's exit status
-Message = Any
-
-
 def attend(parcel: Parcel, fetch: Fetch) -> Iterator[Message]:
     """Run a job here; what is to be said of it."""
     if wrong := _differences(tuple(parcel.versions.items())):
@@ -96,7 +75,7 @@ def attend(parcel: Parcel, fetch: Fetch) -> Iterator[Message]:
             return
         place = stack.enter_context(_place())
         job, folder = _lay_job(parcel, place, fetch)
-        changes, features = _Changes(folder.path), _News("features")
+        changes, features = Changes(folder.path), News("features")
         log = stack.enter_context(folder.log.open("ab"))
         process = stack.enter_context(_worker(parcel, log))
         yield "launched", None
@@ -193,7 +172,7 @@ def _lay_job(parcel: Parcel, place: Path, fetch: Fetch) -> tuple[Job, JobFolder]
     job.folder.path.mkdir(parents=True)
     for name, content in parcel.run_files.items():
         (run.path / name).write_bytes(content)
-    _write(job.folder.path, parcel.job_files, fetch)
+    write(job.folder.path, parcel.job_files, fetch)
     return job, job.folder
 
 
@@ -212,43 +191,15 @@ def _lay(name: str, contents: Contents, fetch: Fetch, must: bool) -> None:
     """Put a folder into the user cache unless it is there; one that cannot be had is an error only if it `must`."""
 
     def fill(folder: Path) -> None:
-        _write(folder, contents, fetch)
+        write(folder, contents, fetch)
 
     target = cache.folder(name)
-    size = PIECE * sum(map(len, contents.values()))
     try:
         with FileLock(_locks() / f"{name.replace('/', '-')}.lock"):  # jobs that begin at once need one copy
-            cache.make_once(target, fill, size)
+            cache.make_once(target, fill, size(contents))
     except Exception:
         if must:
             raise
-
-
-def _write(folder: Path, contents: Mapping[str, Sequence[Any]], fetch: Fetch) -> None:
-    for name, pieces in contents.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("wb") as opened:
-            for piece in pieces:
-                opened.write(fetch(piece))
-
-
-def read(file: Path) -> Iterator[bytes]:
-    """A file in `count` pieces."""
-    with file.open("rb") as opened:
-        for _ in range(count(file)):
-            yield opened.read(PIECE)
-
-
-def count(file: Path) -> int:
-    """In how many pieces a file travels, at least one."""
-    return max(1, -(-file.stat().st_size // PIECE))
-
-
-def files_of(entry: Path) -> dict[str, Path]:
-    """The files of a folder of the user cache, by their names there, which `cache.make_once` seals anew elsewhere."""
-    below = {file.relative_to(entry).as_posix(): file for file in sorted(entry.rglob("*")) if file.is_file()}
-    return {name: file for name, file in below.items() if name != checksums.NAME}
 
 
 def _locks() -> Path:
@@ -275,79 +226,3 @@ def take_cores(count: int, of: Collection[int] | None = None) -> Iterator[tuple[
             locks.close()
             taken = []
         yield tuple(taken)
-
-
-class _Changes:
-    """What has changed in the folder of a job since it was last asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._known = self._listed()
-        self._logged = 0
-        self._next = 0.0
-
-    def due(self) -> bool:
-        """Whether it is time to bring back what an epoch has changed: short epochs don't wait for it each time."""
-        return time.monotonic() >= self._next
-
-    def messages(self) -> Iterator[Message]:
-        """Files of one moment: a checkpoint is several that belong together, and status.json tells of all others."""
-        begun = time.monotonic()
-        with (self._folder / "job.log").open("rb") as log:
-            log.seek(self._logged)
-            added = log.read()
-        self._logged += len(added)
-        if added:
-            yield "log", added
-        listed, read = self._snapshot()
-        for name in sorted(read, key=lambda name: (name == "status.json", name.endswith("epoch.npz"), name)):
-            content = read[name]
-            for at in range(0, len(content) or 1, PIECE):
-                yield "file", (name, content[at : at + PIECE], at + PIECE >= len(content))
-        if gone := sorted(self._known.keys() - listed.keys()):
-            yield "gone", gone
-        self._known = listed
-        self._next = time.monotonic() + (time.monotonic() - begun) / SPENT
-
-    def _snapshot(self) -> tuple[dict[str, tuple[int, int]], dict[str, bytes]]:
-        for _ in range(TRIES):
-            listed = self._listed()
-            try:
-                changed = [name for name, state in listed.items() if self._known.get(name) != state]
-                read = {name: (self._folder / name).read_bytes() for name in changed}
-            except FileNotFoundError:
-                continue
-            if self._listed() == listed:
-                return listed, read
-        return self._known, {}  # next time, then
-
-    def _listed(self) -> dict[str, tuple[int, int]]:
-        """Each file, but for the log and drafts, with what tells that it was written again."""
-        found = {}
-        for file in self._folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):
-                if file.is_file() and not file.name.startswith(DRAFT) and file.name != "job.log":
-                    status = file.stat()
-                    found[file.relative_to(self._folder).as_posix()] = (status.st_mtime_ns, status.st_size)
-        return found
-
-
-class _News:
-    """What is new in one kind of the user cache since the job began."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = cache.folder(kind)
-        self._known = self._listed()
-
-    def messages(self) -> Iterator[Message]:
-        for name in sorted(self._listed() - self._known):
-            self._known.add(name)
-            mark = cache.use(self._kind / name)
-            files = files_of(self._kind / name)  # none, if another process has deleted it
-            yield "entry", (f"{self._kind.name}/{name}", {each: count(file) for each, file in files.items()})
-            for file in files.values():
-                yield from read(file)
-            mark.release()
-
-    def _listed(self) -> set[str]:
-        return {entry.name for entry in self._kind.glob("[!.]*")}

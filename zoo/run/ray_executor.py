@@ -16,10 +16,10 @@ from typing import Any
 import zoo
 from zoo.data import cache
 from zoo.errors import ConfigError, TrainingError, one_line, shorten
-from zoo.files import delete, hash_file, read_json, replacing
+from zoo.files import hash_file, read_json
 from zoo.interfaces import Recipe, distribution
 from zoo.plugins import discovery, registry
-from zoo.run import node, provenance, versions
+from zoo.run import node, provenance, transfer, versions
 from zoo.run.executor import Executor, Notify
 from zoo.run.job import Job
 from zoo.run.plan import Plan
@@ -192,7 +192,7 @@ class RayExecutor(Executor):
             if self._stopping:
                 raise TrainingError("interrupted")
             stream = self._running[number] = task.remote(parcel)
-        folder, machine = Receiver(job), ""
+        folder, machine = transfer.Receiver(job), ""
         try:
             for reference in stream:
                 kind, content = self._ray.get(reference)
@@ -246,7 +246,7 @@ def _remember(job: Job) -> None:
     provenance.remember(job.folder.best, provenance.Provenance.from_table(begun), begun["began_with"])
 
 
-def on_node(parcel: node.Parcel) -> Iterator[node.Message]:
+def on_node(parcel: node.Parcel) -> Iterator[transfer.Message]:
     """What the task of a job does, on whatever machine Ray has placed it."""
     import ray
 
@@ -296,8 +296,8 @@ class _Parcels:
         self._resources = resources
         self._shares = shares
         self._lock = threading.Lock()
-        self._brought: dict[str, node.Contents] = {}
-        self._features: dict[str, dict[str, tuple[str, node.Contents]]] = {}  # of each backbone, with where it lies
+        self._brought: dict[str, transfer.Contents] = {}
+        self._features: dict[str, dict[str, tuple[str, transfer.Contents]]] = {}  # of each backbone, with where it lies
         run = plan.run
         self._run_files = {file.name: file.read_bytes() for file in (run.splits, run.duplicates) if file.exists()}
         found = discovery.discover()
@@ -322,7 +322,7 @@ class _Parcels:
         self._environment["KERAS_BACKEND"] = backend.chosen()
 
     def _pieces(self, file: Path) -> list[Any]:
-        return [self._ray.put(piece) for piece in node.read(file)]
+        return [self._ray.put(piece) for piece in transfer.read(file)]
 
     def pack(self, job: Job) -> node.Parcel:
         """A job with all that it needs, as far as machines are known to lack it."""
@@ -352,9 +352,9 @@ class _Parcels:
         with self._lock:
             if name not in self._brought:
                 folder = cache.folder(name)
-                self._brought[name] = {each: self._pieces(file) for each, file in node.files_of(folder).items()}
+                self._brought[name] = {each: self._pieces(file) for each, file in transfer.files_of(folder).items()}
 
-    def keep(self, job: Job, name: str, contents: node.Contents, machine: str) -> None:
+    def keep(self, job: Job, name: str, contents: transfer.Contents, machine: str) -> None:
         """Other jobs with this backbone may need what this one has computed, and what lies on that machine."""
         with self._lock:
             self._features.setdefault(_backbone(job), {}).setdefault(name, (machine, contents))
@@ -378,30 +378,3 @@ def _files_to_start_from(recipe: Recipe, job: Job) -> dict[str, Path]:
 
 def _backbone(job: Job) -> str:
     return repr(sorted(job.recipe["backbone"].items(), key=str))
-
-
-class Receiver:
-    """Writes what comes back of a job into its folder, each file as a whole."""
-
-    def __init__(self, job: Job) -> None:
-        self._folder = job.folder
-        self._parts: dict[str, list[bytes]] = {}
-
-    def take(self, kind: str, content: Any) -> None:
-        """One message, see zoo.run.node."""
-        if kind == "log":
-            with self._folder.log.open("ab") as log:
-                log.write(content)
-        elif kind == "file":
-            name, part, last = content
-            self._parts.setdefault(name, []).append(part)
-            if last:
-                file = self._folder.path / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(file) as draft:
-                    draft.write_bytes(b"".join(self._parts.pop(name)))
-        elif kind == "gone":
-            for name in content:
-                (self._folder.path / name).unlink(missing_ok=True)
-            if self._folder.checkpoint.is_dir() and not any(self._folder.checkpoint.iterdir()):
-                delete(self._folder.checkpoint)
