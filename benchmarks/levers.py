@@ -2,11 +2,14 @@
 
     python benchmarks/levers.py FOLDS --out RUN                          # hours on two CPU cores; goes on where it was
     python benchmarks/levers.py FOLDS --out RUN --image-size 160 --epochs 10 --levers base ema mixup
+    python benchmarks/levers.py FOLDS --out RUN --levers together --seeds 3     # and what the mean of three networks is
 
 FOLDS are images in folds, or a manifest, as `zoo compare --data` takes them. Each lever is a model of its own, `base`
-the shipped efficientnet-lite-tuned that they change. Printed for each, over the folds: the mean validation AUC, how far
-it is above `base` on the same folds with the standard error of that, the mean AUC on test, and the minutes that a fold
-took. Levers are chosen by validation; test stands beside it to be read once, when all choices are made.
+the shipped efficientnet-lite-tuned without the levers that it has, which are `together`. Printed for each, over the
+folds: the mean validation AUC, how far it is above `base` on the same folds with the standard error of that, the mean
+AUC on test, and the minutes that a fold took; with several seeds the AUCs are means over them, and beside them stands
+that of the mean probability of the networks of a fold. Levers are chosen by validation; test stands beside it to be
+read once, when all choices are made.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 import zoo
 from zoo.evaluation.metrics import column
@@ -24,8 +28,12 @@ from zoo.files import read_csv
 from zoo.plugins.discovery import discover
 from zoo.plugins.registry import load_registry
 
-BASE = "efficientnet-lite-tuned"  # the shipped model that each lever changes
-# What each changes: fields of the model, and of its last stage.
+ROLES = ("validation", "test")
+SHIPPED = "efficientnet-lite-tuned"
+# What is taken back of it, so that each lever stands alone: fields of the model, and of its last stage.
+PLAIN = ({"monitor": "loss", "tta": "none"}, {"optimizer": {"name": "adamw", "weight_decay": 0.05}})
+AVERAGED = {"optimizer": {"name": "adamw", "weight_decay": 0.05, "use_ema": True, "ema_momentum": 0.98}}
+# What each changes of that.
 LEVERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "base": ({}, {}),
     "colour": ({"augmenter": {"name": "photo"}}, {}),
@@ -36,7 +44,7 @@ LEVERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "mild": ({"augmenter": {"name": "study", "shift": 0.05, "zoom": [0.9, 1.1]}}, {}),
     "mixup": ({}, {"mixup": 0.4}),
     "cutmix": ({}, {"cutmix": 1.0}),
-    "ema": ({}, {"optimizer": {"name": "adamw", "weight_decay": 0.05, "use_ema": True, "ema_momentum": 0.98}}),
+    "ema": ({}, AVERAGED),
     "layer-decay": ({}, {"layer_decay": 0.75}),
     "smoothing": ({}, {"label_smoothing": 0.1}),
     "focal": ({}, {"focal_gamma": 2.0}),
@@ -44,16 +52,17 @@ LEVERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "flips": ({"tta": "flips"}, {}),
     "unweighted": ({}, {"class_weights": None}),
     "batchnorm": ({}, {"batchnorm": "train"}),
+    "together": ({"monitor": "auc", "tta": "flips"}, AVERAGED),
 }
 
 
-def model(base: dict[str, Any], lever: str, epochs: int) -> dict[str, Any]:
+def model(shipped: dict[str, Any], lever: str, epochs: int) -> dict[str, Any]:
     """The table of a model in registry.toml."""
-    changes, of_stage = LEVERS[lever]
-    *first, last = base["schedule"]["each"]
-    last = {**last, "epochs": epochs, "patience": epochs, **of_stage}
+    (plain, plain_stage), (changes, of_stage) = PLAIN, LEVERS[lever]
+    *first, last = shipped["schedule"]["each"]
+    last = {**last, **plain_stage, "epochs": epochs, "patience": epochs, **of_stage}
     stages = [*first, {name: value for name, value in last.items() if value is not None}]
-    return {**base, **changes, "schedule": {**base["schedule"], "each": stages}}
+    return {**shipped, **plain, **changes, "schedule": {**shipped["schedule"], "each": stages}}
 
 
 def toml(value: Any) -> str:
@@ -66,21 +75,31 @@ def toml(value: Any) -> str:
 def table(done: zoo.Comparison) -> pd.DataFrame:
     """A row a lever, see above."""
     results = done.results
-    jobs = results[["model", "fold"]].itertuples(index=False, name=None)
+    jobs = results[["model", "fold"]].drop_duplicates().itertuples(index=False, name=None)
     seconds = {job: read_csv(done.run.job(*job, 0).history)["seconds"].sum() for job in jobs}
     validation, test = (
-        results.pivot(index="fold", columns="model", values=column("auc", role)) for role in ("validation", "test")
+        results.pivot_table(index="fold", columns="model", values=column("auc", role))
+        for role in ("validation", "test")
     )
     gain = validation.sub(validation["base"], axis=0)
-    return pd.DataFrame(
-        {
-            "validation": validation.mean(),
-            "above base": gain.mean(),
-            "standard error": gain.sem(),
-            "test": test.mean(),
-            "minutes a fold": pd.Series(seconds).groupby(level=0).mean() / 60,
-        }
-    ).sort_values("validation", ascending=False)
+    columns = {
+        "validation": validation.mean(),
+        "above base": gain.mean(),
+        "standard error": gain.sem(),
+        "test": test.mean(),
+        "minutes a fold": pd.Series(seconds).groupby(level=0).mean() / 60,
+    }
+    if done.predictions.get("repeat", pd.Series(0)).any():
+        columns |= {f"{role}, mean of seeds": of_means(done.predictions, role) for role in ROLES}
+    return pd.DataFrame(columns).sort_values("validation", ascending=False)
+
+
+def of_means(predictions: pd.DataFrame, role: str) -> pd.Series:
+    """The AUC of the mean probability of the networks of a fold, averaged over folds, by model."""
+    of_role = predictions[predictions["role"] == role]
+    images = of_role.groupby(["model", "fold", "image"])[["label", "probability"]].mean()
+    folds = images.groupby(["model", "fold"]).apply(lambda fold: roc_auc_score(fold["label"], fold["probability"]))
+    return folds.groupby("model").mean()
 
 
 def main() -> None:
@@ -90,14 +109,15 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--folds", default="all")
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--levers", nargs="+", choices=[*LEVERS], default=[*LEVERS])
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     levers = list(dict.fromkeys(["base", *arguments.levers]))
     registry = arguments.out / "levers.toml"
-    base = load_registry(None, discover()).models[BASE]
-    lines = [f"[models.{lever}]\n" + _lines(model(base, lever, arguments.epochs)) for lever in levers]
+    shipped = load_registry(None, discover()).models[SHIPPED]
+    lines = [f"[models.{lever}]\n" + _lines(model(shipped, lever, arguments.epochs)) for lever in levers]
     registry.write_text("\n".join([f"[data]\nimage_size = {arguments.image_size}\n", *lines]), encoding="utf-8")
 
     def listen(job: Any, event: dict[str, Any]) -> None:
@@ -106,7 +126,7 @@ def main() -> None:
             print(f"{job.title}: {score}", flush=True)
 
     options = {"registry": registry, "folds": arguments.folds, "workers": arguments.workers, "listen": listen}
-    done = zoo.compare(levers, data=arguments.data, out=arguments.out / "run", **options)
+    done = zoo.compare(levers, data=arguments.data, out=arguments.out / "run", repeats=arguments.seeds, **options)
     print(table(done).round(4).to_string())
 
 
