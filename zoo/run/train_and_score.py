@@ -64,7 +64,6 @@ def run(job: Job, notify: Notify) -> None:
         folder.checkpoint,
         origin={**machine, "seen": seen.digest, "parts": recipe.origins, "code": recipe.code, "recipe": job.recipe},
     )
-    keras.utils.set_random_seed(recipe.seed)
     try:
         network, begun = assemble(recipe, job, folder, checkpoint, notify)
     except WeightsError as error:
@@ -149,29 +148,33 @@ def assemble(
 
     Such a one takes all weights from its checkpoint, and needs no others.
     """
-    from zoo.training import model
+    from zoo.training import kept, model
 
-    shape = (job.image_size, job.image_size, 3)
-    bare = dataclasses.replace(recipe.backbone, weights="none")
     state, begun = checkpoint.load(), _begun(folder)
-    if state and begun:
-        network = model.assemble(bare, recipe.head, shape, len(job.classes))
-        return dataclasses.replace(network, weights=begun.weights, warning=begun.warning), begun
-    if fault := checkpoint.fault or (f"its {folder.provenance.name} is damaged" if state else ""):
+    goes_on = begun if state else None
+    if not goes_on and (fault := checkpoint.fault or (f"its {folder.provenance.name} is damaged" if state else "")):
         notify({"event": "warning", "text": f"{fault}: starting over"})
         checkpoint.remove()
-    if job.start_from:
-        network = model.assemble(bare, recipe.head, shape, len(job.classes))
-        return model.start_from(network, job.place(job.start_from)), None
-    if job.start and recipe.backbone.weights == "auto":
-        weights, warning = job.start["weights"] or "random", job.start["warning"]
-        same = dataclasses.replace(recipe.backbone, weights="none" if weights == "random" else weights)
-        network = model.assemble(same, recipe.head, shape, len(job.classes))
-        return dataclasses.replace(network, warning=warning), None
     backbone = recipe.backbone
-    if backbone.from_file:
-        backbone = dataclasses.replace(backbone, weights=str(job.place(backbone.weights)))
-    return model.assemble(backbone, recipe.head, shape, len(job.classes)), None
+    found = job.start if backbone.weights == "auto" else None
+    if goes_on or job.start_from:
+        weights = "none"
+    elif found:
+        weights = found["weights"] if found["weights"] not in (None, "random") else "none"
+    else:
+        weights = str(job.place(backbone.weights)) if backbone.from_file else backbone.weights
+    network = kept.assemble(
+        dataclasses.replace(backbone, weights=weights),
+        recipe.head,
+        (job.image_size, job.image_size, 3),
+        len(job.classes),
+        recipe.seed,
+    )
+    if goes_on:
+        return dataclasses.replace(network, weights=goes_on.weights, warning=goes_on.warning), goes_on
+    if job.start_from:
+        return model.start_from(network, job.place(job.start_from)), None
+    return dataclasses.replace(network, warning=found["warning"]) if found else network, None
 
 
 @dataclass(frozen=True)
