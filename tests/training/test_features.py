@@ -13,7 +13,7 @@ import pytest
 
 import zoo
 from tests.parts import Brighten, Linear, Residual, recipe, stage, subset
-from zoo.data import cache
+from zoo.data import cache, checksums
 from zoo_efficientnet import EfficientNetB0
 from zoo_heads import Pooled
 
@@ -169,7 +169,18 @@ def test_features_that_the_network_no_longer_computes_are_replaced(own_cache: Pa
     right = np.array(features.load_features(prefix, images.pixels, images.store, Counter()))
     (file,) = own_cache.rglob("features.npy")
     np.save(file, right + 1)
+    checksums.seal(file.parent)
     np.testing.assert_array_equal(features.load_features(prefix, images.pixels, images.store, Counter()), right)
+
+
+def test_a_process_compares_stored_features_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, prefix, calls = subset(10), prefix_of(residual()), []
+    features.load_features(prefix, images.pixels, images.store, Counter())
+    run = prefix.call
+    monkeypatch.setattr(prefix, "call", lambda *inputs, **options: calls.append(inputs) or run(*inputs, **options))
+    for _ in range(3):
+        features.load_features(prefix, images.pixels, images.store, Counter())
+    assert len(calls) == 1
 
 
 def test_processes_that_need_the_same_features_share_the_work(own_cache: Path) -> None:

@@ -91,13 +91,14 @@ class Monitor(keras.callbacks.Callback):
         notify: Notify,
     ) -> None:
         super().__init__()
-        self.network = network
         self.stage = stage
         self.monitor = monitor
         self.batches = batches
         self.state = state
         self.checkpoint = checkpoint
         self.notify = notify
+        # Looked for once: to walk a network takes as long as a step on stored features.
+        self._weights, self._others = network.weights, others(network)
         self._changing: set[int] = set()
         self._epoch = 0
         self._started = self._told = 0.0
@@ -107,7 +108,7 @@ class Monitor(keras.callbacks.Callback):
         fitted: Any = getattr(self.model, "rest", self.model)
         self._changing = {id(weight) for weight in fitted.weights}
         # Only now: Keras may already have traced the model, and drawn random numbers for it.
-        assign(others(self.network), self.state.others)
+        assign(self._others, self.state.others)
         if self.state.optimizer:
             self.model.optimizer.build(self.model.trainable_variables)
             assign(self.model.optimizer.variables, self.state.optimizer)
@@ -145,10 +146,8 @@ class Monitor(keras.callbacks.Callback):
         state = self.state
         state.weights = [  # a frozen prefix is most of the network: copying it would take longer than training a head
             values([weight])[0] if id(weight) in self._changing else before
-            for weight, before in zip(self.network.weights, state.weights, strict=True)
+            for weight, before in zip(self._weights, state.weights, strict=True)
         ]
-        state.others = values(others(self.network))
-        state.optimizer = values(self.model.optimizer.variables)
         state.ended = self.model.stop_training
         best = self._is_best(row, state.history)
         if self._is_best(row, state.rows):
@@ -158,6 +157,7 @@ class Monitor(keras.callbacks.Callback):
         if best:
             state.best = state.weights
         if state.ended or state.epoch == self.stage.epochs or time.perf_counter() - self._saved >= SAVE_EVERY:
+            state.others, state.optimizer = values(self._others), values(self.model.optimizer.variables)
             self.checkpoint.save(state)
             self._saved = time.perf_counter()
         number = len(state.history)

@@ -27,8 +27,9 @@ class State:
     """All that decides how training goes on, after `epoch` epochs of stage number `stage`.
 
     `weights` are the network's, `others` its variables that are no weights (the states of its random
-    generators), `optimizer` the optimiser's variables, empty before its first epoch. `best` and `stage_best` are
-    the weights of the best epoch of all and of the stage. `ended`: early stopping has ended the stage.
+    generators), `optimizer` the optimiser's variables, empty before its first epoch, both as of the last time that the
+    state was saved. `best` and `stage_best` are the weights of the best epoch of all and of the stage. `ended`: early
+    stopping has ended the stage.
     """
 
     stage: int
