@@ -71,7 +71,8 @@ def compare(
         out=given(out),
         **options,
     )
-    return execute(request, execution, metric, rope, listen=listen).comparison
+    with execution.open() as opened:
+        return execute(request, opened, metric, rope, listen=listen).comparison
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Executed:
 
 def execute(
     request: Request,
-    execution: Execution = Execution(),  # noqa: B008  # it is frozen
+    executor: Executor,
     metric: str = "auc",
     rope: float = 0.01,
     decoded: images.Progress | None = None,
@@ -94,15 +95,15 @@ def execute(
 ) -> Executed:
     """Plan what is asked for, run its jobs, compare what came of them, and write the tables and the best models.
 
-    This is what `compare`, `zoo run` and `zoo compare` do. `decoded` is called with images decoded and in all,
-    `planned` once all is checked and written down, with what will run the jobs, `listen` with each job and event.
+    This is what `compare`, `zoo run` and `zoo compare` do. `executor` is open. `decoded` is called with images decoded
+    and in all, `planned` once all is checked and written down, with the executor, `listen` with each job and event.
 
     Raises ZooError for a request that cannot be met, and UnwrittenError where jobs are done and their tables cannot be
     written.
     """
     check_metric(metric)
     limits.ROPE.check("rope", rope)
-    with execution.open() as executor, plan.make_plan(request, decoded) as made:
+    with plan.make_plan(request, decoded) as made:
         planned(made, executor)
         failed = scheduler.execute(made, listen or (lambda job, event: None), executor)
         done = _written(made.run, metric, rope)

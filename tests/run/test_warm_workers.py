@@ -40,7 +40,7 @@ def test_one_for_each_share_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_one_that_died_is_not_handed_out() -> None:
-    with WarmWorkers(ahead=ALL) as warm:
+    with WarmWorkers(ahead=[ALL]) as warm:
         process = warm._waiting[ALL]
         process.kill()
         process.wait()
@@ -50,7 +50,7 @@ def test_one_that_died_is_not_handed_out() -> None:
 
 
 def test_leaving_ends_those_that_wait_and_starts_no_more() -> None:
-    with WarmWorkers(ahead=ALL) as warm:
+    with WarmWorkers(ahead=[ALL]) as warm:
         process = warm._waiting[ALL]
         assert process.poll() is None
     assert process.returncode is not None
@@ -60,5 +60,5 @@ def test_leaving_ends_those_that_wait_and_starts_no_more() -> None:
 
 def test_one_that_cannot_be_started_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere")
-    with WarmWorkers(ahead=ALL) as warm:
+    with WarmWorkers(ahead=[ALL]) as warm:
         assert warm.take(ALL) is None

@@ -26,7 +26,7 @@ from zoo.commands.options import (
     training_options,
     wide_option,
 )
-from zoo.errors import one_line
+from zoo.errors import UnwrittenError, one_line
 from zoo.run.executor import EXECUTORS, Execution, Executor
 
 if TYPE_CHECKING:
@@ -82,18 +82,19 @@ KINDS = ("model", "fold", "repeat")
 @wide_option
 def run(model: str, wide: bool, **options: Any) -> None:
     """Train MODEL on the first fold, or on the folds given, and score it."""
-    from zoo.commands.report import share
-    from zoo.data import demo
-    from zoo.report import tables, words
-    from zoo.report.progress import JobProgress
-    from zoo.report.screen import tell
-
     screen = console(wide)
 
     def progress(plan: Plan, executor: Executor) -> JobProgress:
+        from zoo.report.progress import JobProgress
+
         return JobProgress(screen, list(plan.data.classes), several=len(plan.jobs) > 1)
 
     run = _execute(screen, (model,), options, progress)
+    from zoo.commands.report import share
+    from zoo.data import demo
+    from zoo.report import tables, words
+    from zoo.report.screen import tell
+
     done = run.comparison
     if len(done.results) > 1:
         screen.show(tables.results(done.results), tables.results(done.results, wide=False))
@@ -130,12 +131,11 @@ def run(model: str, wide: bool, **options: Any) -> None:
 @wide_option
 def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **options: Any) -> None:
     """Train every MODEL on every fold, and say which is better. All registered models unless some are named."""
-    from zoo.commands.report import publish
-    from zoo.report.comparison_progress import ComparisonProgress
-
     screen = console(wide)
 
     def progress(plan: Plan, executor: Executor) -> ComparisonProgress:
+        from zoo.report.comparison_progress import ComparisonProgress
+
         counts = [len({getattr(job, field) for job in plan.jobs}) for field in KINDS]
         kinds = [f"{count} {kind}{'s' * (count > 1)}" for count, kind in zip(counts, KINDS, strict=True) if count > 1]
         many = f"{len(plan.jobs)} job{'s' * (len(plan.jobs) != 1)}"
@@ -152,6 +152,8 @@ def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **opt
         say(screen, f"Shard {part} of {parts} is over: {done} job{'s are' if done != 1 else ' is'} done.")
         say(screen, "Next, once all shards are there: zoo merge RUN… --out DIR")
     else:
+        from zoo.commands.report import publish
+
         publish(screen, run.comparison, run.plan.run.path)
     _end(screen, run)
 
@@ -161,17 +163,18 @@ def _execute(
     models: tuple[str, ...],
     options: dict[str, Any],
     progress: Callable[[Plan, Executor], JobProgress | ComparisonProgress],
+    execution: Execution = Execution(),  # noqa: B008  # it is frozen
     **how: Any,
 ) -> Executed:
     """Do what the options ask for, and show how it goes: first what was planned, then the jobs by `progress`."""
-    from zoo import api
-    from zoo.errors import UnwrittenError
-    from zoo.report.progress import DecodingProgress
-    from zoo.report.run_pictures import drawn
-    from zoo.run.request import Request
+    with execution.open() as executor, ExitStack() as decoding, ExitStack() as stack:
+        # While a worker loads Keras.
+        from zoo import api
+        from zoo.report.progress import DecodingProgress
+        from zoo.report.run_pictures import drawn
+        from zoo.run.request import Request
 
-    request = Request(models=models, registry=given("registry"), **options)
-    with ExitStack() as decoding, ExitStack() as stack:
+        request = Request(models=models, registry=given("registry"), **options)
         shown: JobProgress | ComparisonProgress
 
         def planned(plan: Plan, executor: Executor) -> None:
@@ -188,7 +191,7 @@ def _execute(
 
         try:
             decoded = decoding.enter_context(DecodingProgress(screen))
-            return api.execute(request, decoded=decoded, planned=planned, listen=listen, **how)
+            return api.execute(request, executor, decoded=decoded, planned=planned, listen=listen, **how)
         except UnwrittenError as error:
             stack.close()
             say(screen, str(error), style="red")

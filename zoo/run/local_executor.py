@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import threading
 from itertools import pairwise
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from zoo.run import gpu
 from zoo.run.executor import Executor, Notify
-from zoo.run.job import Job
-from zoo.run.plan import Plan
 from zoo.run.warm_workers import WarmWorkers
 from zoo.run.worker_process import Share, WorkerProcess, start
+
+if TYPE_CHECKING:
+    from zoo.run.job import Job
+    from zoo.run.plan import Plan
 
 
 class LocalExecutor(Executor):
@@ -28,7 +30,7 @@ class LocalExecutor(Executor):
         self._workers = workers
         self._gates = [gpu.Gate(each) for each in gpu.visible()] or [gpu.Gate()]
         self._shares = self._divide(workers)
-        self._warm = WarmWorkers(self._shares[0] if ahead and workers == 1 else None)
+        self._warm = WarmWorkers(self._shares if ahead else [])
         self._processes: dict[int, WorkerProcess] = {}  # of each thread
         self._lock = threading.Lock()
         self._stopping = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 
 from zoo.run.worker_process import Share, start
@@ -13,15 +14,15 @@ from zoo.run.worker_process import Share, start
 class WarmWorkers:
     """Workers that wait for a job, at most one for each share of the machine. Leaving its context ends them.
 
-    One for the share `ahead` is started at once, to load Keras while images are read.
+    Those of the shares `ahead` are started at once, to load Keras while images are read.
     """
 
-    def __init__(self, ahead: Share | None = None) -> None:
+    def __init__(self, ahead: Sequence[Share] = ()) -> None:
         self._waiting: dict[Share, subprocess.Popen[str]] = {}
         self._lock = threading.Lock()
         self._closed = False
-        if ahead:
-            self.prepare(ahead)
+        for share in ahead:
+            self.prepare(share)
 
     def prepare(self, share: Share) -> None:
         """Start a worker for this share unless one waits. What goes wrong with it shows when a job needs one."""

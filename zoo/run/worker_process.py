@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from zoo.encoding import OF_LOGS
-from zoo.run.job import Job
 from zoo.training import logs
+
+if TYPE_CHECKING:
+    from zoo.run.job import Job
 
 # Libraries that reserve a whole GPU at once would leave nothing to the job beside.
 ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
