@@ -3,6 +3,7 @@
     python benchmarks/study.py                                  # about half an hour on two CPU cores
     python benchmarks/study.py --write docs/performance.md      # and put the table there
     python benchmarks/study.py --image-size 64 --images 200 --rounds 1    # a quick look
+    python benchmarks/study.py --only head                      # stage 1 alone, in a quarter of the time
 
 Draws a data set of the study's size (1707 images at 224 px in ten folds, as the demo's) and lets both train on it, each
 in its own process, taking turns: `zoo` from the command line with an empty cache, `benchmarks/notebook.py` beside it.
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Collection
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +39,7 @@ from zoo.data import demo, images
 
 HERE = Path(__file__).parent
 EPOCHS = 200  # of the study's first stage
+PARTS = ("head", "top", "all", "augmenter", "start")  # what can be measured by itself
 REGISTRY = """
 [data]
 image_size = {size}
@@ -166,48 +169,59 @@ class Bench:
         }
 
 
-def measure(bench: Bench, full: Path, small: Path) -> dict[str, dict[str, Any]]:
-    """Everything once, the two sides of each ratio one after the other."""
-    return {
-        "notebook head": bench.notebook(full, "head"),
-        "zoo head": bench.zoo("head", full),
-        "zoo ten": bench.zoo("head", full, "--folds", "all", "--workers", str(os.cpu_count())),
-        "zoo cold": bench.zoo("head", full, "--max-epochs", "1", cache="first"),
-        "zoo warm": bench.zoo("head", full, "--max-epochs", "1", cache="first"),
-        "notebook top": bench.notebook(full, "top"),
-        "zoo top": bench.zoo("top", full, "--max-epochs", "4"),
-        "notebook all": bench.notebook(small, "all"),
-        "zoo all": bench.zoo("all", small, "--max-epochs", "3"),
-        "notebook augmented": bench.notebook(small, "all", "--augment"),
-        "zoo augmented": bench.zoo("all-augmented", small, "--max-epochs", "3"),
-        **{f"network {stage}": bench.network(stage) for stage in ("head", "top", "all")},
-        "help": {"seconds": bench.python("-m", "zoo.cli", "--help")[0]},
-        "keras": {"seconds": bench.python("-c", "import keras")[0]},
+def measure(bench: Bench, full: Path, small: Path, parts: Collection[str]) -> dict[str, dict[str, Any]]:
+    """All of these PARTS once, the two sides of each ratio one after the other."""
+    ten = ("--folds", "all", "--workers", str(os.cpu_count()))
+    work: dict[str, dict[str, Callable[[], dict[str, Any]]]] = {
+        "head": {
+            "notebook head": lambda: bench.notebook(full, "head"),
+            "zoo head": lambda: bench.zoo("head", full),
+            "zoo ten": lambda: bench.zoo("head", full, *ten),
+            "network head": lambda: bench.network("head"),
+            "zoo cold": lambda: bench.zoo("head", full, "--max-epochs", "1", cache="first"),
+            "zoo warm": lambda: bench.zoo("head", full, "--max-epochs", "1", cache="first"),
+        },
+        "top": {
+            "notebook top": lambda: bench.notebook(full, "top"),
+            "zoo top": lambda: bench.zoo("top", full, "--max-epochs", "4"),
+            "network top": lambda: bench.network("top"),
+        },
+        "all": {
+            "notebook all": lambda: bench.notebook(small, "all"),
+            "zoo all": lambda: bench.zoo("all", small, "--max-epochs", "3"),
+            "notebook augmented": lambda: bench.notebook(small, "all", "--augment"),
+            "zoo augmented": lambda: bench.zoo("all-augmented", small, "--max-epochs", "3"),
+            "network all": lambda: bench.network("all"),
+        },
+        "start": {
+            "help": lambda: {"seconds": bench.python("-m", "zoo.cli", "--help")[0]},
+            "keras": lambda: {"seconds": bench.python("-c", "import keras")[0]},
+        },
     }
+    return {name: once() for part in work if part in parts for name, once in work[part].items()}
 
 
 def ratios(found: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """How many times better zoo is in each respect."""
-
-    def of(other: str, ours: str, what: str) -> float:
-        return float(found[other][what] / found[ours][what])
-
+    """How many times better zoo is in each respect that was measured."""
+    wanted = {
+        f"head, {EPOCHS} epochs, one fold: time": (1, "notebook head", "seconds", "zoo head", "seconds"),
+        f"head, {EPOCHS} epochs, ten folds: time": (10, "notebook head", "seconds", "zoo ten", "seconds"),
+        "head: time of an epoch": (1, "notebook head", "epoch", "zoo head", "epoch"),
+        "last 20 layers: time of an epoch": (1, "notebook top", "epoch", "zoo top", "epoch"),
+        "all layers: time of an epoch": (1, "notebook all", "epoch", "zoo all", "epoch"),
+        "all layers, augmented: time of an epoch": (1, "notebook augmented", "epoch", "zoo augmented", "epoch"),
+        "time to the end of the first epoch, nothing cached": (1, "notebook head", "first", "zoo cold", "seconds"),
+        "time to the end of the first epoch, features cached": (1, "notebook head", "first", "zoo warm", "seconds"),
+        "head: memory": (1, "notebook head", "memory", "zoo head", "memory"),
+        "last 20 layers: memory": (1, "notebook top", "memory", "zoo top", "memory"),
+        "all layers: memory": (1, "notebook all", "memory", "zoo all", "memory"),
+        "ten folds against ten times one fold of zoo": (10, "zoo head", "seconds", "zoo ten", "seconds"),
+        "`zoo --help` against `import keras`": (1, "keras", "seconds", "help", "seconds"),
+    }
     return {
-        f"head, {EPOCHS} epochs, one fold: time": of("notebook head", "zoo head", "seconds"),
-        f"head, {EPOCHS} epochs, ten folds: time": 10 * of("notebook head", "zoo ten", "seconds"),
-        "head: time of an epoch": of("notebook head", "zoo head", "epoch"),
-        "last 20 layers: time of an epoch": of("notebook top", "zoo top", "epoch"),
-        "all layers: time of an epoch": of("notebook all", "zoo all", "epoch"),
-        "all layers, augmented: time of an epoch": of("notebook augmented", "zoo augmented", "epoch"),
-        "time to the end of the first epoch, nothing cached": found["notebook head"]["first"]
-        / found["zoo cold"]["seconds"],
-        "time to the end of the first epoch, features cached": found["notebook head"]["first"]
-        / found["zoo warm"]["seconds"],
-        "head: memory": of("notebook head", "zoo head", "memory"),
-        "last 20 layers: memory": of("notebook top", "zoo top", "memory"),
-        "all layers: memory": of("notebook all", "zoo all", "memory"),
-        "ten folds against ten times one fold of zoo": 10 * of("zoo head", "zoo ten", "seconds"),
-        "`zoo --help` against `import keras`": of("keras", "help", "seconds"),
+        title: times * found[other][theirs] / found[ours][own]
+        for title, (times, other, theirs, ours, own) in wanted.items()
+        if other in found and ours in found
     }
 
 
@@ -215,18 +229,21 @@ def bounds(found: dict[str, dict[str, Any]], full: dict[str, int], small: dict[s
     """Shares of an epoch spent in the network, and how far stage 1 is from what no implementation can go below."""
     shares = {}
     for stage, title, counts in (("head", "head", full), ("top", "last 20 layers", full), ("all", "all layers", small)):
-        network = found[f"network {stage}"]
-        network["epoch"] = (counts["train"] * network["step"] + counts["validation"] * network["scoring_step"]) / 128
-        shares[f"{title}: share of an epoch in the network"] = network["epoch"] / found[f"zoo {stage}"]["epoch"]
-    shares["all layers, augmented: share of an epoch in the network"] = (
-        found["network all"]["epoch"] / found["zoo augmented"]["epoch"]
-    )
-    head = found["network head"]
-    forward = full["images"] / head["prefix_images_per_second"]
-    for folds, ours in ((1, "zoo head"), (10, "zoo ten")):
-        least = forward + folds * EPOCHS * head["epoch"]
-        title = f"head, {EPOCHS} epochs, {folds} fold{'s' * (folds > 1)}: time against its lower bound"
-        shares[title] = found[ours]["seconds"] / least
+        if network := found.get(f"network {stage}"):
+            steps = counts["train"] * network["step"] + counts["validation"] * network["scoring_step"]
+            network["epoch"] = steps / 128
+            shares[f"{title}: share of an epoch in the network"] = network["epoch"] / found[f"zoo {stage}"]["epoch"]
+    if "network all" in found:
+        shares["all layers, augmented: share of an epoch in the network"] = (
+            found["network all"]["epoch"] / found["zoo augmented"]["epoch"]
+        )
+    if "network head" in found:
+        head = found["network head"]
+        forward = full["images"] / head["prefix_images_per_second"]
+        for folds, ours in ((1, "zoo head"), (10, "zoo ten")):
+            least = forward + folds * EPOCHS * head["epoch"]
+            title = f"head, {EPOCHS} epochs, {folds} fold{'s' * (folds > 1)}: time against its lower bound"
+            shares[title] = found[ours]["seconds"] / least
     return shares
 
 
@@ -258,33 +275,44 @@ def machine() -> str:
 
 def report(rounds: list[dict[str, dict[str, Any]]], counts: list[dict[str, int]], options: argparse.Namespace) -> str:
     """The tables as markdown."""
-    rates = augmentation.measure(max(3, options.rounds), 3.0)
-    ours = rates.pop("zoo, study")
-    augmented = [
-        {f"augmentation against {name}: images/s": value / theirs[number] for name, theirs in rates.items()}
-        for number, value in enumerate(ours)
-    ]
     last = rounds[-1]
     taken = {name: found for name, found in last.items() if found.get("epoch", 0) > 0 and "memory" in found}
     lines = ["| | whole, s | an epoch, s | memory, GB |", "|---|---|---|---|"] + [
         f"| {name} | {found['seconds']:,.0f} | {found['epoch']:.3f} | {found['memory'] / 1e9:.2f} |"
         for name, found in taken.items()
     ]
-    return "\n\n".join(
-        [
-            f"Measured by `python benchmarks/study.py --image-size {options.image_size} --images {options.images} "
-            f"--rounds {options.rounds}` on {machine()}. The data: {counts[0]['images']} images, of which fold 0 "
-            f"trains on {counts[0]['train']} and validates on {counts[0]['validation']}; for all layers "
-            f"{counts[1]['train']} and {counts[1]['validation']}.",
-            table([ratios(found) for found in rounds], ("zoo against the notebook", "times as good"), ",.1f"),
-            table(augmented, ("`study` augmenter", "times as fast"), ",.1f"),
-            table([bounds(found, *counts) for found in rounds], ("how close to the network", "ratio"), ".2f"),
+    only = "".join(f" --only {part}" for part in options.only or ())
+    said = [
+        f"Measured by `python benchmarks/study.py --image-size {options.image_size} --images {options.images} "
+        f"--rounds {options.rounds}{only}` on {machine()}. The data: {counts[0]['images']} images, of which fold 0 "
+        f"trains on {counts[0]['train']} and validates on {counts[0]['validation']}; for all layers "
+        f"{counts[1]['train']} and {counts[1]['validation']}."
+    ]
+    parts = options.only or PARTS
+    if ratio := [ratios(found) for found in rounds if found]:
+        said.append(table(ratio, ("zoo against the notebook", "times as good"), ",.1f"))
+    if "augmenter" in parts:
+        said.append(table(augmenters(options.rounds), ("`study` augmenter", "times as fast"), ",.1f"))
+    if near := [each for found in rounds if (each := bounds(found, *counts))]:
+        said.append(table(near, ("how close to the network", "ratio"), ".2f"))
+    if taken:
+        said.append(
             f"What the last round took. The notebook's whole is what came before its second epoch, and {EPOCHS - 1} "
             "times that epoch; zoo's is what was really trained: 200 epochs of the head, in one fold and in ten, and a "
-            "few of the others.",
-            "\n".join(lines),
-        ]
-    )
+            "few of the others."
+        )
+        said.append("\n".join(lines))
+    return "\n\n".join(said)
+
+
+def augmenters(rounds: int) -> list[dict[str, float]]:
+    """How many times faster the augmenter of the study is than others, a row a round."""
+    rates = augmentation.measure(max(3, rounds), 3.0)
+    ours = rates.pop("zoo, study")
+    return [
+        {f"augmentation against {name}: images/s": value / theirs[number] for name, theirs in rates.items()}
+        for number, value in enumerate(ours)
+    ]
 
 
 def main() -> None:
@@ -293,8 +321,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=1707)
     parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone; may be given again")
     parser.add_argument("--write", type=Path, help="replace what stands between the markers in this file")
     options = parser.parse_args()
+    if options.only and options.write:
+        parser.error("--write puts all parts there: leave out --only")
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch), options.image_size)
         full, small = Path(scratch) / "full", Path(scratch) / "small"
@@ -306,7 +337,7 @@ def main() -> None:
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
             shutil.rmtree(bench.scratch / "first", ignore_errors=True)
-            rounds.append(measure(bench, full, small))
+            rounds.append(measure(bench, full, small, options.only or PARTS))
     text = report(rounds, counts, options)
     print(text)
     if options.write:
