@@ -230,8 +230,8 @@ def bounds(found: dict[str, dict[str, Any]], full: dict[str, int], small: dict[s
     shares = {}
     for stage, title, counts in (("head", "head", full), ("top", "last 20 layers", full), ("all", "all layers", small)):
         if network := found.get(f"network {stage}"):
-            steps = counts["train"] * network["step"] + counts["validation"] * network["scoring_step"]
-            network["epoch"] = steps / 128
+            seconds = counts["train"] * network["step"] + counts["validation"] * network["scoring_step"]
+            network["epoch"] = seconds / 128
             shares[f"{title}: share of an epoch in the network"] = network["epoch"] / found[f"zoo {stage}"]["epoch"]
     if "network all" in found:
         shares["all layers, augmented: share of an epoch in the network"] = (

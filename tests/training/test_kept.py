@@ -103,7 +103,7 @@ def test_whatever_begins_otherwise_gets_a_network_of_its_own(other: dict[str, An
     assert assemble(**other).model is not first.model
 
 
-def test_another_precision_is_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_precision_is_another_network() -> None:
     first = assemble()
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")

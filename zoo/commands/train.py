@@ -89,7 +89,7 @@ def run(model: str, wide: bool, **options: Any) -> None:
 
         return JobProgress(screen, list(plan.data.classes), several=len(plan.jobs) > 1)
 
-    run = _execute(screen, (model,), options, progress)
+    run = _execute(screen, (model,), options, progress, Execution())
     from zoo.commands.report import share
     from zoo.data import demo
     from zoo.report import tables, words
@@ -145,7 +145,7 @@ def compare(models: tuple[str, ...], metric: str, rope: float, wide: bool, **opt
         return ComparisonProgress(screen, plan.jobs, at_a_time, metric)
 
     execution = Execution(**{field.name: options.pop(field.name) for field in fields(Execution)})
-    run = _execute(screen, models, options, progress, execution=execution, metric=metric, rope=rope)
+    run = _execute(screen, models, options, progress, execution, metric=metric, rope=rope)
     if options["shard"]:
         part, parts = options["shard"]
         done = len(run.plan.jobs) - len(run.failed)
@@ -163,7 +163,7 @@ def _execute(
     models: tuple[str, ...],
     options: dict[str, Any],
     progress: Callable[[Plan, Executor], JobProgress | ComparisonProgress],
-    execution: Execution = Execution(),  # noqa: B008  # it is frozen
+    execution: Execution,
     **how: Any,
 ) -> Executed:
     """Do what the options ask for, and show how it goes: first what was planned, then the jobs by `progress`."""

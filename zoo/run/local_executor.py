@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class LocalExecutor(Executor):
     """Runs `workers` jobs at a time, on the GPUs in turn; there a job waits until there is memory for it.
 
-    With `ahead`, and one job at a time, the first process is started at once, to load Keras while images are read.
+    With `ahead` the processes are started at once, to load Keras while images are read.
     """
 
     def __init__(self, workers: int = 1, ahead: bool = False) -> None:

@@ -160,7 +160,7 @@ def assemble(
     if goes_on or job.start_from:
         weights = "none"
     elif found:
-        weights = found["weights"] if found["weights"] not in (None, "random") else "none"
+        weights = model.same_start(found["weights"])
     else:
         weights = str(job.place(backbone.weights)) if backbone.from_file else backbone.weights
     network = kept.assemble(

@@ -44,7 +44,6 @@ def main(cores: str = "") -> int:
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
     with contextlib.suppress(Exception):  # the job will fail in the same way, and say so
         importlib.import_module("zoo.training.trainer")
-    gc.collect()
     gc.freeze()  # what libraries have made stays: to look through it after each job takes half a second
     jobs, memory = _Jobs(), _Memory()
     while line := jobs.take():

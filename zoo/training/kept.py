@@ -55,8 +55,8 @@ def assemble(backbone: Backbone, head: Head, image_shape: tuple[int, int, int], 
         keras.utils.set_random_seed(seed)
         network = model.assemble(backbone, head, image_shape, classes)
         if backbone.weights == "auto":  # the next job is told what that comes to, and what to warn of
-            found = "none" if network.weights == "random" else network.weights
-            origin = (dataclasses.replace(backbone, weights=found), *origin[1:])
+            told = dataclasses.replace(backbone, weights=model.same_start(network.weights))
+            origin = (told, *origin[1:])
         _last = _as_it_is(dataclasses.replace(network, warning=None), origin)
     keras.utils.set_random_seed(seed)
     return network

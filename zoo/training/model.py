@@ -110,6 +110,11 @@ def load_weights(backbone: Backbone, model: keras.Model) -> tuple[str, str | Non
     return "random", _instead(backbone, faults, "random weights")
 
 
+def same_start(weights: str | None) -> str:
+    """What a backbone's `weights` must say for it to begin as a network did, see `Network.weights`; None is random."""
+    return "none" if weights in (None, "random") else str(weights)
+
+
 def _instead(backbone: Backbone, faults: Sequence[tuple[str, str]], taken: str) -> str:
     """A warning that training starts from something else than the best: what of that is missing, and how to have it."""
     told, why, advice = _missed(backbone, *faults[0])
