@@ -16,7 +16,16 @@ from sklearn.utils.class_weight import compute_class_weight
 
 import zoo
 from tests.parts import Brighten, stage, subset
-from zoo.training.batches import Batches, TrainingBatches, augmented, mix, targets, untuned, weights_of_classes
+from zoo.training.batches import (
+    Batches,
+    TrainingBatches,
+    augmented,
+    for_fit,
+    mix,
+    predict_batch,
+    targets,
+    weights_of_classes,
+)
 from zoo_augment import NoAugmentation
 
 
@@ -84,13 +93,16 @@ def test_seed_stage_and_epoch_each_change_order_and_augmentation() -> None:
         assert sorted(images.mean(axis=(1, 2, 3))) != sorted(first.mean(axis=(1, 2, 3)))
 
 
-@pytest.mark.parametrize("augmenter", [NoAugmentation(), Brighten()])
-def test_nothing_that_tensorflow_reads_is_tuned(augmenter: zoo.Augmenter) -> None:
-    """Ending a tuned dataset takes up to a minute. What is read is the same."""
+@pytest.mark.parametrize(
+    ("augmenter", "together"), [(NoAugmentation(), False), (NoAugmentation(), True), (Brighten(), False)]
+)
+def test_nothing_that_tensorflow_reads_is_tuned(augmenter: zoo.Augmenter, together: bool) -> None:
+    """Ending a tuned dataset takes up to a minute. What is read is the same, also where tf.data cuts whole epochs."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("others know no datasets")
-    batches = TrainingBatches(subset(), ["a", "b"], 4, augmenter, stage(), (7, 0))
-    adapter = get_data_adapter(untuned(batches))
+    batches = TrainingBatches(subset(), ["a", "b"], 7, augmenter, stage(), (7, 0), first_epoch=1)
+    assert len(subset()) % 7
+    adapter = get_data_adapter(for_fit(batches, together))
     adapter.on_epoch_begin()
     dataset = adapter.get_tf_dataset()
     assert dataset.options().autotune.enabled is False
@@ -98,6 +110,25 @@ def test_nothing_that_tensorflow_reads_is_tuned(augmenter: zoo.Augmenter) -> Non
         for ours, theirs in zip(batches[number], read, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     adapter.on_epoch_end()
+
+
+@pytest.mark.parametrize("count", [0, 3, 4, 10])
+def test_batches_of_one_size_are_predicted_and_traced_once(count: int) -> None:
+    shapes = []
+
+    class Doubled(keras.layers.Layer):
+        def call(self, images: Any) -> Any:
+            shapes.append(images.shape[0])
+            return 2.0 * images
+
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, Doubled()(inputs))
+    model.compile()
+    shapes.clear()
+    images = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
+    outputs = [predict_batch(model, images, start, 4) for start in range(0, count, 4)]
+    np.testing.assert_array_equal(np.concatenate([images[:0], *outputs]), 2 * images)
+    assert set(shapes) == ({min(count, 4)} if count else set())
 
 
 def test_label_smoothing_moves_targets_towards_each_other() -> None:

@@ -100,6 +100,27 @@ def test_with_and_without_features_a_stage_ends_with_the_same_weights(tmp_path: 
     same(plain, stored, 1e-3)
 
 
+def test_vectors_are_trained_on_in_the_same_way_wherever_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, head, stages = STAGES["linear"]
+    moved = train(tmp_path / "table", backbone, head, stages)
+    monkeypatch.setattr(trainer, "MOST_VECTORS", 100)
+    same(moved, train(tmp_path / "batches", backbone, head, stages), 1e-5)
+
+
+def test_no_vectors_are_moved_where_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [dataclasses.replace(subset(count), pixels=np.zeros((24, 10), dtype=np.float32)) for count in (24, 12)]
+    rest = networks.head_alone(residual())
+    assert rest is not None
+    model, moved = trainer._on_table(keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)]), both)
+    assert model.table.shape == (36, 10) and [each.pixels.dtype for each in moved] == ["int32"] * 2
+    monkeypatch.setattr(trainer, "MOST_VECTORS", 36 * 40)
+    assert trainer._are_small(both)
+    monkeypatch.setattr(trainer, "MOST_VECTORS", 36 * 40 - 1)
+    assert not trainer._are_small(both)
+
+
 def prefix_of(network: networks.Network, unfreeze: int | str = 0) -> Any:
     first = networks.unfreeze(network, stage(unfreeze=unfreeze))
     return networks.split(network, first)[0]
@@ -206,7 +227,7 @@ def test_processes_that_need_the_same_features_share_the_work(own_cache: Path) -
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(load, range(2))
     np.testing.assert_array_equal(one, other)
-    assert sum(count for _, count in computed) == 500
+    assert [count for _, count in computed] == [features.BATCH] * 8  # the last one filled up with images before it
     assert {number for number, _ in computed} == {0, 1}
     assert [place.name for place in own_cache.glob("features/.*")] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +55,17 @@ class Batches(keras.utils.PyDataset):
         Unlike `predict` it makes no dataset, which takes longer to begin and to end than a head to answer.
         """
         return np.concatenate([model.predict_on_batch(self[number][0]) for number in range(len(self))])
+
+
+def predict_batch(model: keras.Model, images: np.ndarray, start: int, size: int) -> np.ndarray:
+    """What a compiled model makes of up to `size` images from `start` on.
+
+    Where fewer are left, some before them are taken along: another size would be traced or compiled anew, which takes
+    longer.
+    """
+    first = max(0, min(start, len(images) - size))
+    batch = np.ascontiguousarray(images[first : start + size])
+    return np.asarray(model.predict_on_batch(batch))[start - first :]
 
 
 def weights_of_classes(
@@ -142,6 +154,12 @@ class TrainingBatches(Batches):
         both = own[:, None] * self.targets[positions] + lent[:, None] * self.targets[others]
         return np.stack([image for image, _ in mixed]), both / (own + lent)[:, None], own + lent
 
+    def as_epochs(self) -> TrainingBatches:
+        """The same images with an epoch as one batch."""
+        epochs = copy.copy(self)
+        epochs.batch_size = len(self.subset)
+        return epochs
+
     def _drawn(self, positions: np.ndarray, epoch: int) -> np.ndarray:
         """Images as the augmenter makes them in an epoch."""
         images = self.images(positions)
@@ -155,13 +173,16 @@ class TrainingBatches(Batches):
         return images
 
 
-def untuned(batches: TrainingBatches) -> Any:
+def for_fit(batches: TrainingBatches, together: bool = False) -> Any:
     """These batches as `fit` should be given them: under TensorFlow as a dataset that tf.data doesn't tune.
 
     Its tuner sleeps for as long as it has lived, a minute at most, and whoever ends the dataset waits until it wakes
     (TensorFlow 2.21): stages would take up to twice their time. Keras leaves the tuner out where it reads ahead in
     threads of its own, which takes a tenth of a second an epoch. For what it doesn't, it accepts an adapter, of which
     it has no public name: where that is gone, the batches are given as they are.
+
+    With `together` tf.data asks for a whole epoch at a time and cuts it itself: each way into Python and back takes as
+    long as a step of a head. They should be small then.
     """
     if keras.backend.backend() != "tensorflow" or batches.workers > 1:
         return batches
@@ -169,15 +190,23 @@ def untuned(batches: TrainingBatches) -> Any:
         from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
     except ImportError:
         return batches
+    size, steps = batches.batch_size, len(batches)
 
     class Untuned(PyDatasetAdapter):
         def get_tf_dataset(self) -> Any:
             dataset = super().get_tf_dataset()
             options = type(dataset.options())()
             options.autotune.enabled = False
+            if together:
+                numbers = dataset.range(steps)
+                dataset = dataset.flat_map(lambda *epoch: numbers.map(lambda number: _batch(epoch, number, size)))
             return dataset.with_options(options)
 
-    return Untuned(batches)
+    return Untuned(batches.as_epochs() if together else batches)
+
+
+def _batch(epoch: tuple[Any, ...], number: Any, size: int) -> tuple[Any, ...]:
+    return tuple(each[number * size : (number + 1) * size] for each in epoch)
 
 
 def mix(image: np.ndarray, other: np.ndarray, stage: Stage, rng: np.random.Generator) -> tuple[np.ndarray, float]:

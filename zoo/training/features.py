@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from zoo.data import cache
 from zoo.files import replacing
+from zoo.training.batches import predict_batch
 from zoo.training.device import jit
 
 BATCH = 64  # images at a time; only memory and speed depend on it
@@ -127,9 +128,9 @@ def _compute(prefix: keras.Model, pixels: np.ndarray, place: Path, parts: Path, 
             file = parts / f"{start}.npz"
             with contextlib.suppress(Timeout), FileLock(parts / f"{start}.lock", timeout=0):
                 if not _is_whole(file):  # of a process that was killed, and who knows by what
-                    images = np.ascontiguousarray(pixels[start : start + BATCH])
+                    outputs = predict_batch(prefix, pixels, start, BATCH)
                     with replacing(file) as draft, draft.open("wb") as opened:
-                        np.savez(opened, np.asarray(prefix.predict_on_batch(images), dtype=np.float32))
+                        np.savez(opened, np.asarray(outputs, dtype=np.float32))
                 done = sum(min(BATCH, len(pixels) - int(part.stem)) for part in parts.glob("[0-9]*.npz"))
                 progress(done, len(pixels))
         missing = [start for start in missing if not (parts / f"{start}.npz").exists()]

@@ -21,6 +21,7 @@ from scipy.special import logit, logsumexp
 from zoo.errors import ConfigError
 from zoo.evaluation.metrics import LEAST
 from zoo.training import model as networks
+from zoo.training.batches import predict_batch
 from zoo.training.device import jit
 
 MOST = 8  # parts a side: a finer map is blanked by blocks
@@ -46,9 +47,7 @@ def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.
     maps = [
         _of_image(after, each, int(label), masks)
         for start in range(0, len(images), BATCH)
-        for each, label in zip(
-            before.predict_on_batch(images[start : start + BATCH]), labels[start : start + BATCH], strict=True
-        )
+        for each, label in zip(predict_batch(before, images, start, BATCH), labels[start : start + BATCH], strict=True)
     ]
     rows, columns = len(_edges(height)) - 1, len(_edges(width)) - 1
     return np.array(maps, dtype=np.float32).reshape(len(images), rows, columns)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from zoo.errors import ConfigError, PluginError, WeightsError, unknown
 from zoo.files import hash_file
@@ -293,6 +294,22 @@ class StageModel(keras.Model):
 
     def call(self, images: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         return self.rest(self.prefix(images, training=False), training=training)
+
+
+class TableModel(keras.Model):
+    """The rest of a network on rows of a table that lies where it computes: a batch is their numbers, int32 (n,).
+
+    Handing over the rows themselves takes as long as a step of a head.
+    """
+
+    def __init__(self, table: np.ndarray, rest: keras.Model) -> None:
+        super().__init__()
+        self.rest = rest
+        # Mixed precision would cast all of it, and not the rows alone.
+        self.table = keras.Variable(table, dtype="float32", trainable=False, autocast=False, name="table")
+
+    def call(self, rows: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        return self.rest(keras.ops.take(self.table, rows, axis=0), training=training)
 
 
 def split(network: Network, first_unfrozen: int) -> tuple[keras.Model | None, keras.Model]:

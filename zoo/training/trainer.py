@@ -15,11 +15,11 @@ from zoo.errors import DataError, TrainingError
 from zoo.interfaces import Recipe, Stage, TestTime
 from zoo.plugins.registry import checked_stages
 from zoo.training import batchnorm, features
-from zoo.training.batches import Batches, TrainingBatches, augmented, untuned
+from zoo.training.batches import Batches, TrainingBatches, augmented, for_fit
 from zoo.training.callbacks import EarlyStopping, Monitor, Notify, Validation, averaging
 from zoo.training.checkpoint import Checkpoint, State, others, values
 from zoo.training.device import jit
-from zoo.training.model import Network, count, depths, join, split, splits_block, unfreeze
+from zoo.training.model import Network, TableModel, count, depths, join, split, splits_block, unfreeze
 from zoo.training.optimizer import loss, optimizer
 from zoo.training.options import TrainingOptions
 
@@ -27,8 +27,10 @@ from zoo.training.options import TrainingOptions
 HISTORY = ["stage", "epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "val_auc"]
 IMAGE_BATCH = 64  # images; only memory and speed depend on it
 # Where a stage trains on features that are mere vectors, a step is so short that what Keras does between steps takes
-# longer: it then takes all steps of an epoch at once, and validates so many vectors at a time.
+# longer: it then takes all steps of an epoch at once, and validates so many vectors at a time. The vectors lie where
+# the network computes, unless they are more bytes than this.
 VECTOR_BATCH = 4096
+MOST_VECTORS = 2**30
 
 
 def train(
@@ -80,20 +82,21 @@ def train(
         model, (inputs, validation_inputs) = _inputs(
             network, first_unfrozen, [training, validation], reuses(recipe, options) and not stage.mixes, notify
         )
+        if together := _are_small([inputs, validation_inputs]):
+            model, (inputs, validation_inputs) = _on_table(model, [inputs, validation_inputs])
         batches = TrainingBatches(
             inputs, classes, recipe.batch_size, augmenter, stage, (seed, state.stage), state.epoch
         )
-        vectors = inputs.pixels.ndim == 2
         model.compile(
             optimizer=optimizer(stage, len(batches), depths(network)),
             loss=loss(stage, len(classes)),
             metrics=[accuracy],
             jit_compile=jit(),
-            steps_per_execution=len(batches) if vectors and _several_steps() else 1,
+            steps_per_execution=len(batches) if together and _several_steps() else 1,
         )
         try:
             model.fit(
-                untuned(batches),
+                for_fit(batches, together),
                 steps_per_epoch=len(batches),
                 initial_epoch=stage.epochs if state.ended else state.epoch,
                 epochs=stage.epochs,
@@ -101,7 +104,7 @@ def train(
                 verbose=0,
                 callbacks=[
                     *averaging(stage, state),
-                    Validation(Batches(validation_inputs, len(classes), VECTOR_BATCH if vectors else IMAGE_BATCH)),
+                    Validation(Batches(validation_inputs, len(classes), VECTOR_BATCH if together else IMAGE_BATCH)),
                     EarlyStopping(state.rows, stage.patience, recipe.monitor),
                     Monitor(network.model, stage, recipe.monitor, batches, state, checkpoint, notify),
                 ],
@@ -180,6 +183,23 @@ def _inputs(
         except DataError as error:
             notify({"event": "warning", "text": f"every epoch runs the whole network: {error}"})
     return join(prefix, rest), [*subsets]
+
+
+def _are_small(subsets: Sequence[Subset]) -> bool:
+    """Whether the inputs are features that are mere vectors, and few enough to lie where the network computes."""
+    images = sum(len(subset) for subset in subsets)
+    each = subsets[0].pixels[:1]
+    return each.ndim == 2 and images * each.nbytes <= MOST_VECTORS
+
+
+def _on_table(rest: keras.Model, subsets: Sequence[Subset]) -> tuple[keras.Model, list[Subset]]:
+    """A model of the same outputs for rows of a table, and these subsets with the numbers of their rows as inputs."""
+    table = np.concatenate([subset.pixels[subset.rows] for subset in subsets])
+    numbers, ends = np.arange(len(table), dtype=np.int32), np.cumsum([len(subset) for subset in subsets])
+    rows = np.split(numbers, ends[:-1])
+    return TableModel(table, rest), [
+        replace(subset, pixels=numbers, rows=mine) for subset, mine in zip(subsets, rows, strict=True)
+    ]
 
 
 def _several_steps() -> bool:
