@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -230,17 +231,28 @@ def _installed() -> tuple[list[EntryPoint], list[Plugin]]:
     unreadable = []
     seen: set[str] = set()
     for dist in distributions():
-        plugin = _described(dist, UNREADABLE, "")
-        if plugin.distribution in seen:  # a second one of that name on the path is not imported either
+        name = _name(dist)
+        if name in seen:  # a second one of that name on the path is not imported either
             continue
-        seen |= {plugin.distribution} - {"unknown"}
+        seen |= {name} - {""}
         try:
             points += dist.entry_points.select(group=GROUP)
         except Exception as error:
+            plugin = _described(dist, UNREADABLE, "")
             plugin.path = str(getattr(dist, "_path", plugin.path))  # that of the metadata, where it has one
             plugin.error = PluginError(f"its entry_points.txt cannot be read: {one_line(error)}")
             unreadable.append(plugin)
     return points, unreadable
+
+
+def _name(dist: Distribution) -> str:
+    """As its metadata has it, "" if it cannot be told. To parse all metadata of all that is installed takes ten times
+    as long."""
+    with contextlib.suppress(Exception):  # metadata may be missing or damaged
+        text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or ""
+        if said := re.search(r"^Name:[ \t]*(.*?)[ \t\r]*$", text, re.MULTILINE | re.IGNORECASE):
+            return said[1]
+    return ""
 
 
 def _load(point: EntryPoint, plugin: Plugin) -> list[tuple[str, str, Any]]:

@@ -43,7 +43,7 @@ def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.
         raise ConfigError("its features are no map of the image, so that it cannot be told where it looked")
     before, after = halves
     _, height, width, _ = after.inputs[0].shape
-    masks = _masks(height, width)
+    masks = keras.ops.convert_to_tensor(_masks(height, width))
     maps = [
         _of_image(after, each, int(label), masks)
         for start in range(0, len(images), BATCH)
@@ -71,10 +71,11 @@ def is_cheap(network: networks.Network) -> bool:
     return halves is not None and not any(layer.weights for layer in halves[1].layers if not network.is_head(layer))
 
 
-def _of_image(after: keras.Model, features: np.ndarray, label: int, masks: np.ndarray) -> np.ndarray:
+def _of_image(after: keras.Model, features: np.ndarray, label: int, masks: keras.KerasTensor) -> np.ndarray:
     """The fall of the log odds (parts,) for the features (height, width, channels) of one image."""
     with _without_activation(after) as bare:
-        outputs = _numpy(after(features[None] * masks, training=False)).astype(np.float64)
+        blanked = keras.ops.multiply(features[None], masks)
+        outputs = _numpy(after(blanked, training=False)).astype(np.float64)
     if outputs.shape[1] == 1:
         of_positive = outputs[:, 0] if bare else np.asarray(logit(np.clip(outputs[:, 0], LEAST, 1 - LEAST)))
         odds = of_positive if label == 1 else -of_positive
