@@ -431,9 +431,13 @@ def without_tensorflow(tmp_path: Path) -> dict[str, str]:
 def test_the_same_code_under_jax(
     zoo: Zoo, tiny: None, without_tensorflow: dict[str, str], folds: Path, tmp_path: Path
 ) -> None:
-    stage = "{ name = 'all', epochs = 1, patience = 1, learning_rate = 0.01, unfreeze = 'all', batchnorm = 'train' }"
+    head = "{ name = 'head', epochs = 1, patience = 1, learning_rate = 0.01 }"
+    everything = (
+        "{ name = 'all', epochs = 1, patience = 1, learning_rate = 0.01, unfreeze = 'all', batchnorm = 'train', "
+        "optimizer = { name = 'sgd', use_ema = true } }"
+    )
     (tmp_path / "here/registry.toml").write_text(
-        f"[models.whole]\nbackbone = 'tiny'\nschedule = {{ name = 'stages', each = [{stage}] }}"
+        f"[models.whole]\nbackbone = 'tiny'\nschedule = {{ name = 'stages', each = [{head}, {everything}] }}"
     )
     done = zoo("run", "whole", *run_options(folds, tmp_path / "run"), **without_tensorflow)
     assert done.returncode == 0, done.stdout + done.stderr

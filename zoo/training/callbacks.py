@@ -55,6 +55,12 @@ class _Averaging(keras.callbacks.SwapEMAWeights):
         super().__init__(swap_on_epoch=True)
         self._ema_weights_in_model = swapped
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        if keras.backend.backend() == "jax":  # of the last epoch both are one array, which a prediction gives away
+            for average in self.model.optimizer.variables:
+                average.assign(keras.ops.copy(average))
+
 
 def averaging(stage: Stage, state: State) -> list[keras.callbacks.Callback]:
     """What averages weights where a stage asks for it. Must come first: an epoch is judged by the averages."""
