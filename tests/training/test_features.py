@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,19 @@ def train(
     stages: list[zoo.Stage],
     size: int = 32,
     reuse: bool = True,
+    at_epochs: Callable[[], object] = lambda: None,
     **options: Any,
 ) -> Trained:
     folder.mkdir(exist_ok=True)
     keras.utils.set_random_seed(0)
     network = networks.assemble(backbone, head, (size, size, 3), 2)
     events: list[dict[str, Any]] = []
+
+    def notify(event: dict[str, Any]) -> None:
+        events.append(event)
+        if event["event"] == "epoch_ended":
+            at_epochs()
+
     history = trainer.train(
         network,
         recipe(stages, **options),
@@ -59,7 +67,7 @@ def train(
         ["a", "b"],
         lambda model: None,
         Checkpoint(folder / "checkpoint", {}),
-        events.append,
+        notify,
     )
     return Trained(network.model.get_weights(), history, events)
 
@@ -255,7 +263,15 @@ def test_damaged_features_are_computed_anew(own_cache: Path, how: str) -> None:
     assert len(lines) == 1 and str(file.parent) in lines[0] and "damaged" in lines[0]
 
 
-def test_features_are_kept_while_a_stage_trains_on_them(own_cache: Path) -> None:
+@pytest.mark.parametrize("case", ["linear", "block prefix"])
+def test_features_are_kept_while_a_stage_trains_on_them(tmp_path: Path, case: str) -> None:
+    kept: list[int] = []
+    train(tmp_path / "run", *STAGES[case], at_epochs=lambda: kept.append(cache.clear("features")[1]))
+    assert len(kept) >= 4
+    assert all(kept)
+
+
+def test_features_are_kept_while_anything_of_them_is_in_use(own_cache: Path) -> None:
     images, prefix = subset(10), prefix_of(residual())
     stored = features.load_features(prefix, images.pixels, images.store, Counter())[2:]
     assert cache.clear("features") == (0, 1)

@@ -82,8 +82,10 @@ def train(
         model, (inputs, validation_inputs) = _inputs(
             network, first_unfrozen, [training, validation], reuses(recipe, options) and not stage.mixes, notify
         )
-        if together := _are_small([inputs, validation_inputs]):
-            model, (inputs, validation_inputs) = _on_table(model, [inputs, validation_inputs])
+        # Held while the stage trains: what is in use no process deletes, and scoring wants it again.
+        stored = [inputs, validation_inputs]
+        if together := _are_small(stored):
+            model, (inputs, validation_inputs) = _on_table(model, stored)
         batches = TrainingBatches(
             inputs, classes, recipe.batch_size, augmenter, stage, (seed, state.stage), state.epoch
         )
