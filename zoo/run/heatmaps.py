@@ -58,13 +58,14 @@ def read(files: list[Path]) -> dict[str, np.ndarray]:
     for file in files:
         try:
             table = read_csv(file) if file.exists() else pd.DataFrame(columns=COLUMNS)
-            places, changes = table[["row", "column"]].to_numpy(dtype=int), table["change"].to_numpy(dtype=np.float32)
+            places, changes = table[["row", "column"]].to_numpy(dtype=float), table["change"].to_numpy(dtype=np.float32)
             for image, rows in table.groupby("image", sort=False).indices.items():
-                height, width = (places[rows].max(axis=0) + 1).tolist()
-                if height * width != len(rows) or places[rows].min() < 0:
+                own = places[rows]
+                height, width = own.max(axis=0) + 1
+                if height * width != len(rows) or (own < 0).any() or (own % 1).any():
                     continue
-                grid = np.full((height, width), np.nan, dtype=np.float32)
-                grid[tuple(places[rows].T)] = changes[rows]
+                grid = np.full((int(height), int(width)), np.nan, dtype=np.float32)
+                grid[tuple(own.T.astype(int))] = changes[rows]
                 if np.isfinite(grid).all():
                     maps.setdefault(str(image), grid)
         except (DataError, KeyError, ValueError):
