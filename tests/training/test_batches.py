@@ -126,7 +126,7 @@ def test_batches_of_one_size_are_predicted_and_traced_once(count: int) -> None:
     model.compile()
     shapes.clear()
     images = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
-    outputs = [predict_batch(model, images, start, 4) for start in range(0, count, 4)]
+    outputs = [predict_batch(model, images[start : start + 4], min(4, count)) for start in range(0, count, 4)]
     np.testing.assert_array_equal(np.concatenate([images[:0], *outputs]), 2 * images)
     assert set(shapes) == ({min(count, 4)} if count else set())
 

@@ -121,7 +121,7 @@ def test_no_vectors_are_moved_where_they_are_many(monkeypatch: pytest.MonkeyPatc
     both = [dataclasses.replace(subset(count), pixels=np.zeros((24, 10), dtype=np.float32)) for count in (24, 12)]
     rest = networks.head_alone(residual())
     assert rest is not None
-    model, moved = trainer._on_table(keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)]), both)
+    model, moved = trainer._on_table(rest, both)
     assert model.table.shape == (36, 10) and [each.pixels.dtype for each in moved] == ["int32"] * 2
     monkeypatch.setattr(trainer, "MOST_VECTORS", 36 * 40)
     assert trainer._are_small(both)
@@ -235,7 +235,7 @@ def test_processes_that_need_the_same_features_share_the_work(own_cache: Path) -
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(load, range(2))
     np.testing.assert_array_equal(one, other)
-    assert [count for _, count in computed] == [features.BATCH] * 8  # the last one filled up with images before it
+    assert [count for _, count in computed] == [features.BATCH] * 8  # the last one filled up
     assert {number for number, _ in computed} == {0, 1}
     assert [place.name for place in own_cache.glob("features/.*")] == []
 

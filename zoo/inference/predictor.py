@@ -188,12 +188,12 @@ class Predictor:
 
         Those of fewer than BATCH are `padded`, so that a network is not compiled again for the last batch.
         """
-        count = len(images)
-        if padded and count < BATCH:
-            images = np.concatenate([images, np.zeros((BATCH - count, *images.shape[1:]), np.uint8)])
+        from zoo.training.batches import predict_batch
+
         flips = self.ensemble.flips if tta is None else tta == "flips"
         views = [images, images[:, :, ::-1]] if flips else [images]
-        outputs = np.mean([self._together.predict_on_batch(view) for view in views], axis=0)[:count]
+        size = BATCH if padded else len(images)
+        outputs = np.mean([predict_batch(self._together, view, size) for view in views], axis=0)
         return np.stack([metrics.per_class(outputs[:, number]) for number in range(len(self.networks))])
 
     def _table(self, told: list[Read], answers: np.ndarray) -> pd.DataFrame:

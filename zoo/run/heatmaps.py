@@ -60,14 +60,19 @@ def read(files: list[Path]) -> dict[str, np.ndarray]:
             table = read_csv(file) if file.exists() else pd.DataFrame(columns=COLUMNS)
             places, changes = table[["row", "column"]].to_numpy(dtype=float), table["change"].to_numpy(dtype=np.float32)
             for image, rows in table.groupby("image", sort=False).indices.items():
-                own = places[rows]
-                height, width = own.max(axis=0) + 1
-                if height * width != len(rows) or (own < 0).any() or (own % 1).any():
-                    continue
-                grid = np.full((int(height), int(width)), np.nan, dtype=np.float32)
-                grid[tuple(own.T.astype(int))] = changes[rows]
-                if np.isfinite(grid).all():
+                grid = _grid(places[rows], changes[rows])
+                if grid is not None:
                     maps.setdefault(str(image), grid)
         except (DataError, KeyError, ValueError):
             continue
     return maps
+
+
+def _grid(places: np.ndarray, changes: np.ndarray) -> np.ndarray | None:
+    """A map of which each part has one of these places (n, 2); None where that is not so, or a change is no number."""
+    height, width = places.max(axis=0) + 1
+    if height * width != len(places) or (places < 0).any() or (places % 1).any():
+        return None
+    grid = np.full((int(height), int(width)), np.nan, dtype=np.float32)
+    grid[tuple(places.T.astype(int))] = changes
+    return grid if np.isfinite(grid).all() else None

@@ -57,15 +57,15 @@ class Batches(keras.utils.PyDataset):
         return np.concatenate([model.predict_on_batch(self[number][0]) for number in range(len(self))])
 
 
-def predict_batch(model: keras.Model, images: np.ndarray, start: int, size: int) -> np.ndarray:
-    """What a compiled model makes of up to `size` images from `start` on.
+def predict_batch(model: keras.Model, images: np.ndarray, size: int) -> np.ndarray:
+    """What a compiled model makes of a batch, which is filled up where it has fewer than `size` images.
 
-    Where fewer are left, some before them are taken along: another size would be traced or compiled anew, which takes
-    longer.
+    One of another size would be traced or compiled anew, which takes longer.
     """
-    first = max(0, min(start, len(images) - size))
-    batch = np.ascontiguousarray(images[first : start + size])
-    return np.asarray(model.predict_on_batch(batch))[start - first :]
+    count = len(images)
+    if count < size:
+        images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), images.dtype)])
+    return np.asarray(model.predict_on_batch(np.ascontiguousarray(images)))[:count]
 
 
 def weights_of_classes(

@@ -57,7 +57,8 @@ class _Averaging(keras.callbacks.SwapEMAWeights):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         super().on_epoch_end(epoch, logs)
-        if keras.backend.backend() == "jax":  # of the last epoch both are one array, which a prediction gives away
+        # In the last epoch both become one array under jax, which the next prediction gives away.
+        if keras.backend.backend() == "jax" and epoch == self.params["epochs"] - 1:
             for average in self.model.optimizer.variables:
                 average.assign(keras.ops.copy(average))
 

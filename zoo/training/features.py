@@ -128,7 +128,7 @@ def _compute(prefix: keras.Model, pixels: np.ndarray, place: Path, parts: Path, 
             file = parts / f"{start}.npz"
             with contextlib.suppress(Timeout), FileLock(parts / f"{start}.lock", timeout=0):
                 if not _is_whole(file):  # of a process that was killed, and who knows by what
-                    outputs = predict_batch(prefix, pixels, start, BATCH)
+                    outputs = predict_batch(prefix, pixels[start : start + BATCH], min(BATCH, len(pixels)))
                     with replacing(file) as draft, draft.open("wb") as opened:
                         np.savez(opened, np.asarray(outputs, dtype=np.float32))
                 done = sum(min(BATCH, len(pixels) - int(part.stem)) for part in parts.glob("[0-9]*.npz"))

@@ -44,10 +44,13 @@ def heat_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.
     before, after = halves
     _, height, width, _ = after.inputs[0].shape
     masks = keras.ops.convert_to_tensor(_masks(height, width))
+    size = min(BATCH, len(images))
     maps = [
         _of_image(after, each, int(label), masks)
         for start in range(0, len(images), BATCH)
-        for each, label in zip(predict_batch(before, images, start, BATCH), labels[start : start + BATCH], strict=True)
+        for each, label in zip(
+            predict_batch(before, images[start : start + BATCH], size), labels[start : start + BATCH], strict=True
+        )
     ]
     rows, columns = len(_edges(height)) - 1, len(_edges(width)) - 1
     return np.array(maps, dtype=np.float32).reshape(len(images), rows, columns)
